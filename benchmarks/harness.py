@@ -41,6 +41,12 @@ def figure(values: Sequence[float]) -> Figure:
     return {"median": round(statistics.median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
 
 
+def restart_with_one_thread() -> None:
+    """Replace the process by one whose numpy has one thread, unless it has: numpy reads the variables on import."""
+    if not ONE_THREAD.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)  # noqa: S606 -- this program
+
+
 def repeat(count: int, measure: Callable[[], float]) -> Figure:
     """Return the figure of some runs, after one warm-up."""
     measure()

@@ -10,8 +10,6 @@ measures accuracy.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,17 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from harness import ONE_THREAD, Results, Table, figure, machine_of, provenance, table, with_range, write_results
+from harness import (
+    Results,
+    Table,
+    figure,
+    machine_of,
+    provenance,
+    restart_with_one_thread,
+    table,
+    with_range,
+    write_results,
+)
 
 from soundwatch.daemon.diagnostics.benchmark import window_ms
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -111,8 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="urban")
     model = parser.parse_args().model
-    if not ONE_THREAD.items() <= os.environ.items():  # numpy reads the variables when it is imported
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)  # noqa: S606 -- this program
+    restart_with_one_thread()
     identity = load_classifier_file(model, "cpu").contract.identity
     results = {
         **provenance("python benchmarks/int8.py"),

@@ -10,8 +10,6 @@ Does not: count the thread that writes lines.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -20,7 +18,17 @@ from datetime import UTC
 from typing import Any, Final
 
 import numpy as np
-from harness import ONE_THREAD, Results, Table, figure, machine_of, provenance, table, with_range, write_results
+from harness import (
+    Results,
+    Table,
+    figure,
+    machine_of,
+    provenance,
+    restart_with_one_thread,
+    table,
+    with_range,
+    write_results,
+)
 from scipy import signal
 
 from soundwatch.daemon.core.config import DetectionConfig
@@ -134,8 +142,7 @@ TABLES: Final = {"level": {"level": cost_table}}
 
 def main() -> None:
     """Measure and write the results."""
-    if not ONE_THREAD.items() <= os.environ.items():  # numpy reads the variables when it is imported
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)  # noqa: S606 -- this program
+    restart_with_one_thread()
     results = {**provenance("python benchmarks/level.py"), **measured()}
     write_results("level", results, TABLES["level"])
 

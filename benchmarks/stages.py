@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from harness import ONE_THREAD, Results, Table, machine_of, provenance, table, with_range, write_results
+from harness import Results, Table, machine_of, provenance, restart_with_one_thread, table, with_range, write_results
 
 from soundwatch.daemon.diagnostics.benchmark import RATE_HZ, NoiseSource, benchmark_context, error_logger
 from soundwatch.daemon.engine import engine, threads
@@ -161,8 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="urban")
     model = parser.parse_args().model
-    if not ONE_THREAD.items() <= os.environ.items():  # numpy reads the variables when it is imported
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)  # noqa: S606 -- this program
+    restart_with_one_thread()
     identity = load_classifier_file(model, "cpu").contract.identity
     results = {**provenance("python benchmarks/stages.py"), "model": identity, "stages": measure(model)}
     write_results("stages", results, TABLES["stages"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -12,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from soundwatch.daemon.web.static_files import STATIC
-from support.browser import a_browser, complaints_of, skip_without_chromium
+from support.browser import complaints_of
 from support.reverse_proxy import reverse_proxy
 from support.web_harness import a_site, event_line, write_token
 
@@ -32,13 +31,6 @@ FETCHED = """async ([script, failing]) => {
   const ask = fetched(given, { scope: "/" }, () => null, async () => answers.shift());
   return [await (await ask("/")).text(), (await ask("/")).type];
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    skip_without_chromium()
-    with a_browser() as browser:
-        yield browser
 
 
 def test_the_manifest_names_icons_of_their_size_and_the_page_above_it() -> None:

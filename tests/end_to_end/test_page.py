@@ -16,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
-from support.browser import WCAG, a_browser, opened, skip_without_chromium
+from support.browser import WCAG, opened
 from support.demo_daemon import demo_daemon, has_event, wait_for
 from support.journal_factory import hello
 from support.level_factory import level_line, period_line
@@ -25,13 +25,6 @@ from support.reverse_proxy import frame_page, reverse_proxy
 from support.web_harness import IDS, RULES, Site, a_site, clip_line, lost_line, reading, today, write_token
 
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    skip_without_chromium()
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
-from support.browser import WCAG, a_browser, opened, skip_without_chromium
+from support.browser import WCAG, opened
 from support.web_harness import IDS, a_site, clip_line, today, write_token
 
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    skip_without_chromium()
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from soundwatch.daemon.core.types import Features, read_only
-from support.browser import a_browser, opened, skip_without_chromium
+from support.browser import opened
 from support.fakes import SMALL_SPEC
 from support.web_harness import a_site, reading, today
 
@@ -29,13 +28,6 @@ DARKEST = """() => {
   }
   return { ageS: 60 * (1 - best / width), ink: ink(best), drawn: drawn / width };
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    skip_without_chromium()
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.mark.slow

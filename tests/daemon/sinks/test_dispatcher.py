@@ -73,6 +73,18 @@ class SettlingReader(Reader):
             raise
 
 
+class HeldReader(Reader):
+    """A sink whose deliveries wait until `held` is set."""
+
+    def __init__(self, name: str = "reader") -> None:
+        super().__init__(name)
+        self.held = threading.Event()
+
+    def deliver(self, entries: Sequence[JournalEntry]) -> None:
+        self.held.wait(WAIT_S)
+        super().deliver(entries)
+
+
 class SlowReader(Reader):
     """A sink whose deliveries wait until they may go on, or fail where the sink is closed before."""
 
@@ -190,9 +202,7 @@ def test_a_settled_line_is_not_delivered_again_after_a_stop_within_a_failing_del
 def test_a_successor_begins_when_the_sink_before_has_ended(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (dispatcher_module, worker_module):
         monkeypatch.setattr(module, "CLOSING_S", 0.05)
-    before, after, held = Reader(), Reader(), threading.Event()
-    real = before.deliver
-    before.deliver = lambda entries: (held.wait(WAIT_S), real(entries))[1]  # type: ignore[method-assign]
+    before, after = HeldReader(), Reader()
     workers, *_ = run(journal, before, 1)
     [worker] = workers._workers
     workers.remove([worker])
@@ -201,7 +211,7 @@ def test_a_successor_begins_when_the_sink_before_has_ended(journal: Journal, mon
     journal.flush()
     assert not worker.has_ended
     assert after.calls == 0
-    held.set()
+    before.held.set()
     until(lambda: len(after.lines) == 1)
     assert [line["seq"] for line in (*before.lines, *after.lines)] == [1, 2]
     workers.close()
@@ -211,9 +221,7 @@ def test_a_sink_that_never_ends_gives_up_its_place(journal: Journal, monkeypatch
     for module in (dispatcher_module, worker_module):
         monkeypatch.setattr(module, "CLOSING_S", 0.05)
     monkeypatch.setattr(worker_module, "HANDOVER_S", 0.01)
-    before, after, held = Reader(), Reader(), threading.Event()
-    real = before.deliver
-    before.deliver = lambda entries: (held.wait(WAIT_S), real(entries))[1]  # type: ignore[method-assign]
+    before, after = HeldReader(), Reader()
     workers, *_ = run(journal, before, 1)
     [worker] = workers._workers
     workers.remove([worker])
@@ -221,7 +229,7 @@ def test_a_sink_that_never_ends_gives_up_its_place(journal: Journal, monkeypatch
     until(lambda: len(after.lines) == 1)
     journal.append(gap())
     until(lambda: len(after.lines) == 2)
-    held.set()
+    before.held.set()
     until(lambda: worker.has_ended)
     journal.flush()
     assert journal.cursor("reader").delivered == 2
@@ -362,9 +370,7 @@ def test_a_failure_that_ends_soon_is_not_reported(journal: Journal) -> None:
 
 
 def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
-    hanging, held = Reader("hanging"), threading.Event()
-    real = hanging.deliver
-    hanging.deliver = lambda entries: (held.wait(WAIT_S), real(entries))[1]  # type: ignore[method-assign]
+    hanging = HeldReader("hanging")
     quick = Reader("quick")
     workers, *_ = run(journal, hanging, 0)
     workers.add(prepared(quick, durable=False), journal)
@@ -372,7 +378,7 @@ def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
         journal.append(gap())
     until(lambda: len(quick.lines) == 100)
     assert [lines for state, lines in workers.statuses() if state.name == "hanging"] == [100]
-    held.set()
+    hanging.held.set()
     assert workers.close() == {}
     assert len(hanging.lines) == 100
 

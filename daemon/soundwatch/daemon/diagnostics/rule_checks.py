@@ -15,7 +15,7 @@ from soundwatch.daemon.rules.check import check_rules
 from soundwatch.daemon.rules.targets import prepare_target
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 
-TODO: Final = "Correct `rules` in the configuration; docs/rules.md has recipes."
+REMEDY: Final = "Correct `rules` in the configuration; docs/rules.md has recipes."
 
 
 def check_alert_rules(case: CheckInput) -> Iterator[Finding]:
@@ -26,7 +26,7 @@ def check_alert_rules(case: CheckInput) -> Iterator[Finding]:
         contract = load_classifier(case.config.model, case.config.detection.tags).contract
         check_rules(case.config, contract, resolve_sources(case.config, contract))
     except SoundwatchError as error:
-        yield Finding("rules", "fault", str(error), TODO)
+        yield Finding("rules", "fault", str(error), REMEDY)
         return
     with case.view(case.config, contract) as view:
         yield from _outputs(case.config, view)
@@ -42,6 +42,6 @@ def _outputs(config: Config, view: DaemonView) -> Iterator[Finding]:
                 target = prepare_target(f"rules.{name}.then.send[{index}]", output, view)
                 target.check()
             except (SoundwatchError, OSError) as error:
-                yield Finding("rules", "fault", f"{name}: {failure_text(error)}", TODO)
+                yield Finding("rules", "fault", f"{name}: {failure_text(error)}", REMEDY)
             else:
                 yield Finding("rules", "ok", f"{name} sends to {target.name}.")

@@ -57,7 +57,7 @@ def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
         "has_clip": query.clip,
         "text": query.text if isinstance(query.text, UnsetType) else query.text.lower(),
     }
-    found = find_event_rows(store, _given(wanted), query.limit + 1)
+    found = find_event_rows(store, given(wanted), query.limit + 1)
     page = found[: query.limit]
     return EventsResponse(
         events=tuple(_event(row) for row in page), next=page[-1].seq if len(found) > query.limit else None
@@ -82,12 +82,13 @@ def count_events(store: JournalStore, query: CountsQuery) -> CountsResponse:
     return CountsResponse(
         counts=tuple(
             Count(class_=class_, time=format_utc(quarter * QUARTER_S * 1_000_000_000), events=events)
-            for class_, quarter, events in count_starts(store, _given(wanted))
+            for class_, quarter, events in count_starts(store, given(wanted))
         )
     )
 
 
-def _given(wanted: dict[str, Any]) -> dict[str, Any]:
+def given(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the conditions that a query sets."""
     return {name: value for name, value in wanted.items() if value is not UNSET}
 
 

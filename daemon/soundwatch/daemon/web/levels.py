@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from soundwatch.daemon.events.level_schema import LevelPeriodLine
 from soundwatch.daemon.journal.levels import read_levels
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.web.events import format_time
+from soundwatch.daemon.web.events import format_time, given
 from soundwatch.daemon.web.schemas import Moment, Query, Seq, Text
 
 
@@ -48,8 +48,7 @@ def find_levels(store: JournalStore, query: LevelsQuery) -> LevelsResponse:
         RequestRefused: A time does not exist.
     """
     wanted = {"since": format_time(query.since), "until": format_time(query.until), "source": query.source}
-    given = {name: value for name, value in wanted.items() if not isinstance(value, UnsetType)}
-    found = read_levels(store, query.period, given, query.after, query.limit + 1)
+    found = read_levels(store, query.period, given(wanted), query.after, query.limit + 1)
     page = found[: query.limit]
     return LevelsResponse(
         levels=tuple(msgspec.json.decode(entry.line, type=LevelPeriodLine) for entry in page),
