@@ -21,7 +21,8 @@ from soundwatch.training.data.cache import ClipCache
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.fit.loop import Row
 from soundwatch.training.fit.run import run_session
-from soundwatch.training.fit.run_log import MISTAKES, RunResult, find_mistakes, open_logs
+from soundwatch.training.fit.run_log import open_logs
+from soundwatch.training.fit.run_result import MISTAKES, RunResult, find_mistakes
 from soundwatch.training.fit.scoring import ScoredClip, read_run
 from soundwatch.training.fit.tensorboard_log import TAGS
 from soundwatch.training.model.recipe import Recipe

@@ -36,8 +36,9 @@ from soundwatch.training.fit.loop import Run, mel_batches, start_run, train, try
 from soundwatch.training.fit.memory import describe_shortage, find_fitting_batch
 from soundwatch.training.fit.metrics import Counts, count_confusion, measure
 from soundwatch.training.fit.plots import draw_confusion, draw_curves, write_log
-from soundwatch.training.fit.run_log import RunLog, RunResult, find_mistakes
+from soundwatch.training.fit.run_log import RunLog
 from soundwatch.training.fit.run_record import build_contract, build_record
+from soundwatch.training.fit.run_result import RunResult, find_mistakes
 from soundwatch.training.fit.run_setup import RunSetup, describe_data, describe_scored
 from soundwatch.training.fit.scoring import RunRecord, ScoredClip, score_mels, to_score
 from soundwatch.training.fit.thresholds import choose_thresholds, default_thresholds

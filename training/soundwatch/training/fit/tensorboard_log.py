@@ -20,7 +20,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.extras import install_command
 from soundwatch.training.fit.loop import Row
 from soundwatch.training.fit.plots import confusion_figure
-from soundwatch.training.fit.run_log import RunResult
+from soundwatch.training.fit.run_result import RunResult
 
 TAGS: Final = {
     "train_loss": "loss/train",
