@@ -61,5 +61,40 @@ def test_each_user_of_a_proxy_has_a_request_limit_of_their_own(monkeypatch: pyte
         assert {behind_proxy.get("/api/health").status_code for _ in range(3)} == {200}
 
 
+def test_a_trusted_proxy_gives_each_client_its_own_limit_and_other_clients_cannot_name_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(middleware, "REQUEST_BURST", 1)
+    monkeypatch.setattr(middleware, "REQUEST_RATE_HZ", 1e-6)
+    users = ("203.0.113.1", "203.0.113.2", "203.0.113.9, 203.0.113.1")
+    for proxy, statuses in (("127.0.0.1", [200, 200, 429]), ("127.0.0.2", [200, 429, 429])):
+        with a_site(f"http://127.0.0.1:0,trusted_proxies={proxy}") as behind_proxy:
+            answers = [behind_proxy.get("/api/health", headers={"X-Forwarded-For": user}) for user in users]
+            assert [answer.status_code for answer in answers] == statuses
+
+
+def test_a_trusted_proxy_without_the_header_has_the_limit_of_one_client_and_needs_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(middleware, "REQUEST_BURST", 2)
+    monkeypatch.setattr(middleware, "REQUEST_RATE_HZ", 1e-6)
+    monkeypatch.setenv("SOUNDWATCH_TOKEN", "sixteen-letters-")
+    with a_site("http://127.0.0.1:0,trusted_proxies=127.0.0.1") as behind_proxy:
+        forwarded = {"X-Forwarded-For": "203.0.113.1"}
+        assert behind_proxy.get("/api/health", headers=forwarded).status_code == 401
+        assert [behind_proxy.get("/api/health").status_code for _ in range(3)] == [401, 401, 429]
+
+
+def test_one_client_of_a_proxy_cannot_take_the_open_requests_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "MAX_CLIENT_REQUESTS", 1)
+    with a_site("http://127.0.0.1:0,trusted_proxies=127.0.0.1") as behind_proxy, behind_proxy.client() as client:
+        first, other = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
+        with client.stream("GET", "/api/stream", headers=first) as stream:
+            assert stream.status_code == 200
+            refused = client.get("/api/health", headers=first)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+            assert client.get("/api/health", headers=other).status_code == 200
+
+
 def test_no_header_replaces_the_proxy(site: Site) -> None:
     assert site.get("/", headers=LOGGED_IN | FORGED).status_code == 403

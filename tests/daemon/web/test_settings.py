@@ -42,6 +42,15 @@ def test_an_address_that_only_a_proxy_may_use_needs_no_token() -> None:
     assert not settings("http://127.0.0.1:1").is_proxy("127.0.0.1")
 
 
+def test_a_trusted_proxy_names_its_clients_and_does_not_check_them() -> None:
+    parsed = settings("http://127.0.0.1:1,proxy=192.0.2.1,trusted_proxies=192.0.2.2 192.0.2.3")
+    addresses = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
+    assert [parsed.names_clients(address) for address in addresses] == [True, True, True, False]
+    assert [parsed.is_proxy(address) for address in addresses] == [True, False, False, False]
+    with pytest.raises(ConfigError, match=r"an IP address was expected, as trusted_proxies=192\.0\.2\.7"):
+        settings("http://127.0.0.1:1,trusted_proxies=nginx")
+
+
 @pytest.mark.parametrize("word", ["supervisor", "172.30.32.0/23", "172.30.32.2:80", "*"])
 def test_a_proxy_is_named_by_its_address(word: str) -> None:
     with pytest.raises(ConfigError, match=r"an IP address was expected, as proxy=192\.0\.2\.7"):

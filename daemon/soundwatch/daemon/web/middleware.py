@@ -4,8 +4,9 @@ Conventions: a refusal is JSON with one sentence. The checks, in this order: the
 header (against DNS rebinding), the origin of the requesting page (`Origin`, `Sec-Fetch-Site`), the token, and the size
 of the request. A proxy that checks its users (`,proxy=ADDRESS`) needs no token, may send any `Host`, and names the
 browser's in `X-Forwarded-Host`; a proxy on loopback has to send a known `Host`, since browsers of this machine have its
-address. With such a proxy and no token, requests of others are refused. The request rate of such a proxy is that of
-each of its clients, by the last address in `X-Forwarded-For`; without the header there is no limit.
+address. With such a proxy and no token, requests of others are refused. The limits of request rate and of open requests
+hold for each client of such a proxy, or of one in `,trusted_proxies=ADDRESS`, by the last address in `X-Forwarded-For`.
+Without the header, the first kind has no limit, and the second kind the rate of one client.
 Rule: pages of other sites may link to this server, but may not send other requests.
 Source: fetch.spec.whatwg.org and w3.org/TR/fetch-metadata for the headers; browsers set them, scripts cannot.
 """
@@ -28,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
-from soundwatch.daemon.web.rate_limit import RateLimiter
+from soundwatch.daemon.web.rate_limit import OpenRequests, RateLimiter
 from soundwatch.daemon.web.schemas import ErrorResponse
 from soundwatch.daemon.web.session import cookie_name, is_cookie, is_token
 from soundwatch.daemon.web.settings import Settings
@@ -38,6 +39,7 @@ MAX_BODY_BYTES: Final = 4096
 BODY_S: Final = 10.0
 REQUEST_RATE_HZ: Final = 100
 REQUEST_BURST: Final = 300
+MAX_CLIENT_REQUESTS: Final = 32
 _HTTP_ERRORS: Final = {404: "This path does not exist.", 405: "This path does not support this method."}
 OPEN_PATHS: Final = ("/login", "/static/", "/worker.js")
 HEADERS: Final = {
@@ -88,6 +90,7 @@ class SecurityMiddleware:
         self._now_s = now_s
         self._headers = _response_headers(settings)
         self._rates = RateLimiter(REQUEST_RATE_HZ, REQUEST_BURST)
+        self._requests = OpenRequests(MAX_CLIENT_REQUESTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -104,9 +107,10 @@ class SecurityMiddleware:
             await send(message)
 
         try:
-            self._check(scope)
-            # with `app` in the scope, the router raises HTTPException for an unknown path
-            await self._app({**scope, "app": self}, _limit_body(receive), send_guarded)
+            with self._requests.counted(self._forwarded_client(scope)) as within_limit:
+                self._check(scope, within_limit=within_limit)
+                # with `app` in the scope, the router raises HTTPException for an unknown path
+                await self._app({**scope, "app": self}, _limit_body(receive), send_guarded)
         except RequestRefused as refusal:
             await send_refusal(scope, send_guarded, refusal)
         except HTTPException as error:
@@ -121,8 +125,13 @@ class SecurityMiddleware:
                     scope, send_guarded, RequestRefused(500, "The request failed; the log has the reason.")
                 )
 
-    def _check(self, scope: Scope) -> None:
-        """Check one request.
+    def _forwarded_client(self, scope: Scope) -> str | None:
+        """Return the client that a trusted proxy names; None for another request."""
+        address = (scope.get("client") or ("",))[0]
+        return _last_forwarded(Headers(scope=scope)) if self._settings.names_clients(address) else None
+
+    def _check(self, scope: Scope, *, within_limit: bool) -> None:
+        """Check one request, and whether its client has no more open requests than it may.
 
         Raises:
             RequestRefused: A check failed.
@@ -130,12 +139,14 @@ class SecurityMiddleware:
         headers = Headers(scope=scope)
         client = (scope.get("client") or ("",))[0]
         proxied = self._settings.is_proxy(client)
-        limited = _forwarded_client(headers) if proxied else client
+        limited = self._forwarded_client(scope) or (None if proxied else client)
         wait_s = 0.0 if limited is None else self._rates.take(limited, self._now_s())
         if wait_s:
             raise RequestRefused(
                 429, "There were too many requests; wait a little.", {"Retry-After": str(math.ceil(wait_s))}
             )
+        if not within_limit:
+            raise RequestRefused(503, "This client has too many open requests.", {"Retry-After": "10"})
         if not proxied and self._settings.proxies and self._settings.token is None:
             raise RequestRefused(403, "Only the proxy may send requests to this address.")
         any_host = proxied and not is_loopback(client)  # a browser of this machine has the address of a proxy here
@@ -164,7 +175,7 @@ class SecurityMiddleware:
             raise RequestRefused(413, f"At most {MAX_BODY_BYTES} bytes may be sent.")
 
 
-def _forwarded_client(headers: Headers) -> str | None:
+def _last_forwarded(headers: Headers) -> str | None:
     """Return the client of a proxy, which adds its address at the end of `X-Forwarded-For`; None for an unknown one."""
     address = ",".join(headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
     return None if parse_ip(address) is None else address

@@ -1,12 +1,14 @@
-"""Request rate limit: one token bucket for each client address.
+"""Limits of one client: a token bucket for its request rate, and a count of its open requests.
 
 Conventions: seconds of a monotonic clock. An IPv6 client is identified by its /64 network, which one household shares.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from typing import Final
 
 MAX_CLIENTS: Final = 1000
@@ -39,6 +41,33 @@ class RateLimiter:
         if len(self._buckets) > MAX_CLIENTS:
             self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) / self._rate_hz
+
+
+class OpenRequests:
+    """Requests in progress by client.
+
+    Args:
+        limit: Largest number of one client.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open = Counter[str]()
+
+    @contextlib.contextmanager
+    def counted(self, address: str | None) -> Iterator[bool]:
+        """Count a request within this context; yield whether it is within the limit, always for the address None."""
+        client = None if address is None else client_key(address)
+        if client is None or self._open[client] >= self._limit:
+            yield client is None
+            return
+        self._open[client] += 1
+        try:
+            yield True
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
 
 
 def client_key(address: str) -> str:

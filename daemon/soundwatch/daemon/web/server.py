@@ -228,7 +228,7 @@ class _Server(uvicorn.Server):
 
     def _is_exempt(self, address: str) -> bool:
         """Return True for a client that may stand for many: a proxy, or a program of this machine."""
-        return is_loopback(address) or self._settings.is_proxy(address)
+        return is_loopback(address) or self._settings.names_clients(address)
 
     def _use_tls(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> None:
         """Serve TLS with limits on the time of a handshake and of the end of a connection."""

@@ -1,9 +1,9 @@
 """Address, names and token of the web server.
 
 Conventions: `-F http://HOST:PORT[,token_file=FILE][,host=NAME][,frame=ORIGIN][,proxy=ADDRESS]
-[,certificate=FILE,key=FILE]`. A loopback address needs no token, since other machines cannot reach it. Any other
-address needs one, from the file or from SOUNDWATCH_TOKEN, or a proxy that checks its users, from which alone requests
-are accepted. With a certificate the server speaks TLS only.
+[,trusted_proxies=ADDRESS][,certificate=FILE,key=FILE]`. A loopback address needs no token, since other machines cannot
+reach it. Any other address needs one, from the file or from SOUNDWATCH_TOKEN, or a proxy that checks its users, from
+which alone requests are accepted. With a certificate the server speaks TLS only.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class HttpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         host: Additional host name, for a reverse proxy.
         frame: Origins of pages that may frame the page, separated by spaces.
         proxy: Addresses of proxies that check their users, separated by spaces; their requests need no token.
+        trusted_proxies: Addresses of proxies that name their clients in X-Forwarded-For, separated by spaces; limits of
+            requests are those of each client.
         certificate: File with the certificate of the server and those of its issuers, for TLS.
         key: File with the private key of the server.
     """
@@ -44,6 +46,7 @@ class HttpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     host: str | None = None
     frame: str | None = None
     proxy: str | None = None
+    trusted_proxies: str | None = None
     certificate: str | None = None
     key: str | None = None
 
@@ -60,6 +63,7 @@ class Settings:
         proxy_host: Host name of the reverse proxy; empty if there is none.
         frame_ancestors: Origins of pages that may frame the page.
         proxies: Addresses of proxies that check their users.
+        trusted_proxies: Addresses of proxies that name their clients in `X-Forwarded-For`, those in `proxies` too.
         tls: Files for TLS; None for a server without it.
     """
 
@@ -70,6 +74,7 @@ class Settings:
     proxy_host: str = ""
     frame_ancestors: tuple[str, ...] = ()
     proxies: frozenset[IpAddress] = frozenset()
+    trusted_proxies: frozenset[IpAddress] = frozenset()
     tls: TlsFiles | None = None
 
     @property
@@ -80,6 +85,10 @@ class Settings:
     def is_proxy(self, address: str) -> bool:
         """Return whether a client's address is that of a proxy that checks its users."""
         return bool(self.proxies) and parse_ip(address) in self.proxies
+
+    def names_clients(self, address: str) -> bool:
+        """Return whether a client's address is that of a proxy that names its clients in `X-Forwarded-For`."""
+        return bool(self.trusted_proxies) and parse_ip(address) in self.trusted_proxies
 
     @property
     def url(self) -> str:
@@ -112,7 +121,8 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     options = parse_options(spec, HttpOptions)
     host, port = _parse_address(spec)
     token = _read_token(spec, options, environment)
-    proxies = _parse_proxies(spec, options.proxy or "")
+    proxies = _parse_proxies(spec, "proxy", options.proxy or "")
+    trusted = proxies | _parse_proxies(spec, "trusted_proxies", options.trusted_proxies or "")
     if token is None and not proxies and not is_loopback(host):
         raise ConfigError(
             f"-F {spec.text} can be reached from other machines, so it requires a token. "
@@ -125,7 +135,8 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
         names.add(options.host.lower())
     proxy_host = (options.host or "").lower()
     origins = _parse_origins(spec, options.frame or "")
-    return Settings(host, port, token, frozenset(names), proxy_host, origins, proxies, _read_tls(spec, options))
+    tls = _read_tls(spec, options)
+    return Settings(host, port, token, frozenset(names), proxy_host, origins, proxies, trusted, tls)
 
 
 def _read_tls(spec: SinkSpec, options: HttpOptions) -> TlsFiles | None:
@@ -141,14 +152,14 @@ def _read_tls(spec: SinkSpec, options: HttpOptions) -> TlsFiles | None:
     return files
 
 
-def _parse_proxies(spec: SinkSpec, text: str) -> frozenset[IpAddress]:
+def _parse_proxies(spec: SinkSpec, option: str, text: str) -> frozenset[IpAddress]:
     proxies = set[IpAddress]()
     for word in text.split():
         address = parse_ip(word)
         if address is None:
             raise ConfigError(
-                f"-F {spec.text}: proxy={word} is not an address; an IP address was expected, as proxy=192.0.2.7, "
-                "several separated by spaces."
+                f"-F {spec.text}: {option}={word} is not an address; an IP address was expected, as "
+                f"{option}=192.0.2.7, several separated by spaces."
             )
         proxies.add(address)
     return frozenset(proxies)

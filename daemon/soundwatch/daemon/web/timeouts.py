@@ -2,7 +2,7 @@
 
 Conventions: a connection beyond `MAX_CONNECTIONS`, or beyond `MAX_CLIENT_CONNECTIONS` of one client, is refused when
 it is accepted, before a request is read; with TLS, before the handshake (`limited_listener.py`). Loopback clients and
-proxies that check their users share the total limit only, since they may stand for many. A WebSocket client that reads
+proxies that name their clients share the total limit only, since they may stand for many. A WebSocket client that reads
 too slowly is closed with 1013 after its unread data. An HTTP client that reads too slowly is disconnected; a browser
 then resumes its event stream by itself.
 """
