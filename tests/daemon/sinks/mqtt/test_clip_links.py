@@ -13,10 +13,10 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.sinks.mqtt.home_assistant import discovery_payload
 from support.mosquitto import Listener, Mosquitto, retained_messages, wait_until
+from support.mqtt_topics import DISCOVERY
 from support.sink_harness import SinkHarness
 
 CLIP = "soundwatch/edge1/mic0/clip"
-DISCOVERY = "homeassistant/device/soundwatch_edge1/config"
 PAGE = "https://balcony.lan:8433"
 
 

@@ -21,13 +21,13 @@ from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
 from soundwatch.daemon.sinks.mqtt.home_assistant import discovery_payload
 from support.mosquitto import Listener, Mosquitto, retained_messages, wait_until
+from support.mqtt_topics import DISCOVERY
 from support.sink_harness import SinkHarness
 
 BASE = "soundwatch/edge1"
 OFFSET = f"{BASE}/mic0/threshold_offset"
 NIGHT = f"{BASE}/schedules/night/enabled"
 ACTIVE = f"{BASE}/schedules/night/active"
-DISCOVERY = "homeassistant/device/soundwatch_edge1/config"
 ALWAYS = ScheduleConfig(when=(TimeWindow(),), then=ScheduleEffectConfig(thresholds=ThresholdsConfig(at_least=0.9)))
 CONFIG = Config(sources={"mic0": SourceConfig()}, schedules={"night": ALWAYS})
 
