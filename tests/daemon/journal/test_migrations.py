@@ -30,6 +30,11 @@ def config(tmp_path: Path, release: Path) -> JournalConfig:
     return JournalConfig(path=str(path))
 
 
+def format_of(path: Path) -> int:
+    """Return `user_version`, from the header of the file."""
+    return int.from_bytes(path.read_bytes()[60:64], "big")
+
+
 def schema(path: Path) -> set[tuple[str, str]]:
     with closing(sqlite3.connect(path)) as db:
         return set(db.execute("SELECT type, name FROM sqlite_master"))
@@ -43,7 +48,7 @@ def content(path: Path, tables: tuple[str, ...] = ("lines", "cursors", "labels")
 @names
 def test_a_file_of_an_earlier_release_is_migrated_without_a_loss(config: JournalConfig, tmp_path: Path) -> None:
     path, log = tmp_path / "journal.db", MemoryLogger()
-    before = content(path)
+    before, format_ = content(path), format_of(path)
     store = open_for_writing(config, log)
     assert log.events == ["journal_migrated"]
     assert store.query("PRAGMA user_version") == [(FORMAT,)]
@@ -55,7 +60,7 @@ def test_a_file_of_an_earlier_release_is_migrated_without_a_loss(config: Journal
     assert schema(path) == schema(tmp_path / "new.db")
     assert content(path) == before
     assert content(copy) == before, "the copy has the former content"
-    assert copy.name.startswith("journal.db.format-1-")
+    assert copy.name.startswith(f"journal.db.format-{format_}-")
     assert copy.stat().st_mode & 0o777 == 0o600
     again = open_for_writing(config, log)
     assert again.migrated_from is None
@@ -92,11 +97,12 @@ def test_a_reader_leaves_a_file_of_an_earlier_release_as_it_is(config: JournalCo
 def test_a_migration_that_fails_leaves_the_former_format(
     config: JournalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(STEPS, 1, f"{STEPS[1]} CREATE TABLE lines (seq INTEGER);")
+    format_ = format_of(tmp_path / "journal.db")
+    monkeypatch.setitem(STEPS, format_, f"{STEPS[format_]} CREATE TABLE lines (seq INTEGER);")
     with pytest.raises(Exception, match="table lines already exists"):
         open_for_writing(config, MemoryLogger())
     with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (format_,)
     assert not list(tmp_path.glob("*.format-*"))
     monkeypatch.undo()
     store = open_for_writing(config, MemoryLogger())

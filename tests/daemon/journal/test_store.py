@@ -15,6 +15,7 @@ from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import Cursor, RetentionLimits, StoredLine
 from soundwatch.daemon.journal.location import open_for_writing
+from soundwatch.daemon.journal.migrations import FORMAT
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from support.memory_logger import MemoryLogger
@@ -194,7 +195,7 @@ def test_a_journal_of_a_later_release_is_refused_and_unchanged(tmp_path: Path) -
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 7")
     other.close()
-    with pytest.raises(StoreError, match="format 7; this release reads up to 2"):
+    with pytest.raises(StoreError, match=f"format 7; this release reads up to {FORMAT}"):
         JournalStore(path)
 
 

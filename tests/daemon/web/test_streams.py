@@ -14,6 +14,7 @@ import pytest
 import websockets
 from websockets.sync.client import ClientConnection, connect
 
+from soundwatch.daemon.journal.deletion import delete_events
 from soundwatch.daemon.web import broadcaster, timeouts
 from support.web_harness import NODE, Site, a_site, event_line, reading, wait_until
 
@@ -113,6 +114,14 @@ def test_lines_that_the_journal_has_deleted_are_reported_as_lost(site: Site) -> 
     with ws(site, "?since=2") as socket_:
         assert next_of(socket_, "lost")["lines"] == 8
         assert next_of(socket_, "start")["seq"] == 11
+
+
+def test_lines_that_were_deleted_on_request_are_not_lost(site: Site) -> None:
+    site.append(*(event_line(number) for number in range(1, 5)))
+    delete_events(site.journal, [event_line(2).id, event_line(3).id], "by a test", "edge1", 0)
+    with ws(site, "?since=1") as socket_:
+        assert next_of(socket_, "welcome")["seq"] == 1
+        assert json.loads(socket_.recv())["seq"] == 4
 
 
 def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:

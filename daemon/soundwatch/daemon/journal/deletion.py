@@ -1,8 +1,9 @@
 """Delete events from the journal on request.
 
 Conventions: all lines and the label of an event are deleted in one transaction, and a `health` line of the journal
-names their number. Sinks keep what they have received. A reader that comes later sees a hole in the numbers, so the
-lines have to be those that all sinks have taken (`web/deletion.py`).
+names their number. Sinks keep what they have received, and the lines have to be those that all sinks have taken
+(`web/deletion.py`). A reader that comes later sees a hole in the numbers; the table `deleted` has them, so they do not
+count as lost.
 Does not: delete clips (`web/deletion.py`), or ask whether the request is allowed.
 """
 
@@ -24,6 +25,19 @@ def last_seqs(store: JournalStore, ids: Sequence[str]) -> dict[str, int]:
     return dict(store.query(f"SELECT id, max(seq) FROM lines WHERE id IN ({marks}) GROUP BY id", *ids))  # noqa: S608
 
 
+def lost_lines(store: JournalStore, after_seq: int, next_seq: int) -> int:
+    """Return how many lines between two numbers the journal has dropped; those deleted on request do not count.
+
+    Raises:
+        sqlite3.Error: The file cannot be read.
+    """
+    missing = next_seq - after_seq - 1
+    if missing <= 0:
+        return 0
+    found = store.query("SELECT count(*) FROM deleted WHERE seq > ? AND seq < ?", after_seq, next_seq)
+    return missing - int(found[0][0])
+
+
 def delete_events(journal: Journal, ids: Sequence[str], by: str, node: str, now_unix_ns: int) -> int:
     """Delete the lines and labels of events; return the number of lines.
 
@@ -41,6 +55,7 @@ def delete_events(journal: Journal, ids: Sequence[str], by: str, node: str, now_
     marks = ", ".join("?" * len(ids))
 
     def change(db: sqlite3.Connection) -> int:
+        db.execute(f"INSERT OR IGNORE INTO deleted SELECT seq FROM lines WHERE id IN ({marks})", ids)  # noqa: S608
         db.execute(f"DELETE FROM labels WHERE id IN ({marks})", ids)  # noqa: S608  # question marks only
         return db.execute(f"DELETE FROM lines WHERE id IN ({marks})", ids).rowcount  # noqa: S608
 

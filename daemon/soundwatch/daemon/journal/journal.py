@@ -59,22 +59,17 @@ class Journal:
         watch: Callable[[Line], object] = lambda _: None,
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._store = store
-        self._limits = limits
-        self._log = log
-        self._watch = watch
+        self._store, self._limits, self._log, self._watch = store, limits, log, watch
         self._health = JournalHealth(store, node, log, self.append, unix_ns)
         self._fallback: JournalStore | None = None  # in use while the file cannot be written
         self._seq = self._written_seq = store.last_seq()
         self._cursors = store.cursors()
-        self._readers_of_run = set[str]()  # sinks that asked for their cursor in this run
+        self._readers_of_run = set[str]()  # sinks that asked for their cursor, and were not removed since
         self._new_cursors: dict[str, Cursor] = {}
-        self._pending = deque[StoredLine]()
-        self._tail = deque[JournalEntry](maxlen=TAIL_LINES)
+        self._pending, self._tail = deque[StoredLine](), deque[JournalEntry](maxlen=TAIL_LINES)
         self._changed = threading.Condition()  # guards all fields above
         self._readers = Subscribers()
-        self._trimmed_s = -TRIM_S
-        self._retried_s = 0.0
+        self._trimmed_s, self._retried_s = -TRIM_S, 0.0
         self._closing = False
         self._failed_seq = 0  # first line of the last step that failed
         self._damaged = False  # a reader has met a damaged page
@@ -146,6 +141,11 @@ class Journal:
                 self._cursors[sink] = self._new_cursors[sink] = Cursor(self._written_seq, self._written_seq)
                 self._changed.notify_all()
             return self._cursors[sink]
+
+    def forget_reader(self, sink: str) -> None:
+        """Report no more lines that a sink has not taken, until the sink asks for its cursor again."""
+        with self._changed:
+            self._readers_of_run.discard(cursor_name(sink))
 
     def set_cursor(self, sink: str, cursor: Cursor, *, wait: bool = False) -> None:
         """Store the cursor of a sink; with `wait`, return after it is written or cannot be."""

@@ -18,7 +18,7 @@ from typing import Final
 
 from soundwatch.daemon.core.errors import StoreError
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 # Tables that some releases of format 1 already made.
 LATER_TABLES: Final = """
@@ -27,11 +27,13 @@ CREATE TABLE IF NOT EXISTS ages (seq INTEGER PRIMARY KEY, run_s REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS clip_folders (path TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS runtime (run_s REAL NOT NULL, first_seq INTEGER NOT NULL);
 """
-STEPS: Final = {1: LATER_TABLES}
-# Equal for two files with equal content: in earlier formats lines are only added, or removed from the first on.
+# Numbers of the lines that were deleted on request.
+DELETED_TABLE: Final = "CREATE TABLE IF NOT EXISTS deleted (seq INTEGER PRIMARY KEY);"
+STEPS: Final = {1: LATER_TABLES, 2: DELETED_TABLE}
+# Equal for two files with equal content: in earlier formats lines are only added or removed.
 CONTENT: Final = (
     "SELECT seq FROM sqlite_sequence WHERE name = 'lines'",
-    "SELECT min(seq) FROM lines",
+    "SELECT min(seq), count(*) FROM lines",
     "SELECT * FROM cursors",
     "SELECT * FROM labels",
 )

@@ -30,6 +30,7 @@ _TABLES: Final = {
     "identity": "id",
     "ages": "seq, run_s",
     "clip_folders": "path",
+    "deleted": "seq",
     "runtime": "run_s, first_seq",
 }
 
@@ -114,11 +115,12 @@ def _copy(source: sqlite3.Connection, path: Path, db: sqlite3.Connection) -> Sal
                 continue
             lines += db.execute("INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount
             last_read = row[0]
-        for table in ("cursors", "labels", "ages", "clip_folders"):
+        for table in ("cursors", "labels", "ages", "clip_folders", "deleted"):
             columns = ", ".join("?" for _ in _TABLES[table].split(","))
             for row in _rows(source, table, 1, max(last_seq, _number(source, f"SELECT MAX(rowid) FROM {table}"))):  # noqa: S608
                 with contextlib.suppress(sqlite3.IntegrityError):  # a row of another kind, by the damage
                     db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({columns})", row)  # noqa: S608
+        db.execute("DELETE FROM deleted WHERE seq IN (SELECT seq FROM lines)")  # read from another table's page
         run_s = max((row[0] for row in _rows(source, "runtime", 1, 1) if isinstance(row[0], float)), default=0.0)
         db.execute("UPDATE runtime SET run_s = ?", (run_s,))
         last_seq = max(last_seq, last_read)
@@ -126,7 +128,8 @@ def _copy(source: sqlite3.Connection, path: Path, db: sqlite3.Connection) -> Sal
         if identity is not None and last_seq:  # numbers continue, so the journal is the same one for its readers
             db.execute("UPDATE identity SET id = ?", (identity,))
         set_last_seq(db, last_seq)
-    return SalvageResult(lines, max(0, last_seq - first_seq + 1 - lines), last_seq)
+    deleted = _number(db, f"SELECT count(*) FROM deleted WHERE seq >= {first_seq}")  # noqa: S608  # a number
+    return SalvageResult(lines, max(0, last_seq - first_seq + 1 - lines - deleted), last_seq)
 
 
 def set_last_seq(db: sqlite3.Connection, last_seq: int) -> None:

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.line_check import unsound_line
-from soundwatch.daemon.journal.migrations import FORMAT, LATER_TABLES, STEPS, migrate, user_version
+from soundwatch.daemon.journal.migrations import DELETED_TABLE, FORMAT, LATER_TABLES, STEPS, migrate, user_version
 from soundwatch.daemon.journal.views import create_views
 
 PAGE_BYTES: Final = 4096
@@ -60,7 +60,7 @@ def configure_database(db: sqlite3.Connection, writing: bool) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-        db.executescript(f"BEGIN; {_TABLES} {LATER_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+        db.executescript(f"BEGIN; {_TABLES} {LATER_TABLES} {DELETED_TABLE} PRAGMA user_version = {FORMAT}; COMMIT;")
     elif user_version(db) in (*STEPS, FORMAT) and (seq := unsound_line(db)) is not None:
         raise corruption_error(f"line {seq} is damaged")
     migrate(db)

@@ -25,6 +25,7 @@ from typing import Final
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.journal.deletion import lost_lines
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.health import SinkHealth
@@ -127,6 +128,7 @@ class SinkWorker:
         if self.has_ended or self.status.state != "working":
             self.close(0.0)
         self._stop()
+        self._journal.forget_reader(self.status.name)
         self._health.end(f"{self.status.name} was removed by a reload.")
 
     def close(self, patience_s: float) -> int:
@@ -233,9 +235,9 @@ class SinkWorker:
         """Return the next lines, marked where they may have been delivered before."""
         entries = self._journal.read_after(self._cursor.delivered, self._prepared.batch_lines)
         if entries and entries[0].seq > self._cursor.delivered + 1:
-            lost_lines = entries[0].seq - self._cursor.delivered - 1
-            self._health.lost(lost_lines)
-            self._log.warning("sink_lines_dropped", sink=self.status.name, lines=lost_lines)
+            if lines := lost_lines(self._journal.store, self._cursor.delivered, entries[0].seq):
+                self._health.lost(lines)
+                self._log.warning("sink_lines_dropped", sink=self.status.name, lines=lines)
             self._cursor = replace(self._cursor, delivered=entries[0].seq - 1)
         attempted = self._cursor.attempted
         return [replace(entry, repeated=True) if entry.seq <= attempted else entry for entry in entries]

@@ -21,6 +21,7 @@ import msgspec
 
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.events.notices import scores_line
+from soundwatch.daemon.journal.deletion import lost_lines
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.recent import RecentWindow, RecentWindows, joined_columns
 
@@ -159,7 +160,7 @@ class Broadcaster:
         if not entries:
             return []
         messages = [Message("line", entry.line.rstrip(b"\n"), entry.seq) for entry in entries]
-        if (lost := entries[0].seq - subscriber.seq - 1) > 0:
+        if lost := await asyncio.to_thread(lost_lines, journal.store, subscriber.seq, entries[0].seq):
             messages.insert(0, _message("lost", {"type": "lost", "lines": lost}))
         subscriber.seq = entries[-1].seq
         subscriber.wakeup.set()  # there may be more lines
