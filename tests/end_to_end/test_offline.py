@@ -13,9 +13,8 @@ from playwright.sync_api import Browser, expect
 from soundwatch.daemon.web.static_files import STATIC
 from support.browser import complaints_of
 from support.reverse_proxy import reverse_proxy
-from support.web_harness import a_site, event_line, write_token
+from support.web_harness import TOKEN, a_site, event_line, write_token
 
-TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
 KEPT = """async () => {
   const cache = await caches.open("shell");
   return (await cache.keys()).map((request) => new URL(request.url).pathname);

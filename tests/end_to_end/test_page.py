@@ -22,9 +22,7 @@ from support.journal_factory import hello
 from support.level_factory import level_line, period_line
 from support.ports import free_port
 from support.reverse_proxy import frame_page, reverse_proxy
-from support.web_harness import IDS, RULES, Site, a_site, clip_line, lost_line, reading, today, write_token
-
-TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
+from support.web_harness import IDS, RULES, TOKEN, Site, a_site, clip_line, lost_line, reading, today, write_token
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,8 @@ from soundwatch.daemon.core.source_config import SourceConfig
 from support.browser import WCAG, a_browser, opened, skip_without_chromium
 from support.journal_factory import hello
 from support.live_tone import live_tone
-from support.web_harness import a_site, wait_until, write_token
+from support.web_harness import TOKEN, a_site, wait_until, write_token
 
-TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
 TONE_HZ = """async () => {
   const audio = document.querySelector('audio.live'), context = new AudioContext();
   await context.resume();

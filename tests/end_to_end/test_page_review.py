@@ -10,9 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
 from support.browser import WCAG, opened
-from support.web_harness import IDS, a_site, clip_line, today, write_token
-
-TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
+from support.web_harness import IDS, TOKEN, a_site, clip_line, today, write_token
 
 
 @pytest.mark.slow

@@ -14,9 +14,8 @@ from playwright.sync_api import Locator, Page, expect
 from support.browser import a_browser, complaints_of, skip_without_chromium
 from support.demo_daemon import demo_daemon, wait_for
 from support.ports import free_port
-from support.web_harness import a_site
+from support.web_harness import TOKEN, a_site
 
-TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
 WAIT_MS = 60_000
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 TEXT = """\

@@ -34,6 +34,7 @@ from support.fakes import SMALL_CONTRACT, SMALL_SPEC
 from support.memory_logger import MemoryLogger
 
 NODE = "balcony"
+TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
 DEFAULTS = Config()
 IDS = tuple(f"01JD8Z{number:020d}" for number in range(1000))
 
@@ -64,6 +65,11 @@ class Site:
     def address(self) -> tuple[str, int]:
         host, _, port = self.url.partition("://")[2].rpartition(":")
         return host, int(port)
+
+    @property
+    def websocket_url(self) -> str:
+        """Address of the stream over a WebSocket."""
+        return f"{self.url.replace('http', 'ws', 1)}/api/ws"
 
     def client(self, **options: Any) -> httpx.Client:
         defaults: dict[str, Any] = {"base_url": self.url, "timeout": 60, "trust_env": False, "verify": False}

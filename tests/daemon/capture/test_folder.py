@@ -50,7 +50,7 @@ def test_an_unreadable_recording_is_reported_and_the_next_is_read(tmp_path: Path
     (tmp_path / "3.wav").write_bytes((tmp_path / "1.wav").read_bytes()[:-100])
     write(tmp_path / "4.wav", 0.4)
     blocks, changes = read_all(open_live_source("yard", str(tmp_path)))
-    assert [plight.state for plight in changes] == ["lost", "back", "lost", "back"]
+    assert [change.state for change in changes] == ["lost", "back", "lost", "back"]
     assert "2.wav is not a recording" in changes[0].detail
     assert "3.wav is truncated" in changes[2].detail
     assert round(float(blocks[-1].samples.mean()), 1) == 0.4

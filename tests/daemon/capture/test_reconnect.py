@@ -111,7 +111,7 @@ class Street:
         return [item for item in self.items if isinstance(item, Block)]
 
     @property
-    def plights(self) -> list[SourceStateChange]:
+    def changes(self) -> list[SourceStateChange]:
         return [item for item in self.items if isinstance(item, SourceStateChange)]
 
 
@@ -121,8 +121,8 @@ def test_windows_after_a_loss_keep_their_positions() -> None:
     street.run()
     first, second = street.blocks[4:6]
     assert (first.first_sample, second.first_sample, second.lost_samples) == (3200, 28_000, 24_000)
-    assert [plight.state for plight in street.plights] == ["lost", "back", "lost"]
-    back = street.plights[1]
+    assert [change.state for change in street.changes] == ["lost", "back", "lost"]
+    back = street.changes[1]
     assert (back.reason, back.away_ns, back.missed_ns) == ("ended", 3 * SECOND_NS, 3 * SECOND_NS)
     assert street.items[7] is back, "after the block, which tells of the gap"
 
@@ -131,9 +131,9 @@ def test_a_missing_device_is_reported_once_and_its_stream_begins_when_it_appears
     world = World()
     street = Street(world, [Connection(world, 2, away_ns=40 * SECOND_NS, waits=True), Connection(world, 1, waits=True)])
     lasting = street.run()
-    assert [plight.state for plight in street.plights] == ["waiting", "back", "lost", "back", "lost"]
+    assert [change.state for change in street.changes] == ["waiting", "back", "lost", "back", "lost"]
     assert street.blocks[0].first_sample == street.blocks[0].lost_samples == 0
-    assert (street.plights[1].away_ns, street.plights[1].missed_ns) == (40 * SECOND_NS, 0)
+    assert (street.changes[1].away_ns, street.changes[1].missed_ns) == (40 * SECOND_NS, 0)
     assert lasting.start_unix_ns == UNIX_NS + 40 * SECOND_NS
 
 
@@ -141,7 +141,7 @@ def test_a_stalled_source_is_distinguished_from_an_ended_one() -> None:
     world = World()
     street = Street(world, [Connection(world, 1, error=StallError("Nothing came.")), Connection(world, 1)])
     street.run()
-    assert [plight.reason for plight in street.plights] == ["stalled", "stalled", "ended"]
+    assert [change.reason for change in street.changes] == ["stalled", "stalled", "ended"]
 
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(16_000, 1), (4000, 2), (44_100, 6)])
@@ -236,5 +236,5 @@ def test_a_hundred_losses_in_a_row_keep_nothing_of_the_lost_sources() -> None:
     world = World()
     street = Street(world, [Connection(world, 1, SECOND_NS) for _ in range(100)])
     street.run()
-    assert [plight.state for plight in street.plights] == ["lost", "back"] * 99 + ["lost"]
+    assert [change.state for change in street.changes] == ["lost", "back"] * 99 + ["lost"]
     assert street.blocks[-1].first_sample == 8000 * 99 + 800 * 99

@@ -16,9 +16,7 @@ from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
 from soundwatch.daemon.web.deletion import DeletionBody, delete_with_clips
 from soundwatch.daemon.web.middleware import RequestRefused
-from support.web_harness import IDS, Site, a_site, clip_line, event_line, write_token
-
-TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
+from support.web_harness import IDS, TOKEN, Site, a_site, clip_line, event_line, write_token
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_a_wrong_query_for_levels_is_refused_with_its_reason(site: Site, query: 
 
 
 def test_levels_of_seconds_are_streamed_only_on_request(site: Site) -> None:
-    address = f"{site.url.replace('http', 'ws', 1)}/api/ws"
+    address = site.websocket_url
     with connect(address) as plain, connect(f"{address}?level=1") as asking:
         assert [json.loads(client.recv())["type"] for client in (plain, asking)] == ["welcome", "welcome"]
         wait_until(lambda: site.view.live._level_subscribers)

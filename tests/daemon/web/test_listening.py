@@ -19,9 +19,8 @@ from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.web import listening
 from soundwatch.daemon.web.listener_queue import ListenerQueue
 from support.live_tone import BLOCK_SAMPLES, RATE_HZ, live_tone, tone_block
-from support.web_harness import Site, a_site, wait_until, write_token
+from support.web_harness import TOKEN, Site, a_site, wait_until, write_token
 
-TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
 LISTEN = "/api/sources/mic0/listen"
 LOGGED_IN = {"Authorization": f"Bearer {TOKEN}"}
 

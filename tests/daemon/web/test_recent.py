@@ -84,7 +84,7 @@ def test_a_stream_begins_with_the_last_minute_where_it_is_wanted_and_goes_on_wit
     with a_site() as site:
         for number in range(1, 6):
             site.view.live.publish(window(number))
-        with connect(f"{site.url.replace('http', 'ws', 1)}/api/ws?{query}", max_size=None) as stream:
+        with connect(f"{site.websocket_url}?{query}", max_size=None) as stream:
             messages = [json.loads(stream.recv())]
             site.view.live.publish(window(6))
             while [message["type"] for message in messages].count("scores") < (6 if "recent" in query else 1):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from soundwatch.daemon.web.session import COOKIE_S, cookie_value, is_cookie, is_token
-
-TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
+from support.web_harness import TOKEN
 
 
 def test_only_the_token_is_the_token() -> None:

@@ -46,7 +46,7 @@ def sse(site: Site, path: str = "/api/stream", **headers: str) -> Iterator[Itera
 
 
 def ws(site: Site, query: str = "") -> ClientConnection:
-    return connect(f"{site.url.replace('http', 'ws', 1)}/api/ws{query}", max_size=None, max_queue=None)
+    return connect(f"{site.websocket_url}{query}", max_size=None, max_queue=None)
 
 
 def next_of(socket_: ClientConnection, type_: str) -> dict[str, Any]:
