@@ -17,13 +17,14 @@ from soundwatch.training.model.recipe_file import load_recipe, parse_recipe, shi
 TUTORIAL = shipped_recipes()["tutorial"]
 
 
-def test_five_recipes_are_shipped() -> None:
+def test_eight_recipes_are_shipped() -> None:
     assert sorted(shipped_recipes()) == [
         "finetune",
         "own-sounds",
         "speech",
         "tutorial",
         "urban",
+        "urban-hard",
         "urban-street",
         "urban-taught",
     ]
@@ -67,7 +68,7 @@ def test_yaml_that_is_no_mapping_is_refused(text: str) -> None:
 def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"No recipe urbane: .* Give one of finetune, own-sounds, speech, tutorial, urban, urban-street, urban-t",
+        match=r"No recipe urbane: .* Give one of finetune, own-sounds, speech, tutorial, urban, urban-hard, urban-street, urban-t",
     ):
         load_recipe("urbane")
 

@@ -65,6 +65,11 @@ def crossval(
     if address is not None and engine != "ray":
         raise ConfigError(f"--address {address} is Ray's; add --engine ray, or leave it out.")
     recipe = override(load_recipe(recipe_name), epochs, None)
+    if recipe.hard_views:
+        raise ConfigError(
+            f"Recipe {recipe.name} draws views by the errors of an earlier run, and crossval does one run a fold; "
+            "train each fold with `soundwatch train --hard-from`."
+        )
     sides = split_negatives_for(recipe, negatives)
     everyday = read_everyday(recipe, sounds, LABELS)
     out = out or Path("runs") / f"crossval-{recipe.name}"

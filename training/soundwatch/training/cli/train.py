@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -30,6 +31,7 @@ from soundwatch.training.cli.options import (
 from soundwatch.training.data.csv_labels import Columns
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
+from soundwatch.training.distillation.hard_views import open_earlier_network
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.evaluation.checkpoint_thresholds import choose_for_run
 from soundwatch.training.evaluation.own_sounds import choose_for_own_sounds, describe_report
@@ -63,6 +65,11 @@ from soundwatch.training.model.recipe_file import load_recipe
     help="Finished run of the same recipe: take over its scores, and choose thresholds on it. Repeatable.",
 )
 @teacher_option
+@click.option(
+    "--hard-from",
+    type=click.Path(path_type=Path),
+    help="Finished run on equal data, for a recipe that draws views by its errors.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE-FOLDS]")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
@@ -111,6 +118,7 @@ def train(
     sounds: Path | None,
     scores_from: tuple[Path, ...],
     teacher: Path | None,
+    hard_from: Path | None,
     out: Path | None,
     resume: bool,
     epochs: int | None,
@@ -171,6 +179,7 @@ def train(
         Loading(data_on, workers),
         other_sounds,
     )
+    session = replace(session, earlier=open_earlier_network(hard_from, recipe, session.plan))
     with open_logs(log_names if ranks.is_main else (), out) as logs, process_group(ranks, own_device):
         record = run_session(session, resume, console, logs)
     if not ranks.is_main:

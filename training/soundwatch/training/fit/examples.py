@@ -20,6 +20,7 @@ from soundwatch.training.data.render import render_windows
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.data.waveforms import Waveforms
 from soundwatch.training.data.window_plan import count_batches, plan_epoch, targets_of
+from soundwatch.training.distillation.hard_views import draw_views
 from soundwatch.training.distillation.teacher_targets import TeacherTargets
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.recipe import Recipe
@@ -86,6 +87,7 @@ class DistillationBatches:
         clips: Number of original clips.
         recipe: Recipe of the run; it has a teacher.
         device: Device of the batches.
+        weights: Weights of the views (N,) in each draw; None draws all alike.
     """
 
     teacher_targets: TeacherTargets
@@ -93,6 +95,7 @@ class DistillationBatches:
     clips: int
     recipe: Recipe
     device: torch.device
+    weights: NDArray[np.float32] | None = None
 
     def count(self) -> int:
         """Count the batches of an epoch."""
@@ -100,7 +103,10 @@ class DistillationBatches:
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
-        order = rng.permutation(len(self.teacher_targets.targets))[: self.clips]
+        if self.weights is None:
+            order = rng.permutation(len(self.teacher_targets.targets))[: self.clips]
+        else:
+            order = draw_views(self.weights, self.clips, rng)
         for start in range(0, len(order), self.recipe.batch_clips):
             yield self._batch(order[start : start + self.recipe.batch_clips])
 

@@ -24,6 +24,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.training.data.batches import Reader
 from soundwatch.training.data.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.augmented_views import View, plan_views
+from soundwatch.training.distillation.hard_views import weigh_views
 from soundwatch.training.distillation.soft_labels import soft_targets
 from soundwatch.training.distillation.street_mixes import StreetMix
 from soundwatch.training.distillation.street_plan import plan_mixes
@@ -153,7 +154,8 @@ def _prepare_distillation(session: RunSetup, read: Reader, console: Console) -> 
     views = _plan(session, recipe, recipe.teaching)
     teacher_targets = cache_teacher_targets(views, len(session.labels), recipe.features, session.teacher, read, console)
     soft_labels = soft_targets(teacher_targets, recipe.teaching.heads, recipe.seed, recipe.teaching.bfloat16)
-    return DistillationBatches(teacher_targets, soft_labels, len(clips), recipe, session.device)
+    weights = weigh_views(session.earlier, teacher_targets, recipe, session.device) if session.earlier else None
+    return DistillationBatches(teacher_targets, soft_labels, len(clips), recipe, session.device, weights)
 
 
 def _plan(session: RunSetup, recipe: Recipe, teaching: Distillation) -> list[View | StreetMix]:

@@ -17,6 +17,7 @@ import torch
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.other_sounds import OtherSounds
 from soundwatch.training.data.urbansound8k import Clip, Split
+from soundwatch.training.distillation.hard_views import EarlierNetwork
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import Teacher
 from soundwatch.training.fit.distributed import SINGLE_PROCESS, DistributedContext
@@ -47,6 +48,7 @@ class RunSetup:
         everyday: Everyday sounds for training, if the recipe has street mixes.
         loading: How examples reach the device.
         other_sounds: Shipped other sounds for a fitted head; None for a trained one.
+        earlier: Network that weighs the views; None if the recipe draws them alike.
     """
 
     recipe: Recipe
@@ -62,6 +64,7 @@ class RunSetup:
     everyday: EverydaySounds = NO_EVERYDAY_SOUNDS
     loading: Loading = DEFAULT_LOADING
     other_sounds: OtherSounds | None = None
+    earlier: EarlierNetwork | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -91,6 +94,7 @@ class RunSetup:
             clips_sha256=digest,
             labels=self.labels,
             origin=None if self.origin is None else self.origin.contract.identity,
+            hard_from=None if self.earlier is None else self.earlier.weights_sha256,
         )
 
 
@@ -141,3 +145,8 @@ def describe_data(session: RunSetup) -> str:
     if session.recipe.teaching:
         words += ", taught by YAMNet (AudioSet)"
     return words
+
+
+def describe_earlier(session: RunSetup) -> str:
+    """Describe the network that weighs the views; empty if the recipe draws them alike."""
+    return f", hard views by weights {session.earlier.weights_sha256[:12]}" if session.earlier else ""

@@ -39,6 +39,7 @@ class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         clips_sha256: Hash of the names of all training and test clips and negatives.
         labels: The classes.
         origin: Identity of the pretrained model; None for random initial weights.
+        hard_from: Hash of the weights of the earlier network that weighs the views; None if views are drawn alike.
     """
 
     train_folds: tuple[int, ...]
@@ -47,6 +48,7 @@ class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clips_sha256: str
     labels: tuple[str, ...] = LABELS
     origin: str | None = None
+    hard_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,6 @@ def refuse_other_run(checkpoint: Checkpoint, recipe: Recipe, plan: DataPlan, pat
         )
     if checkpoint.plan != msgspec.json.encode(plan).decode():
         raise ConfigError(
-            f"{path} was made from other clips: {checkpoint.plan}. Resume with the same --data, folds, --negatives and "
-            "--init-from, or choose another --out."
+            f"{path} was made from other clips: {checkpoint.plan}. Resume with the same --data, folds, --negatives, "
+            "--init-from and --hard-from, or choose another --out."
         )

@@ -14,6 +14,7 @@ import msgspec
 
 from soundwatch.daemon.core.contract import Activation, FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.model.hard_views_recipe import HardViews
 from soundwatch.training.model.street_recipe import StreetMixes
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -211,6 +212,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         finetune: Fine-tuning settings; None trains from random weights.
         teaching: Distillation settings; None trains on labels alone.
         street: Street mixes to train on besides the views; None for none. It needs `teaching`.
+        hard_views: Weights of views by the errors of an earlier network; None draws all alike. It needs `teaching`.
         model: Name of the trained models, if it is not the recipe's name (`fit/run_record.py` has the exceptions).
         false_event_price: Share of the sounds found that one false event per hour is worth in threshold selection.
         balance: True draws as many windows of each class in an epoch; other sounds keep their number.
@@ -229,6 +231,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     finetune: FineTuning | None = None
     teaching: Distillation | None = None
     street: StreetMixes | None = None
+    hard_views: HardViews | None = None
     model: str = ""
     false_event_price: float = 0.01
     balance: bool = False
@@ -246,6 +249,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(
                 "balance draws labeled clips, and a recipe with a teaching section draws views; leave one of them out."
             )
+        if self.hard_views and not self.teaching:
+            raise ConfigError("A hard_views section goes with a teaching section; add it, or leave hard_views out.")
         if self.street and not self.teaching:
             raise ConfigError("A street section goes with a teaching section; add it, or leave street out.")
         if self.activation == "softmax" and self.augmentation.synthetic_negative_share:
