@@ -1,4 +1,4 @@
-"""Queries for the statistics of a period: its events, and the lines that show when sources were scored.
+"""Queries for the statistics of a period: its events, its levels, and the lines that show when sources were scored.
 
 Conventions: times are text as in lines. Rows come in pages, few enough not to delay the writer. All functions only
 read.
@@ -28,6 +28,11 @@ FROM lines s WHERE s.seq > ? AND s.type = 'start' AND s.time >= ? AND s.time < ?
 _SOURCE_LINES: Final = """
 SELECT seq, time, type, source, CASE WHEN type IN ('hello', 'stats', 'gap', 'health') THEN line END
 FROM lines WHERE seq > ? AND source IS NOT NULL AND time >= ? AND time < ? ORDER BY seq LIMIT ?
+"""
+# A quarter of an hour ends within the range that it begins in.
+_QUARTERS: Final = """
+SELECT seq, line FROM lines WHERE seq > ? AND type = 'level' AND time > ? AND time <= ?
+    AND json_extract(CAST(line AS TEXT), '$.period') = '15min' ORDER BY seq LIMIT ?
 """
 
 
@@ -81,6 +86,12 @@ def read_source_lines(store: JournalStore, since: str, until: str) -> Iterator[S
     """Yield the lines of all sources in a range of times."""
     for _, *values in _rows(store, _SOURCE_LINES, since, until):
         yield SourceLine(*values)
+
+
+def read_quarters(store: JournalStore, since: str, until: str) -> Iterator[bytes]:
+    """Yield the `level` lines of the quarters of an hour in a range of times that has only full quarters."""
+    for _, line in _rows(store, _QUARTERS, since, until):
+        yield line
 
 
 def _rows(store: JournalStore, query: str, since: str, until: str) -> Iterator[tuple[Any, ...]]:

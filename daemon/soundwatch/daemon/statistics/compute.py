@@ -14,9 +14,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.journal.statistics import CountedEvent, EventSummary, read_events, read_source_lines
+from soundwatch.daemon.journal.statistics import (
+    CountedEvent,
+    EventSummary,
+    read_events,
+    read_quarters,
+    read_source_lines,
+)
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.statistics.coverage import GRACE_MS, ScoredTime, overlap_ms, scored_times, unix_ms
+from soundwatch.daemon.statistics.levels import level_statistics
 from soundwatch.daemon.statistics.period import Period
 from soundwatch.daemon.statistics.records import (
     ClassStatistics,
@@ -105,6 +112,7 @@ def compute_statistics(store: JournalStore, period: Period, now_s: int, stats_s:
         hours=_hours(period, hours_s, this),
         classes=_classes(hours_s, this, past),
         sources=tuple(_source(name, this, past) for name in names),
+        levels=level_statistics(read_quarters(store, _utc(period.begin_s), _utc(period.end_s)), hours_s),
         longest=notable(max(this.events, key=lambda event: chains.get(event.last.id, 0.0), default=None)),
         loudest=notable(louder[-1] if louder else None),
         quietest=notable(louder[0] if louder else None),

@@ -47,6 +47,15 @@ class SourceStatistics(msgspec.Struct, frozen=True, kw_only=True):
     previous_coverage: float | None
 
 
+class LevelStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """LAeq of a source by the hour and of the period, in dB where `calibrated`, else dBFS; null without a level."""
+
+    source: str
+    calibrated: bool
+    laeq_db: float | None
+    by_hour: tuple[float | None, ...]
+
+
 class NotableEvent(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
     """An event with its highest level; `duration_s` includes the events that continue it, null while it is active."""
 
@@ -87,6 +96,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     hours: tuple[HourStatistics, ...]
     classes: tuple[ClassStatistics, ...]
     sources: tuple[SourceStatistics, ...]
+    levels: tuple[LevelStatistics, ...]
     longest: NotableEvent | None
     loudest: NotableEvent | None
     quietest: NotableEvent | None

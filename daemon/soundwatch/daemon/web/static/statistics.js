@@ -1,8 +1,8 @@
-// Statistics of a day or a week: a heat map of hours, the comparison with the period before, coverage. The hours and days
+// Statistics of a day or a week: heat maps of events and levels by hour, the comparison with the period before, coverage. The hours and days
 // are those of the place, as the API gives them.
 
 import { byId, el, setText } from "./dom.js";
-import { level, share, span } from "./format.js";
+import { decibels, level, share, span, weighted } from "./format.js";
 import { fixed, locale, t, words } from "./language.js";
 import { ask } from "./net.js";
 
@@ -10,6 +10,7 @@ const SHADES = 4;
 const LEAST = 0.5; // hours with less coverage are hatched
 const DAY_MS = 86400000;
 const REFRESH_MS = 300000;
+const LEAST_STEP_DB = 1; // of a shade
 
 const hourOf = (hour) => Number(hour.local.slice(11, 13));
 const utcDay = (text) => new Date(`${text}T00:00:00Z`);
@@ -60,7 +61,7 @@ export class Statistics {
     const parts = [el("p", { class: "summary" }, summary(found))];
     if (found.classes.some((row) => row.events)) parts.push(heatMap(t("Class"), t("Class by hour"), t("now / before"), byClass(found)));
     if (found.period === "week") parts.push(heatMap(t("Day"), t("Day by hour"), t("total"), byDay(found)));
-    parts.push(facts(found), el("p", { class: "muted note" }, t("Times of {place}. Hatched: scored for less than half of the hour.", { place: found.time_zone ?? t("the machine") })));
+    parts.push(...levelMaps(found), facts(found), el("p", { class: "muted note" }, t("Times of {place}. Hatched: scored for less than half of the hour.", { place: found.time_zone ?? t("the machine") })));
     byId("statistics").replaceChildren(...parts);
   }
 }
@@ -110,8 +111,12 @@ function byDay(found) {
 
 function heatMap(corner, name, last, rows) {
   const highest = Math.max(1, ...rows.flatMap((row) => row.cells.map((cell) => cell?.count ?? 0)));
+  return hourTable(corner, name, last, rows, (cell) => shaded(cell, highest));
+}
+
+function hourTable(corner, name, last, rows, draw) {
   const head = Array.from({ length: 24 }, (_, hour) => el("th", { scope: "col" }, String(hour).padStart(2, "0")));
-  const body = rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.name), ...row.cells.map((cell) => shaded(cell, highest)), el("td", { class: "total" }, row.total)));
+  const body = rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.name), ...row.cells.map(draw), el("td", { class: "total" }, row.total)));
   const total = el("th", { scope: "col" }, last);
   const table = el("table", { class: "heat" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, corner), ...head, total)), el("tbody", {}, ...body));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, table);
@@ -121,6 +126,51 @@ function shaded(cell, highest) {
   if (!cell) return el("td", { class: "none" });
   const shade = Math.ceil((cell.count * SHADES) / highest);
   return el("td", { class: `shade-${shade}${cell.low ? " low" : ""}` }, cell.count ? cell.count.toLocaleString(locale) : "");
+}
+
+// Mean levels by the hour: of a day one row for each source, of a week one map for each source. Levels with and without
+// calibration are never in one map.
+function levelMaps(found) {
+  const maps = [];
+  for (const calibrated of [true, false]) {
+    const sources = found.levels.filter((row) => row.calibrated === calibrated).map((row) => ({ ...row, cells: levelCells(found, row.by_hour) }));
+    if (!sources.length) continue;
+    const unit = weighted(calibrated);
+    if (found.period === "day") maps.push(levelMap(t("Source"), `LAeq, ${unit}`, t("whole day"), sources.map(({ source, cells, laeq_db }) => ({ name: source, cells: cells[0].cells, total: decibels(laeq_db) }))));
+    else for (const { source, cells } of sources) maps.push(levelMap(t("Day"), `LAeq, ${unit}, ${source}`, t("highest"), cells));
+  }
+  return maps;
+}
+
+// Rows of days with the levels of their hours; an hour that a day has twice has the higher one.
+function levelCells(found, levels) {
+  const days = new Map();
+  found.hours.forEach((hour, index) => {
+    const day = hour.local.slice(0, 10);
+    if (!days.has(day)) days.set(day, new Array(24).fill(null));
+    if (hour.begin >= found.end) return;
+    const cell = (days.get(day)[hourOf(hour)] ??= { db: null });
+    if (levels[index] !== null) cell.db = Math.max(cell.db ?? -Infinity, levels[index]);
+  });
+  return [...days].map(([day, cells]) => ({ name: short.format(utcDay(day)), cells, total: highestOf(cells) }));
+}
+
+function highestOf(cells) {
+  const known = cells.filter((cell) => cell && cell.db !== null).map((cell) => cell.db);
+  return known.length ? decibels(Math.max(...known)) : "–";
+}
+
+function levelMap(corner, name, last, rows) {
+  const known = rows.flatMap((row) => row.cells).filter((cell) => cell && cell.db !== null).map((cell) => cell.db);
+  const low = Math.min(...known);
+  const step = Math.max(LEAST_STEP_DB, (Math.max(...known) - low) / SHADES);
+  const draw = (cell) => {
+    if (!cell) return el("td", { class: "none" });
+    if (cell.db === null) return el("td", { class: "shade-0" });
+    const shade = Math.min(SHADES, 1 + Math.floor((cell.db - low) / step));
+    return el("td", { class: `shade-${shade}` }, fixed(cell.db, 0));
+  };
+  return el("figure", { class: "level-map" }, el("figcaption", {}, name), hourTable(corner, name, last, rows, draw));
 }
 
 function facts(found) {
