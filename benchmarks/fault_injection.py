@@ -22,13 +22,14 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from support import edge_faults, fault_injection  # noqa: E402
+from support.fault_harness import Outcome, Place  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="number of kills")
     arguments = parser.parse_args()
-    faults: list[Callable[[fault_injection.Place], fault_injection.Outcome]] = [
+    faults: list[Callable[[Place], Outcome]] = [
         partial(fault_injection.kills, times=arguments.kills, warm=True),
         *fault_injection.FAULTS,
         *edge_faults.EDGE_FAULTS,
@@ -37,7 +38,7 @@ def main() -> None:
     for fault in faults:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                outcome = fault(fault_injection.Place(Path(folder)))
+                outcome = fault(Place(Path(folder)))
             except PermissionError as error:
                 print(f"skipped: {error}")
                 continue

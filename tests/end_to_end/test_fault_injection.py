@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import fault_injection
-from support.fault_injection import Outcome, Place
+from support.fault_harness import Outcome, Place
 
 FAULTS: list[Callable[[Place], Outcome]] = [partial(fault_injection.kills, times=6), *fault_injection.FAULTS]
 

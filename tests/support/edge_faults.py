@@ -12,12 +12,12 @@ import sqlite3
 import subprocess
 from typing import Final
 
-from support.fault_injection import (
+from support.fault_harness import (
     SOUNDWATCH,
     Outcome,
     Place,
     check_end,
-    check_file,
+    check_files,
     check_lines,
     check_no_traceback,
     continues,
@@ -92,10 +92,7 @@ def hung_file_system(place: Place) -> Outcome:
     with daemon(place) as process:
         outcome.claims["the program starts again"] = continues(place)
         check_end(outcome, process)
-    lines = journal_lines(place)
-    check_lines(outcome, lines)
-    check_file(outcome, place, lines)
-    check_no_traceback(outcome, place)
+    check_files(outcome, place)
     return outcome
 
 
@@ -110,10 +107,7 @@ def deleted_journal(place: Place) -> Outcome:
         outcome.claims["detection continues"] = continues(place, 50)
         outcome.claims["the loss is logged"] = until(lambda: "journal_restored" in log_text(place))
         check_end(outcome, process)
-    lines = journal_lines(place)
-    check_lines(outcome, lines)
-    check_file(outcome, place, lines)
-    check_no_traceback(outcome, place)
+    check_files(outcome, place)
     return outcome
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.source import AudioQuality, SourceInfo
 from soundwatch.daemon.core.types import Block, Classifier
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.engine.context import EngineContext
@@ -24,6 +24,7 @@ from support.memory_logger import MemoryLogger
 
 BLOCK_SAMPLES = 800
 BLOCK_NS = 100_000_000
+GOOD = AudioQuality((), -30.0, -40.0, 0.5, 0.0, 0.0, same_channels=False, measured_hz=8000.0, changed=False)
 DETECTION = DetectionConfig(confirm_windows=1.2, min_duration_s=0.1, cooldown_s=0.2, update_s=0.5)
 
 

@@ -1,181 +1,42 @@
-"""Fault injection into a real `soundwatch run`, with the claims that have to hold.
+"""Faults of limits, networks, clients and programs that are injected into a real `soundwatch run`.
 
-Conventions: each function injects one fault into a daemon with `SOURCES` sources that switch on and off, about thirty
-lines a second, and returns an `Outcome`, which names the claims that do not hold. Nothing is asserted here: the
-benchmark fault_injection.py records the outcomes, and tests/end_to_end/test_fault_injection.py asserts them.
+The benchmark fault_injection.py records the outcomes, and tests/end_to_end/test_fault_injection.py asserts them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import resource
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import soundfile
-
-from support.band_model import write_band_model
-from support.fakes import silence, tone
+from support.disk_faults import damage, full_disk, read_only_disk
+from support.fault_harness import (
+    Outcome,
+    Place,
+    check_end,
+    check_file,
+    check_files,
+    check_lines,
+    check_no_traceback,
+    continues,
+    daemon,
+    journal_lines,
+    log_text,
+    printed,
+    until,
+)
 from support.ports import free_port
 
-SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
-RATE_HZ: Final = 16_000
-SOURCES: Final = 8
-WAIT_S: Final = 60.0
 ON_S, OFF_S = 0.7, 0.8
-
-
-@dataclass(slots=True)
-class Outcome:
-    """Outcome of one fault.
-
-    Attributes:
-        fault: The fault.
-        claims: Claims, and whether each held.
-        seen: Counts.
-    """
-
-    fault: str
-    claims: dict[str, bool] = field(default_factory=dict)
-    seen: dict[str, int | str] = field(default_factory=dict)
-
-    @property
-    def broken(self) -> list[str]:
-        """Claims that do not hold."""
-        return [claim for claim, holds in self.claims.items() if not holds]
-
-
-class Place:
-    """A folder with recordings that switch on and off, a model and a configuration."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.journal = folder / "journal.db"
-        self.events = folder / "events.jsonl"
-        self.config = folder / "config.yaml"
-        self.model = write_band_model(folder / "bands.onnx")
-        flap = np.concatenate([silence(OFF_S, RATE_HZ), tone(300, ON_S, RATE_HZ)], axis=1)
-        soundfile.write(folder / "flap.wav", np.tile(flap, 80).T, RATE_HZ)
-        self.write()
-
-    def write(self, more: str = "", journal: Path | None = None, sources: str = "") -> None:
-        """Write the configuration, with the lines and sources that a fault needs."""
-        sources += "".join(f"  flap{number}: {{device: {self.folder}/flap.wav}}\n" for number in range(SOURCES))
-        self.config.write_text(
-            f"sources:\n{sources}model: {{file: {self.model}}}\n"
-            "detection: {min_duration_s: 0.1, cooldown_s: 0.1, update_s: 0.5}\n"
-            f"journal: {{path: {journal or self.journal}}}\n" + more
-        )
-
-
-@contextlib.contextmanager
-def daemon(place: Place, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `soundwatch run` in the folder; kill it at the end if it still runs."""
-    command = [SOUNDWATCH, "run", "--config", str(place.config), *arguments]
-    with (
-        (place.folder / "run.log").open("ab") as log,
-        (place.folder / "stdout.jsonl").open("ab") as out,
-        subprocess.Popen(command, stdout=out, stderr=log, text=False, **options) as process,
-    ):
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def until(seen: Callable[[], object], patience_s: float = WAIT_S) -> bool:
-    """Wait until a condition holds; return False after the time limit."""
-    until_s = time.monotonic() + patience_s
-    while time.monotonic() < until_s:
-        if seen():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def printed(place: Place) -> list[dict[str, Any]]:
-    """Return all complete lines of standard output, over all runs."""
-    text = (place.folder / "stdout.jsonl").read_bytes()
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith(b"\n")]
-
-
-def log_text(place: Place) -> str:
-    """Return the log of all runs."""
-    return (place.folder / "run.log").read_text(errors="replace")
-
-
-def continues(place: Place, more: int = 10) -> bool:
-    """Return True if further lines are printed."""
-    before = len(printed(place))
-    return until(lambda: len(printed(place)) >= before + more)
-
-
-def journal_lines(place: Place) -> list[dict[str, Any]]:
-    """Return all lines of the journal."""
-    journal = sqlite3.connect(f"{place.journal.as_uri()}?mode=ro", uri=True)
-    try:
-        return [json.loads(line) for (line,) in journal.execute("SELECT line FROM lines ORDER BY seq")]
-    finally:
-        journal.close()
-
-
-def check_lines(outcome: Outcome, lines: list[dict[str, Any]]) -> None:
-    """Check numbers, ends and classes of lines."""
-    events = [line for line in lines if line["type"] in ("start", "update", "end")]
-    starts = [line["id"] for line in events if line["type"] == "start"]
-    ends = [line["id"] for line in events if line["type"] == "end"]
-    outcome.claims["numbers have no gap"] = [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
-    outcome.claims["every event ends once"] = sorted(starts) == sorted(ends) and len(set(ends)) == len(ends)
-    outcome.claims["no wrong event"] = {line["class"] for line in events} <= {"low"} and all(
-        line["offset"] is None or line["offset"] >= line["onset"] for line in events
-    )
-    outcome.seen |= {"lines": len(lines), "events": len(starts)}
-
-
-def check_file(outcome: Outcome, place: Place, lines: list[dict[str, Any]]) -> None:
-    """Check that a file has every line, and that repeated lines are marked."""
-    seqs: set[int] = set()
-    unmarked = repeated = torn = 0
-    for text in place.events.read_bytes().splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            torn += 1
-            continue
-        repeated += line["seq"] in seqs
-        unmarked += line["seq"] in seqs and not line.get("repeated")
-        seqs.add(line["seq"])
-    outcome.claims["the file has every line"] = seqs == {line["seq"] for line in lines}
-    outcome.claims["repeated lines are marked"] = not unmarked
-    outcome.seen |= {"repeated": repeated, "torn": torn}
-
-
-def check_end(outcome: Outcome, process: subprocess.Popen[bytes]) -> None:
-    """Check that the program ends with success on SIGTERM."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        outcome.claims["the program ends on SIGTERM"] = process.wait(WAIT_S) == 0
-    except subprocess.TimeoutExpired:
-        outcome.claims["the program ends on SIGTERM"] = False
-
-
-def check_no_traceback(outcome: Outcome, place: Place) -> None:
-    """Check that the log has no traceback."""
-    outcome.claims["no traceback"] = "Traceback" not in log_text(place)
 
 
 def kills(place: Place, times: int, seed: int = 7, *, warm: bool = False) -> Outcome:
@@ -195,83 +56,6 @@ def kills(place: Place, times: int, seed: int = 7, *, warm: bool = False) -> Out
     check_lines(outcome, lines)
     check_file(outcome, place, lines)
     outcome.seen["interrupted"] = sum(line.get("reason") == "interrupted" for line in lines)
-    check_no_traceback(outcome, place)
-    return outcome
-
-
-def damage(place: Place) -> Outcome:
-    """Overwrite the journal's file with random bytes while it is in use."""
-    outcome = Outcome("the journal's file overwritten with random bytes while in use")
-    place.write(f"sinks: [json, 'json:{place.events}']\n")
-    with daemon(place) as process:
-        outcome.claims["the program detected sounds before"] = continues(place)
-        with place.journal.open("r+b") as file:
-            file.write(os.urandom(place.journal.stat().st_size))
-        outcome.claims["detection continues"] = continues(place, 40)
-        check_end(outcome, process)
-    check_lines(outcome, printed(place))
-    check_file(outcome, place, printed(place))
-    with daemon(place) as process:  # damage that was not read before shows at this start
-        outcome.claims["the program starts again"] = continues(place)
-        check_end(outcome, process)
-    aside = list(place.folder.glob("journal.db.damaged-*"))
-    outcome.claims["the damaged file is kept and logged"] = bool(aside) and "journal_salvaged" in log_text(place)
-    check_no_traceback(outcome, place)
-    return outcome
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, options: str = "size=8m") -> Iterator[Path]:
-    """Mount a small file system.
-
-    Raises:
-        PermissionError: Mounting needs root.
-    """
-    disk = folder / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
-        raise PermissionError("a small disk cannot be mounted: that needs root")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def full_disk(place: Place) -> Outcome:
-    """Fill the disk of the journal and of a file of events, and empty it again."""
-    outcome = Outcome("the disk of the journal and of a file temporarily full")
-    with small_disk(place.folder) as disk:
-        place.journal, place.events = disk / "journal.db", disk / "events.jsonl"
-        place.write(f"sinks: [json, 'json:{place.events}']\n")
-        with daemon(place) as process:
-            outcome.claims["the program detected sounds before"] = continues(place)
-            with contextlib.suppress(OSError), (disk / "filler").open("wb") as filler:
-                while True:
-                    filler.write(bytes(4096))
-                    filler.flush()
-            outcome.claims["detection continues"] = continues(place, 40)
-            outcome.claims["the failure is logged"] = until(lambda: "sink_failed" in log_text(place))
-            (disk / "filler").unlink()
-            outcome.claims["the file recovers"] = until(lambda: "sink_recovered" in log_text(place))
-            check_end(outcome, process)
-        lines = journal_lines(place)
-        check_lines(outcome, lines)
-        check_file(outcome, place, lines)
-    check_no_traceback(outcome, place)
-    return outcome
-
-
-def read_only_disk(place: Place) -> Outcome:
-    """Start on a read-only disk, as after a disk fault."""
-    outcome = Outcome("started on a read-only disk")
-    with small_disk(place.folder, "size=1m,ro") as disk:
-        place.config.write_text(place.config.read_text().replace(f"journal: {{path: {place.journal}}}\n", ""))
-        with daemon(place, env=os.environ | {"STATE_DIRECTORY": str(disk)}) as process:
-            outcome.claims["the program detects and reports sounds"] = continues(place, 50)
-            check_end(outcome, process)
-    outcome.claims["the missing journal is logged"] = "journal_in_memory" in log_text(place)
-    check_lines(outcome, printed(place))
     check_no_traceback(outcome, place)
     return outcome
 
@@ -322,10 +106,7 @@ def descriptor_limit(place: Place) -> Outcome:
         outcome.claims["the file recovers"] = until(lambda: "sink_recovered" in log_text(place))
         check_end(outcome, process)
     place.events.write_bytes(moved.read_bytes() + place.events.read_bytes())
-    lines = journal_lines(place)
-    check_lines(outcome, lines)
-    check_file(outcome, place, lines)
-    check_no_traceback(outcome, place)
+    check_files(outcome, place)
     return outcome
 
 
