@@ -16,7 +16,7 @@ from soundwatch.daemon.app.control import ControlActions, SourceControl
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import check_against_contract, load_config
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError, LockedError
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
 from soundwatch.daemon.events.health_schema import ControlLine, MuteLine
 from soundwatch.daemon.events.schema import Line
@@ -27,6 +27,7 @@ from support.memory_logger import MemoryLogger
 ZONE = ZoneInfo("Europe/Berlin")
 HEAD = "place: {time_zone: Europe/Berlin}\nsources: {office: {device: demo}, yard: {device: demo}}\n"
 PAUSE = "office_hours: {when: [{from: 08:00, to: 18:00, days: [mon]}], sources: [office], then: {pause: true}}"
+LOCKED = PAUSE.replace("pause: true", "pause: locked")
 NIGHT = "night: {when: [{from: 22:00, to: 06:00}], then: {thresholds: {at_least: 0.9}}}"
 LATE = "late: {when: [{from: 23:00, to: 01:00}], sources: [yard], then: {thresholds: {add: 0.05}}}"
 
@@ -181,6 +182,45 @@ def test_a_schedule_is_disabled_and_enabled_by_hand(tmp_path: Path) -> None:
     site.control.set_schedule("office_hours", True)
     assert not site.hears("office")
     assert [state for state, _ in site.said] == ["began", "disabled", "ended", "enabled", "began"]
+
+
+def test_nobody_resumes_what_a_locked_schedule_pauses_and_nobody_disables_the_schedule(tmp_path: Path) -> None:
+    site = bench(tmp_path, "2026-11-30T12:00", LOCKED)
+    with pytest.raises(LockedError, match="office_hours pauses office and is locked"):
+        site.control.set_listening("office", True)
+    with pytest.raises(LockedError, match="office_hours is locked; only the file disables it"):
+        site.control.set_schedule("office_hours", False)
+    site.control.set_listening("office", False)
+    assert not site.hears("office")
+    site.go_to("2026-11-30T18:00")
+    assert not site.hears("office"), "a person has paused the source too"
+    site.control.set_listening("office", True)
+    assert site.hears("office")
+
+
+def test_a_locked_schedule_that_is_disabled_in_the_file_is_switched_by_hand(tmp_path: Path) -> None:
+    site = bench(tmp_path, "2026-11-30T12:00", LOCKED.replace("when:", "enabled: false, when:"))
+    site.control.set_schedule("office_hours", True)
+    assert not site.hears("office")
+    site.control.set_schedule("office_hours", False)
+    assert site.hears("office")
+
+
+def test_a_source_that_a_person_has_resumed_is_paused_when_a_locked_schedule_begins(tmp_path: Path) -> None:
+    always = "always: {when: [{}], then: {pause: true}}"
+    site = bench(tmp_path, "2026-11-30T07:00", always, LOCKED)
+    site.control.set_listening("office", True)
+    assert site.hears("office")
+    site.go_to("2026-11-30T08:00")
+    assert not site.hears("office")
+
+
+def test_a_reload_that_locks_a_schedule_pauses_a_source_that_a_person_has_resumed(tmp_path: Path) -> None:
+    site = bench(tmp_path, "2026-11-30T12:00", PAUSE)
+    site.control.set_listening("office", True)
+    config = bench(tmp_path, "2026-11-30T12:00", LOCKED).config
+    site.control.configure(RunConfig(config, config.sources))
+    assert not site.hears("office")
 
 
 def test_an_offset_comes_after_the_schedules_and_is_told_once(tmp_path: Path) -> None:

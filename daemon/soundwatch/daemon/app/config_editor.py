@@ -19,6 +19,7 @@ from typing import Any, Final
 from soundwatch.daemon.app.build import InForce
 from soundwatch.daemon.app.check import check_config
 from soundwatch.daemon.app.config_diff import shown_diff
+from soundwatch.daemon.app.config_guard import check_guarded
 from soundwatch.daemon.app.reload import RunConfig, diff_configs, keep_restart_values, restart_keys
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_change import ConfigBusyError, ConfigChange, ConfigConflictError, ConfigContent
@@ -117,6 +118,7 @@ class FileEditor:
         text = before.decode()
         after = edit_yaml(text, changes, removed).encode()
         configs = config, parse_config(after, path)
+        check_guarded(*configs)
         _check_unmixed(*configs)
         lines = shown_diff(text.lstrip("\ufeff"), after.decode().lstrip("\ufeff"), configs)
         restart = self._check(after)

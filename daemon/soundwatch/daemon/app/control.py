@@ -5,6 +5,7 @@ machine was suspended, or the configuration was replaced; what applies depends o
 effect in the caller's thread. One lock, which a reload holds too, guards all state.
 Rule: a source that a person has paused stays paused until a person resumes it; no schedule does so. A source that a
 person resumes while a schedule pauses it delivers sound until that schedule ends or another one pauses it instead.
+Rule: nobody resumes a source while a schedule with `pause: locked` pauses it, or disables a schedule that is locked.
 Rule: offsets, and schedules that were enabled or disabled by hand, are forgotten at the end of the program.
 Does not: evaluate windows (`schedules.py`), pause or change anything itself.
 """
@@ -27,6 +28,7 @@ from soundwatch.daemon.app.schedules import (
     threshold_adjustments,
 )
 from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.schedule_config import muting_schedules
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
@@ -111,13 +113,19 @@ class SourceControl:
         self._wake.set()
 
     def set_listening(self, source: str, listen: bool) -> None:
-        """Pause or resume a source for a person. Safe to call from every thread."""
+        """Pause or resume a source for a person. Safe to call from every thread.
+
+        Raises:
+            LockedError: A locked schedule pauses the source.
+        """
         with self._lock:
+            by = self._scheduled.get(source)
+            if listen and self._is_locked(by):
+                raise LockedError(f"The schedule {by} pauses {source} and is locked; it is resumed when {by} ends.")
             (self._paused_by_hand.discard if listen else self._paused_by_hand.add)(source)
-            if listen and self._scheduled.get(source) is not None:
+            if listen and by is not None:
                 self._resumed_by_hand.add(source)
-            why = f"{source} is {'resumed' if listen else 'paused'}."
-            self._apply_listening(source, why, self._scheduled.get(source))
+            self._apply_listening(source, f"{source} is {'resumed' if listen else 'paused'}.", by)
 
     def set_offset(self, source: str, offset: float) -> None:
         """Add an offset to every threshold of a source; 0 for none. Safe to call from every thread."""
@@ -131,10 +139,16 @@ class SourceControl:
             self._append("changed", "threshold_offset", detail, source=source, offset=offset)
 
     def set_schedule(self, name: str, on: bool) -> None:
-        """Enable or disable a schedule until the program ends. Safe to call from every thread."""
+        """Enable or disable a schedule until the program ends. Safe to call from every thread.
+
+        Raises:
+            LockedError: The schedule is locked, and enabled in the file.
+        """
         with self._lock:
             if self._run_config is None or self._is_enabled(name) is on:
                 return
+            if self._run_config.config.schedules[name].locks:
+                raise LockedError(f"The schedule {name} is locked; only the file disables it.")
             self._enabled[name] = on
             state: Literal["enabled", "disabled"] = "enabled" if on else "disabled"
             self._log.info("schedule_switched", schedule=name, state=state)
@@ -154,6 +168,10 @@ class SourceControl:
     def _is_enabled(self, name: str) -> bool:
         assert self._run_config is not None
         return self._enabled.get(name, self._run_config.config.schedules[name].enabled)
+
+    def _is_locked(self, name: str | None) -> bool:
+        schedules = {} if self._run_config is None else self._run_config.config.schedules
+        return name in schedules and schedules[name].then.pause == "locked"
 
     def _run(self) -> None:
         """Run the thread that follows the clock."""
@@ -198,6 +216,8 @@ class SourceControl:
         self._mute(muted_rules(config.schedules, active) if muting_schedules(config.schedules) else None)
         for source in sources:
             by = paused_by(config.schedules, active, source)
+            if self._is_locked(by):
+                self._resumed_by_hand.discard(source)
             if by != self._scheduled.get(source):
                 self._resumed_by_hand.discard(source)
                 why = f"The schedule {by} pauses {source}." if by else f"{source} is resumed: no schedule pauses it."

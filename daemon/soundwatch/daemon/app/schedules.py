@@ -52,8 +52,9 @@ def next_digest(config: Config, unix_ns: int) -> int | None:
 
 
 def paused_by(schedules: Schedules, active: Iterable[str], source: str) -> str | None:
-    """Return the first active schedule that pauses a source; None if none does."""
-    return next((name for name in active if schedules[name].then.pause and _concerns(schedules[name], source)), None)
+    """Return the first active schedule that pauses a source, a locked one before others; None if none does."""
+    pausing = [name for name in active if schedules[name].then.pause and _concerns(schedules[name], source)]
+    return next((name for name in pausing if schedules[name].then.pause == "locked"), next(iter(pausing), None))
 
 
 def threshold_adjustments(

@@ -37,6 +37,10 @@ class ConfigError(SoundwatchError):
     exit_code: ClassVar[int] = 2
 
 
+class LockedError(ConfigError):
+    """A locked schedule refuses a command."""
+
+
 class ModelError(SoundwatchError):
     """A model file is missing, damaged or of the wrong shape."""
 

@@ -6,7 +6,7 @@ Conventions: `app/schedules.py` evaluates schedules. Rules have windows of their
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -36,12 +36,12 @@ class ScheduleEffectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """Effect of a schedule.
 
     Attributes:
-        pause: Discard the sound of the sources.
+        pause: Discard the sound of the sources; locked: nobody resumes them within the windows.
         thresholds: Change of thresholds; null for none.
         mute_rules: Names of alert rules that send nothing, whatever the sources.
     """
 
-    pause: bool = False
+    pause: bool | Literal["locked"] = False
     thresholds: ThresholdsConfig | None = None
     mute_rules: tuple[str, ...] = ()
 
@@ -50,7 +50,7 @@ class ScheduleEffectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
         change = self.thresholds
         if not self.pause and not self.mute_rules and (change is None or (change.at_least is None and not change.add)):
             raise ValueError(
-                "A schedule without effect: expected pause: true, mute_rules, or thresholds with at_least or add"
+                "A schedule without effect: expected pause: true or locked, mute_rules, or thresholds: at_least or add"
             )
 
 
@@ -68,6 +68,11 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     sources: tuple[str, ...] = ()
     then: ScheduleEffectConfig
     enabled: bool = True
+
+    @property
+    def locks(self) -> bool:
+        """Whether nobody but the file ends the pause of this schedule."""
+        return self.enabled and self.then.pause == "locked"
 
     def __post_init__(self) -> None:
         """Refuse a schedule that never applies."""

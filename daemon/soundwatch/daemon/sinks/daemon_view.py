@@ -72,7 +72,11 @@ class SourceController(Protocol):
         """Add an offset to every threshold of a source."""
 
     def set_schedule(self, name: str, on: bool) -> None:
-        """Enable or disable a schedule."""
+        """Enable or disable a schedule.
+
+        Raises:
+            LockedError: The schedule is locked.
+        """
 
     def state(self) -> ControlState:
         """Return offsets and schedules in force."""
@@ -90,7 +94,7 @@ class DaemonView:
         live: Scores and level of the latest windows.
         config: Returns the configuration in force.
         model: Returns the model in use.
-        set_listening: Pauses a source (False) or resumes it (True).
+        set_listening: Pauses a source (False) or resumes it (True), or raises LockedError.
         settings: Returns the settings in force of each source.
         control: Changes offsets of thresholds and schedules; None where nothing runs.
         sinks: Returns the status of each sink and the number of lines that it has yet to take.

@@ -22,7 +22,7 @@ REFUSALS: Final = {
     403: "A page of another site sent the request.",
     404: "Not found.",
     408: "The body did not arrive in time.",
-    409: "Nothing can be changed here.",
+    409: "The change is not possible now.",
     412: "The content was changed meanwhile.",
     413: "The body is too large.",
     415: "The body is not JSON.",
@@ -85,8 +85,10 @@ def _possible_refusals(route: Route) -> Iterator[int]:
         yield 503
     if route.body is not None:
         yield from (408, 415, 422)
+    if route.tagged or route.path in ("/api/deletions", "/api/sources/{name}/resume"):
+        yield 409
     if route.tagged:
-        yield from (409, 412, 428)
+        yield from (412, 428)
 
 
 def _refusals(statuses: Iterable[int]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.redact import redacted_config
 from soundwatch.daemon.journal.labels import delete_label, set_label
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -149,7 +150,10 @@ def _classes(request: ApiRequest) -> str:
 def _switch(request: ApiRequest, *, listen: bool) -> SwitchResponse:
     if request.name not in request.view.status.snapshot.sources:
         raise RequestRefused(404, "No source has this name.")
-    request.view.set_listening(request.name, listen)
+    try:
+        request.view.set_listening(request.name, listen)
+    except LockedError as error:
+        raise RequestRefused(409, str(error)) from None
     return SwitchResponse(source=request.name, listen=listen)
 
 

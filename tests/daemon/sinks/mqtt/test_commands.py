@@ -19,7 +19,10 @@ from soundwatch.daemon.core.place_config import TimeWindow
 from soundwatch.daemon.core.schedule_config import ScheduleConfig, ScheduleEffectConfig, ThresholdsConfig
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
+from soundwatch.daemon.sinks.mqtt.commands import handle_command
+from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.home_assistant import discovery_payload
+from soundwatch.daemon.sinks.mqtt.topics import Topics
 from support.mosquitto import Listener, Mosquitto, retained_messages, wait_until
 from support.mqtt_topics import DISCOVERY
 from support.sink_harness import SinkHarness
@@ -56,6 +59,25 @@ def test_an_offset_and_a_schedule_are_changed_and_their_states_are_retained(
     assert (retained[OFFSET], retained[NIGHT], retained[ACTIVE]) == (b"0.05", b"OFF", b"OFF")
     assert site.view.control is not None
     assert site.view.control.state() == ControlState({"mic0": 0.05}, {"night": ScheduleState(False, False)})
+
+
+def test_a_locked_schedule_ignores_commands_with_its_reason(site: SinkHarness) -> None:
+    locked = ScheduleConfig(when=(TimeWindow(),), then=ScheduleEffectConfig(pause="locked"))
+    config = msgspec.structs.replace(CONFIG, schedules={"night": locked})
+    control = SourceControl(
+        ControlActions(lambda *_: None, lambda _: None, site.journal.append, site.node), site.log, threading.RLock()
+    )
+    control.configure(RunConfig(config, config.sources))
+    view = replace(site.view, control=control, set_listening=control.set_listening)
+    answers = [
+        handle_command(MqttMessage(f"{topic}/set", payload), Topics(site.node), view, commands=True)
+        for topic, payload in ((f"{BASE}/mic0", b"ON"), (NIGHT, b"OFF"), (f"{BASE}/mic0", b"OFF"))
+    ]
+    assert answers == [
+        "The schedule night pauses mic0 and is locked; it is resumed when night ends.",
+        "The schedule night is locked; only the file disables it.",
+        None,
+    ]
 
 
 def test_a_wrong_command_changes_nothing_and_is_logged_with_what_was_expected(

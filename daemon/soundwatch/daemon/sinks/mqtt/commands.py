@@ -3,6 +3,7 @@
 Conventions: a command is ON or OFF, or a number; anything else is ignored with a reason for the log. A retained command
 is old and is ignored, so a broker's memory changes nothing at the next connection. Only topics that end in `/set` are
 commands, and none is ever published by soundwatch.
+Rule: what a locked schedule refuses is ignored with its reason.
 Rule: commands for offsets and schedules are accepted with `commands=1` only; `ON` and `OFF` to a source always are.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.home_assistant import LARGEST_OFFSET
@@ -52,7 +54,10 @@ def handle_command(message: MqttMessage, topics: Topics, view: DaemonView, *, co
         return None
     if message.topic not in switches or message.payload not in SWITCHES:
         return "ON or OFF to a source was expected"
-    switches[message.topic](SWITCHES[message.payload])
+    try:
+        switches[message.topic](SWITCHES[message.payload])
+    except LockedError as error:
+        return str(error)
     return None
 
 
