@@ -184,6 +184,60 @@ def test_a_link_with_other_channels_is_read(tmp_path: Path) -> None:
     assert samples.shape == (1, 2 * len(SOUND))
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_damage_within_an_ogg_file_is_reported_and_the_rest_is_read(tmp_path: Path, subtype: str) -> None:
+    soundfile.write(tmp_path / "a.ogg", np.tile(SOUND, 3), RATE_HZ, format="OGG", subtype=subtype)
+    content = (tmp_path / "a.ogg").read_bytes()
+    pages = [place for place in range(len(content)) if content[place : place + 4] == b"OggS"]
+    lost, following = pages[3], pages[4]
+    whole = read(tmp_path / "a.ogg")[0].shape[1]
+    for damaged, message in (
+        (content[:lost] + content[following:], "1 pages of Ogg are missing or do not match their checksums"),
+        (content[: following - 9] + bytes(3) + content[following - 6 :], "1 pages of Ogg are missing"),
+        (content[: following - 9], "bytes are no whole page of Ogg, and their sound is lost"),
+    ):
+        (tmp_path / "a.ogg").write_bytes(damaged)
+        samples, notes = read(tmp_path / "a.ogg")
+        assert 0 < samples.shape[1] < whole
+        assert message in notes[0]
+
+
+def test_bytes_behind_the_last_page_of_an_ogg_file_are_no_damage(tmp_path: Path) -> None:
+    content = bytes(encoded(tmp_path / "a.ogg"))
+    (tmp_path / "a.ogg").write_bytes(content + bytes(5_000))
+    samples, notes = read(tmp_path / "a.ogg")
+    assert (samples.shape[1], notes) == (len(SOUND), ())
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("offset", [0, 1_500, 3_000])
+def test_a_flac_file_is_read_on_after_damage(tmp_path: Path, offset: int, declared: bool) -> None:
+    soundfile.write(tmp_path / "a.flac", np.tile(SOUND, 10), RATE_HZ)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    if not declared:
+        content[21] &= 0xF0
+        content[22:26] = bytes(4)
+    for middle in (len(content) // 2 + offset, len(content) * 3 // 4):
+        content[middle : middle + 500] = bytes(500)
+    (tmp_path / "a.flac").write_bytes(content)
+    samples, notes = read(tmp_path / "a.flac")
+    assert samples.shape[1] >= 240_000 - 4 * 4_096
+    np.testing.assert_array_equal(samples[0, -9_000:] * 32768, SOUND[-9_000:])
+    assert "s of sound do not decode and were left out" in notes[0]
+
+
+def test_several_data_chunks_of_a_wav_are_read_one_after_the_other(tmp_path: Path) -> None:
+    data = chunk(b"data", DATA)
+    for chunks in ((data, data), (data, chunk(b"LIST", b"INFO"), data)):
+        (tmp_path / "a.wav").write_bytes(riff(chunk(b"fmt ", FORM), *chunks))
+        np.testing.assert_array_equal(read(tmp_path / "a.wav")[0][0] * 32768, np.tile(SOUND, 2))
+
+
+def test_a_format_without_bits_takes_them_from_the_bytes_of_a_frame(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(riff(chunk(b"fmt ", FORM[:14]), chunk(b"data", DATA)))
+    np.testing.assert_array_equal(read(tmp_path / "a.wav")[0][0] * 32768, SOUND)
+
+
 def _without_xing(content: bytes) -> bytes:
     """Write an MP3 without its first frame, which declares the length."""
     place = content.index(b"Xing") if b"Xing" in content else content.index(b"Info")
@@ -211,6 +265,47 @@ def test_an_mp3_that_continues_after_its_declared_length_is_read_to_its_end(tmp_
     samples, notes = read(tmp_path / "a.mp3")
     assert samples.shape[1] >= len(SOUND)
     assert "longer than its header declares: 0.720 s are declared" in notes[0]
+
+
+def test_an_mp3_that_is_shorter_than_it_declares_is_read_and_not_refused(tmp_path: Path) -> None:
+    content = encoded(tmp_path / "a.mp3", subtype="MPEG_LAYER_III")
+    magic = b"Xing" if b"Xing" in content else b"Info"
+    (tmp_path / "a.mp3").write_bytes(patched(content, magic, 8, struct.pack(">I", 100_000)))
+    samples, notes = read(tmp_path / "a.mp3")
+    assert samples.shape[1] >= len(SOUND) - 1_152
+    assert "shorter than its header estimates: 7199." in notes[0]
+
+
+def test_joined_mp3s_of_one_and_two_channels_are_read_to_the_end(tmp_path: Path) -> None:
+    mono = bytes(encoded(tmp_path / "a.mp3"))
+    soundfile.write(tmp_path / "b.mp3", np.stack([SOUND, SOUND], axis=1), RATE_HZ)
+    for first, second in ((mono, (tmp_path / "b.mp3").read_bytes()), ((tmp_path / "b.mp3").read_bytes(), mono)):
+        (tmp_path / "a.mp3").write_bytes(first + second)
+        assert read(tmp_path / "a.mp3")[0].shape[1] > 1.9 * len(SOUND)
+
+
+def test_joined_mp3s_of_two_rates_are_refused_after_the_first(tmp_path: Path) -> None:
+    first = bytes(encoded(tmp_path / "a.mp3"))
+    soundfile.write(tmp_path / "b.mp3", SOUND, 16_000)
+    (tmp_path / "a.mp3").write_bytes(first + (tmp_path / "b.mp3").read_bytes())
+    samples, message = read_until_error(tmp_path / "a.mp3")
+    assert samples == pytest.approx(len(SOUND), abs=1_200)
+    assert "the rate changes from 8000 to 16000 Hz" in message
+
+
+def test_an_ape_tag_behind_an_mp3_or_a_flac_file_is_no_sound(tmp_path: Path) -> None:
+    item = struct.pack("<II", 4, 0) + b"Title\0abcd"
+    ends = [
+        b"APETAGEX" + struct.pack("<IIII", 2_000, 32 + len(item), 1, flags) + bytes(8) for flags in (5 << 29, 1 << 31)
+    ]
+    for name in ("a.mp3", "a.flac"):
+        content = bytes(encoded(tmp_path / name))
+        plain = read(tmp_path / name)[0]
+        for tag in (ends[0] + item + ends[1], item + ends[1]):
+            (tmp_path / name).write_bytes(content + tag)
+            samples, notes = read(tmp_path / name)
+            np.testing.assert_array_equal(samples, plain)
+            assert notes == ()
 
 
 @pytest.mark.parametrize("filler", [bytes(5_000), b"ID3\4\0\0\0\0\x27\x08" + bytes(5_000 - 10)], ids=["damage", "tag"])

@@ -9,6 +9,7 @@ Does not: check sample values (`capture/validate.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -35,14 +36,16 @@ class FrameReader(Protocol):
         channels: Number of channels.
         encoding: Container and sample format, e.g. "WAV PCM_16".
         samples: Number of samples if the file's length is known exactly, else None.
-        notes: What was found about the file and is no error, as kind and sentence; complete at the end.
     """
 
     rate_hz: int
     channels: int
     encoding: str
     samples: int | None
-    notes: dict[FindingKind, str]
+
+    @property
+    def notes(self) -> Mapping[FindingKind, str]:
+        """What was found about the file and is no error, as kind and sentence; complete at the end."""
 
     def read(self, count: int) -> Any:
         """Read up to `count` frames (S, C), none at the end.

@@ -19,6 +19,7 @@ from soundwatch.daemon.core.types import Samples
 
 FindingKind = Literal[
     "longer than declared",
+    "shorter than estimated",
     "damaged",
     "silent",
     "nearly silent",
@@ -39,6 +40,7 @@ SHORTEST_MS: Final = 10
 LONGEST_S: Final = 1_800
 ADVICE: Final[dict[FindingKind, str]] = {
     "longer than declared": "its header declares less sound than is there; all of it was read.",
+    "shorter than estimated": "its header estimates more sound than is there. If it was cut off, copy it again.",
     "damaged": "bytes in it are no sound and were left out. Copy the file again.",
     "silent": "all its samples are zero: nothing was recorded. Check the input.",
     "nearly silent": "it never reaches -60 dBFS: hardly anything was recorded. Raise the gain.",

@@ -17,13 +17,13 @@ import numpy as np
 import soundfile
 
 from soundwatch.daemon.capture.containers import FileView, Part, find_parts
-from soundwatch.daemon.capture.containers.flac import END_BYTES, flac_end_sample
+from soundwatch.daemon.capture.containers.flac import END_BYTES, flac_end_sample, flac_rest
 from soundwatch.daemon.capture.containers.mpeg import mpeg_parts, parse_frame
 from soundwatch.daemon.capture.containers.search import SearchProgress
 from soundwatch.daemon.capture.forward_sound import open_sound, raise_read_error
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
-from soundwatch.daemon.capture.recording_error import RecordingError
-from soundwatch.daemon.capture.recording_findings import FindingKind
+from soundwatch.daemon.capture.reader_errors import rate_changes, truncated, undecodable_rest, unreadable
+from soundwatch.daemon.capture.reader_notes import ReaderNotes
 from soundwatch.daemon.core.errors import SourceError
 
 _SHORTER_THAN_DECLARED = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
@@ -49,7 +49,8 @@ class SndfileReader:
         self._end_sample = 0
         self._endless = False
         self._damaged = False
-        self.notes: dict[FindingKind, str] = {}
+        self._failure: soundfile.SoundFileError | None = None
+        self.notes = ReaderNotes()
         left_out_bytes = self._open_first()
         self.rate_hz: int = self._file.samplerate
         self.channels: int = self._file.channels
@@ -64,7 +65,7 @@ class SndfileReader:
         try:
             return self._next_frames(count)
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._path, self._end_s, error) from error
 
     def _next_frames(self, count: int) -> Any:
         while True:
@@ -80,14 +81,18 @@ class SndfileReader:
             self._file.seek(sample)
         except soundfile.SoundFileError as error:
             if self._view.error is not None:
-                raise self._unreadable(self._view.error) from error
-            raise self._truncated(f"{self._file.frames} samples", f"sample {sample} is not there") from error
+                raise unreadable(self._path, self._end_s, self._view.error) from error
+            raise truncated(self._path, f"{self._file.frames} samples", f"sample {sample} is not there") from error
         self._part_samples = self._end_sample = sample
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
         self._closing()
+
+    @property
+    def _end_s(self) -> float:
+        return self._end_sample / self.rate_hz
 
     @property
     def _part(self) -> Part:
@@ -143,62 +148,72 @@ class SndfileReader:
                 return left_out_bytes
 
     def _read(self, count: int) -> Any:
-        """Read the next frames of the part, none at its end."""
-        try:
-            if self._is_mpeg_file:
-                with capture_native_stderr() as messages:
-                    frames = self._file.read(count, dtype=self._dtype, always_2d=True)
-                self._note_messages(messages)
-            else:
-                frames = self._file.read(count, dtype=self._dtype, always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise_read_error(self._view)
-            if self._declared_was_read() or self._skip_damage():
-                return np.zeros((0, self.channels), np.float32)
-            raise self._truncated(
-                f"{self._part.declared_samples or self._file.frames} samples",
-                f"decoding stops after {self._end_sample}",
-            ) from error
-        if not len(frames):
-            raise_read_error(self._view)
+        """Read the next frames of the part, none at its end or before damage that is passed over."""
+        failure, self._failure = self._failure, None
+        if failure is None:
+            buffer = np.zeros((count, self._file.channels), self._dtype)
+            try:
+                frames = self._decode(buffer)
+            except soundfile.SoundFileError as error:
+                raise_read_error(self._view)
+                failure, frames = error, buffer[: self._count_decoded(count)]
+            if len(frames):
+                self._failure = failure
+                return frames
+        raise_read_error(self._view)
+        if failure is not None and not (self._declared_was_read() or self._skip_damage()):
+            if self._file.frames > _UNKNOWN_SAMPLES:
+                raise undecodable_rest(self._path, self._end_s) from failure
+            declared = self._part.declared_samples or self._file.frames
+            found = f"decoding stops after {self._end_sample}"
+            raise truncated(self._path, f"{declared} samples", found) from failure
+        return np.zeros((0, self.channels), np.float32)
+
+    def _decode(self, buffer: Any) -> Any:
+        if not self._is_mpeg_file:
+            return self._file.read(len(buffer), out=buffer)
+        with capture_native_stderr() as messages:
+            frames = self._file.read(len(buffer), out=buffer)
+        self.notes.decoder_messages(self._end_s, messages)
         return frames
+
+    def _count_decoded(self, count: int) -> int:
+        """Return the number of frames that a read of `count` gave before its error."""
+        try:
+            decoded = int(self._file.tell()) - self._part_samples
+        except soundfile.SoundFileError:  # a codec without a position
+            return 0
+        return decoded if 0 < decoded <= count else 0
 
     def _declared_was_read(self) -> bool:
         declared = self._part.declared_samples
         return declared is not None and not self._part.estimated and self._part_samples >= declared
 
     def _skip_damage(self) -> bool:
-        """Continue an MPEG stream after bytes that are no frames; return False if there is no more."""
-        if not self._is_mpeg_file:
-            return False
+        """Continue a stream of MPEG or FLAC after bytes that do not decode; return False if there is no more."""
         place = self._view.file_position
-        rest = tuple(mpeg_parts(self._raw, place, self._part.end))
-        if not rest:
-            return False
-        self._note_gap(rest[0].start - place)
+        rest: tuple[Part, ...] = ()
+        if self._is_mpeg_file:
+            rest = tuple(mpeg_parts(self._raw, place, self._part.end))
+            if rest:
+                self._note_gap(rest[0].start - place)
+        elif self._part.endless_header:
+            rest = tuple(flac_rest(self._raw, self._part, place - END_BYTES, self._part_samples))
+            if rest:
+                self._damaged = True
+                lost_samples = rest[0].first_sample - self._part.first_sample - self._part_samples
+                self.notes.undecoded(self._end_s, lost_samples / self.rate_hz)
         self._parts = (*self._parts[: self._number + 1], *rest, *self._parts[self._number + 1 :])
-        return True
+        return bool(rest)
 
     def _note_gap(self, gap_bytes: int) -> None:
         self._damaged = True
-        self.notes["damaged"] = (
-            f"it is damaged after {self._end_sample / self.rate_hz:.3f} s: {gap_bytes} bytes are no MPEG audio and "
-            "were left out. Copy the file again."
-        )
-
-    def _note_messages(self, messages: list[str]) -> None:
-        """Note that mpg123 complained of a frame, whose sound then is silence or noise."""
-        if messages:
-            self.notes.setdefault(
-                "damaged",
-                f"it is damaged after {self._end_sample / self.rate_hz:.3f} s: a frame of MPEG audio does not decode "
-                "rightly. Copy the file again.",
-            )
+        self.notes.gap(self._end_s, gap_bytes)
 
     def _go_on(self) -> bool:
         """Open the rest of the part, or the next part; return False at the end of the file."""
         part = self._part
-        if part.endless_header and not self._endless and self._view.left_bytes > END_BYTES:
+        if part.endless_header and not (self._endless or self._damaged) and self._view.left_bytes > END_BYTES:
             self._reopen_after(self._part_samples)
             return True
         self._check_whole(part)
@@ -211,24 +226,18 @@ class SndfileReader:
             if self._is_mpeg(self._part):
                 self._note_gap(self._part.size_bytes + self._part.gap_bytes)
                 return False
-            raise RecordingError(
-                f"{self._path} is damaged after {self._end_sample / self.rate_hz:.3f} s: what follows cannot be "
-                "decoded. All sound before that was read. Copy or record the file again for the rest.",
-                "shorter than declared",
-            ) from error
+            raise undecodable_rest(self._path, self._end_s) from error
         if left_out_bytes:
             self._note_gap(left_out_bytes)
         if self._file.samplerate != self.rate_hz:
-            raise SourceError(
-                f"{self._path} holds several recordings: after {self._end_sample / self.rate_hz:.3f} s the rate "
-                f"changes from {self.rate_hz} to {self._file.samplerate} Hz. All sound before that was read. Split the "
-                "file, or convert it with `ffmpeg -i IN OUT.wav`."
-            )
+            raise rate_changes(self._path, self._end_s, self.rate_hz, self._file.samplerate)
         return True
 
     def _declares_less(self, part: Part) -> bool:
         """Return True if the end of a FLAC stream has later samples than its header declares."""
-        return part.declared_samples is not None and flac_end_sample(self._raw, part) > part.declared_samples
+        if part.declared_samples is None or not part.endless_header:
+            return False
+        return flac_end_sample(self._raw, part) > part.first_sample + part.declared_samples
 
     def _reopen_after(self, samples: int) -> None:
         """Open the part without its declared length, and pass over samples that were read."""
@@ -250,8 +259,8 @@ class SndfileReader:
         """
         read, declared = self._part_samples, part.declared_samples
         if part.declared_bytes is not None and part.declared_bytes > part.size_bytes:
-            raise self._truncated(
-                f"{part.declared_bytes} bytes of sound", f"{part.size_bytes} are there ({read} samples)"
+            raise truncated(
+                self._path, f"{part.declared_bytes} bytes of sound", f"{part.size_bytes} are there ({read} samples)"
             )
         if part.declared_bytes is not None and read:
             declared = read * part.declared_bytes // max(1, part.size_bytes)
@@ -259,27 +268,14 @@ class SndfileReader:
             # The last page of an Ogg file often counts some samples more than its packets hold.
             vague = part.estimated or self._damaged or self._file.format == "OGG"
             declared = read if vague or self._file.frames > _UNKNOWN_SAMPLES else self._file.frames
-        if declared > read and not self._damaged:
-            raise self._truncated(f"{declared} samples", f"{read} could be read")
+        self.notes.part_damage(part.damage)
+        if declared > read and self._is_mpeg_file:  # its header has an estimate of some encoders
+            self.notes.shorter(declared / self.rate_hz, read / self.rate_hz)
+        elif declared > read and not self._damaged:
+            raise truncated(self._path, f"{declared} samples", f"{read} could be read")
         if declared < read:
-            self.notes["longer than declared"] = (
-                f"it is longer than its header declares: {declared / self.rate_hz:.3f} s are declared, "
-                f"{read / self.rate_hz:.3f} s are there, and all of it was read."
-            )
+            self.notes.longer(declared / self.rate_hz, read / self.rate_hz)
         if self._whole_file:
             for wanted, present in _SHORTER_THAN_DECLARED.findall(self._file.extra_info):
                 if int(present) < int(wanted) < _STREAMED_BYTES:
-                    raise self._truncated(f"{wanted} bytes of sound", f"{present} are there ({read} samples)")
-
-    def _unreadable(self, error: OSError) -> SourceError:
-        return SourceError(
-            f"{self._path} cannot be read after {self._end_sample / self.rate_hz:.3f} s: {error.strerror}. All sound "
-            "before that was read. Check its disk."
-        )
-
-    def _truncated(self, declared: str, found: str) -> RecordingError:
-        return RecordingError(
-            f"{self._path} is truncated or damaged: its header declares {declared}, but {found}. All sound before "
-            "that was read. Copy or record the file again for the rest.",
-            "shorter than declared",
-        )
+                    raise truncated(self._path, f"{wanted} bytes of sound", f"{present} are there ({read} samples)")

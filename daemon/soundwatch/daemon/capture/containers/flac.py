@@ -1,6 +1,7 @@
 """FLAC files: their declared length, and joined files.
 
-Conventions: a length of 0 in the header means unknown; the sound then extends to the end.
+Conventions: a length of 0 in the header means unknown; the sound then extends to the end. The header of a frame has the
+number of its first sample, so a decoder can start again after damage.
 Source: RFC 9639.
 """
 
@@ -64,11 +65,46 @@ def flac_end_sample(file: BinaryIO, part: Part) -> int:
     file.seek(start)
     content = file.read(part.end - start)
     largest = int.from_bytes(part.header[10:12], "big")
-    return max((_end_sample(content, found.start(), largest) for found in _FRAME.finditer(content)), default=0)
+    return max((end for _, _, end in _frames(content, largest)), default=0)
 
 
-def _end_sample(content: bytes, at: int, block_samples: int) -> int:
-    """Return the sample after a frame; 0 if there is no valid header of one."""
+def flac_rest(file: BinaryIO, part: Part, place: int, samples: int) -> Iterator[Part]:
+    """Yield the rest of a stream after damage, as one part; none if no frames follow.
+
+    Args:
+        file: The file.
+        part: The part that cannot be decoded further.
+        place: Offset of a byte before the damage.
+        samples: Number of samples that were decoded of the part.
+    """
+    largest, after = int.from_bytes(part.header[10:12], "big"), part.first_sample + samples
+    total = None if part.declared_samples is None else part.first_sample + part.declared_samples
+    place = max(place, part.start)
+    with SearchProgress(file, place, part.end) as progress:
+        while place < part.end:
+            progress.reach(place)
+            file.seek(place)
+            frames = _frames(file.read(min(2 * _BLOCK_BYTES, part.end - place)), largest)
+            starts = {start for _, start, _ in frames} | {total}
+            for at, start, end in frames:
+                if start > after and end in starts:  # other bytes look like a header, but not like two that fit
+                    declared = None if total is None else total - start
+                    endless = part.endless_header[:4] + b"\x80" + part.endless_header[5:]  # no other blocks follow
+                    yield Part(
+                        place + at, part.end, endless, None, declared, endless_header=endless, first_sample=start
+                    )
+                    return
+            place += _BLOCK_BYTES
+
+
+def _frames(content: bytes, block_samples: int) -> list[tuple[int, int, int]]:
+    """Find headers of frames: the offset of each, its first sample, and the sample after its last."""
+    found = ((match.start(), _samples_at(content, match.start(), block_samples)) for match in _FRAME.finditer(content))
+    return [(at, *samples) for at, samples in found if samples is not None]
+
+
+def _samples_at(content: bytes, at: int, block_samples: int) -> tuple[int, int] | None:
+    """Return a frame's first sample and the sample after its last; None if there is no valid header of one."""
     header = content[at : at + _LONGEST_FRAME_HEADER_BYTES].ljust(_LONGEST_FRAME_HEADER_BYTES, b"\0")
     variable, size_code, rate_code = header[1] & 1, header[2] >> 4, header[2] & 0x0F
     number_bytes = max(1, 8 - (header[4] ^ 0xFF).bit_length())  # in the code of UTF-8, up to 36 bits
@@ -83,8 +119,9 @@ def _end_sample(content: bytes, at: int, block_samples: int) -> int:
         samples = 192 if size_code == 1 else 576 << size_code - 2 if size_code < 6 else 256 << size_code - 8
     place += size_bytes + rate_bytes
     if _crc8(header[:place]) != header[place]:
-        return 0
-    return (number if variable else number * block_samples) + samples
+        return None
+    first = number if variable else number * block_samples
+    return first, first + samples
 
 
 def _crc8(content: bytes) -> int:

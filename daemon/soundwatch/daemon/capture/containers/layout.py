@@ -18,6 +18,8 @@ class Part:
         endless_header: Header without a length, for sound that continues after `declared_samples`.
         estimated: True if the decoder's count of samples is an estimate.
         gap_bytes: Number of bytes before the part that are no sound of the format, and no tag.
+        first_sample: Number of the part's first sample in its stream, after damage.
+        damage: Sound that is missing within the part, as the end of a sentence; empty if nothing is known of.
     """
 
     start: int
@@ -28,6 +30,8 @@ class Part:
     endless_header: bytes = b""
     estimated: bool = False
     gap_bytes: int = 0
+    first_sample: int = 0
+    damage: str = ""
 
     @property
     def size_bytes(self) -> int:

@@ -42,10 +42,15 @@ class Frame:
     samples: int
     side: int
 
+    @property
+    def format(self) -> tuple[int, int, bool]:
+        """Version and layer, rate, and whether the frame has one channel."""
+        return self.header[1] & 0xFE, self.header[2] & 0x0C, self.header[3] >> 6 == 3
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive frames: the range of their bytes, their number, and the first."""
+    """Consecutive frames of one format: the range of their bytes, their number, and the first."""
 
     start: int
     end: int
@@ -103,7 +108,7 @@ def _is_tag(file: BinaryIO, at: int) -> bool:
 
 
 def first_frame(file: BinaryIO, start: int, end: int, progress: SearchProgress) -> tuple[int, Frame] | None:
-    """Find the first frame that another frame or the end follows, and its offset."""
+    """Find the first frame that another one of its format or the end follows, and its offset."""
     while start < end:
         progress.reach(start)
         file.seek(start)
@@ -113,7 +118,8 @@ def first_frame(file: BinaryIO, start: int, end: int, progress: SearchProgress) 
             frame = parse_frame(content[at : at + 4])
             if frame is not None:
                 file.seek(start + at + frame.size)
-                if start + at + frame.size >= end or parse_frame(file.read(4)) is not None:
+                following = parse_frame(file.read(4))
+                if start + at + frame.size >= end or (following and following.format == frame.format):
                     return start + at, frame
             at = content.find(b"\xff", at + 1)
         start += max(1, len(content) - 3)
@@ -131,7 +137,7 @@ def _declared_frames(frame: Frame, content: bytes) -> int | None:
 
 
 def _runs(file: BinaryIO, at: int, end: int, progress: SearchProgress) -> Iterator[Run]:
-    """Yield all runs of frames without a gap."""
+    """Yield all runs of frames without a gap or a change of their format."""
     while at < end and (found := first_frame(file, at, end, progress)) is not None:
         start, frame = found
         at, count, following = start + frame.size, 1, None
@@ -139,7 +145,7 @@ def _runs(file: BinaryIO, at: int, end: int, progress: SearchProgress) -> Iterat
             progress.reach(at)
             file.seek(at)
             following = parse_frame(file.read(4))
-            if following is None:
+            if following is None or following.format != frame.format:
                 break
             at += following.size
             count += 1

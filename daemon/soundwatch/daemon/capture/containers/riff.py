@@ -1,14 +1,15 @@
 """WAV files: RIFF, RIFX, RF64, BW64 and Wave64.
 
 Conventions: the sound is presented as a plain WAV of its `fmt `, `fact` and `data` chunks, or as RF64 beyond 4 GiB.
-Rule: an MP3 stream in a WAV is read as an MP3. Joined WAV files are parts of one recording.
+Rule: an MP3 stream in a WAV is read as an MP3. Joined WAV files, and several `data` chunks of a file, are parts of one
+recording.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Generator, Iterator
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from soundwatch.daemon.capture.containers import chunks, mpeg
 from soundwatch.daemon.capture.containers.chunks import Chunk, Syntax
@@ -21,6 +22,7 @@ _UNKNOWN: Final = 0xFFFF_FFFF
 _WRAPS_BYTES: Final = 1 << 32
 _LARGEST_BYTES: Final = _WRAPS_BYTES - 4096
 _LARGEST_HEADER_BYTES: Final = 4096
+_SHORT_FORM_BYTES: Final = 14
 _MPEG_FORMATS: Final = (0x50, 0x55)
 
 
@@ -64,7 +66,7 @@ def _parts(file: BinaryIO, syntax: Syntax, at: int, size: int) -> Generator[Part
         data = Chunk(data.name, data.start, struct.unpack("<QQ", sizes)[1])
     wraps = 0 if sizes or syntax is chunks.WAVE64 else _WRAPS_BYTES
     end = syntax.sound_end(file, data, size, wraps)
-    form = _content(file, found[b"fmt "])
+    form = _complete(_content(file, found[b"fmt "]), "big" if syntax is chunks.RIFX else "little")
     if int.from_bytes(form[:2], "big" if syntax is chunks.RIFX else "little") in _MPEG_FORMATS:
         yield from mpeg.mpeg_parts(file, data.start, end)
         return end
@@ -72,7 +74,20 @@ def _parts(file: BinaryIO, syntax: Syntax, at: int, size: int) -> Generator[Part
     unknown = data.size >= STREAMED_BYTES and data.end > size
     header = _header(form, fact[:4], end - data.start, big_endian=syntax is chunks.RIFX)
     yield Part(data.start, end, header, None if unknown else max(0, data.size))
+    for more in syntax.walk(file, syntax.next_at(file, Chunk(data.name, data.start, end - data.start)), size):
+        if more.name == b"data" and 0 < more.size <= size - more.start:
+            end = more.end
+            header = _header(form, b"", more.size, big_endian=syntax is chunks.RIFX)
+            yield Part(more.start, end, header, more.size)
     return end
+
+
+def _complete(form: bytes, order: Literal["big", "little"]) -> bytes:
+    """Add the bits of a sample to a format of PCM that ends before them, from the bytes of a frame."""
+    if len(form) != _SHORT_FORM_BYTES or int.from_bytes(form[:2], order) != 1:
+        return form
+    channels, frame_bytes = int.from_bytes(form[2:4], order), int.from_bytes(form[12:14], order)
+    return form + (8 * frame_bytes // max(1, channels)).to_bytes(2, order)
 
 
 def _content(file: BinaryIO, chunk: Chunk) -> bytes:

@@ -14,6 +14,8 @@ from soundwatch.daemon.capture.containers import apple, flac, mpeg, ogg, riff
 from soundwatch.daemon.capture.containers.layout import Part
 
 _ID3V1_BYTES: Final = 128
+_APE: Final = b"APETAGEX"
+_APE_BYTES: Final = 32  # a header or a footer
 _KEPT_FROM_BYTES: Final = 1 << 24  # less is searched in some milliseconds
 _MOST_KEPT: Final = 4
 _kept: Final[dict[tuple[int, ...], tuple[Part, ...]]] = {}
@@ -83,11 +85,14 @@ def _before_tags(file: BinaryIO, start: int, end: int) -> int:
         tail = file.read(_ID3V1_BYTES)
         if tail[:3] == b"TAG":
             end -= _ID3V1_BYTES
-        elif tail[-32:-24] == b"APETAGEX":
-            length = int.from_bytes(tail[-20:-16], "little") + (32 if tail[-9] & 0x80 else 0)
-            if not 32 <= length <= end - start:
+        elif tail[-_APE_BYTES:].startswith(_APE):
+            length = int.from_bytes(tail[-20:-16], "little")
+            if not _APE_BYTES <= length <= end - start:
                 break
             end -= length
+            file.seek(max(start, end - _APE_BYTES))
+            if file.read(len(_APE)) == _APE:
+                end -= _APE_BYTES
         elif tail[-9:] == b"LYRICS200" and tail[-15:-9].isdigit():
             end -= min(end - start, int(tail[-15:-9]) + 15)
         else:
