@@ -14,6 +14,7 @@ from soundwatch.daemon.core.language import FOLDER, LANGUAGES, Language, catalog
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import Fault, RuleConfig
 from soundwatch.daemon.core.source import AudioFault
+from soundwatch.daemon.detection.calibration import NOT_CALIBRATED
 from soundwatch.daemon.events.schema import ClipRefusal
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal.entry import JournalEntry
@@ -45,6 +46,10 @@ def test_no_text_of_the_page_is_missing_or_unused(language: Language) -> None:
     assert len(used) > 150, "the search finds the texts"
     assert {text: used[text] for text in used.keys() - found.keys()} == {}, "missing"
     assert found.keys() - used.keys() == set(), "unused"
+
+
+def test_the_page_and_doctor_have_one_sentence_for_a_microphone_without_a_calibration() -> None:
+    assert NOT_CALIBRATED in script_texts()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

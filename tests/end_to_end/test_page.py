@@ -299,6 +299,9 @@ def test_a_lost_source_and_a_failing_program_are_shown(browser: Browser, site: S
     expect(page.locator("#status")).to_have_text("1 problem")
     expect(page.locator(".source-state").first).to_have_text("Lost")
     expect(page.locator(".problems")).to_have_text("mic0 delivers no sound: mic0 was unplugged.")
+    step = page.locator(".next-step")
+    expect(step).to_contain_text("yard is not calibrated: its thresholds are the model's.")
+    expect(step.locator("code")).to_have_text("soundwatch calibrate --background 3600")
     assert said == []
     page.context.close()
 

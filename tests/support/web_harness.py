@@ -139,6 +139,7 @@ def a_site(
         settings=lambda: {name: resolve_source(config, name, SMALL_CONTRACT, {}) for name in ("mic0", "yard")},
         sinks=lambda: sinks or [],
         rules=lambda: rules,
+        uncalibrated=lambda: ("yard",),
     )
     site = Site(view, notice, switched=switched, log=log)
     try:

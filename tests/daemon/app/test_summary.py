@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.app.reload import RunConfig
-from soundwatch.daemon.app.summary import run_summary
+from soundwatch.daemon.app.summary import run_summary, uncalibrated_sources
 from soundwatch.daemon.core.config import Config, DetectionConfig, JournalConfig
 from soundwatch.daemon.core.source_config import SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
@@ -60,3 +60,5 @@ def test_a_microphone_without_a_calibration_gives_the_command_that_calibrates(
     snapshot = StatusSnapshot({"mic0": SourceStatus(hello=hello("siren"))})
     summary = run_summary(snapshot, RunConfig(config, {"mic0": source}))
     assert summary.get("calibrate") == ("soundwatch calibrate --background 3600" if advised else None)
+    assert uncalibrated_sources(snapshot, RunConfig(config, {"mic0": source})) == (("mic0",) if advised else ())
+    assert uncalibrated_sources(StatusSnapshot({"mic0": SourceStatus()}), RunConfig(config, {"mic0": source})) == ()

@@ -13,6 +13,7 @@ import pytest
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.core.source_config import SourceConfig, SourceDetectionConfig
+from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from support.fakes import SMALL_CONTRACT
@@ -261,6 +262,7 @@ def test_health_lists_the_problems_as_text() -> None:
 def test_all_is_well_where_nothing_is_wrong(site: Site) -> None:
     health = site.get("/api/health").json()
     assert (health["state"], health["problems"], health["node"]) == ("good", [], NODE)
+    assert (health["uncalibrated"], health["calibrate"]) == (["yard"], CALIBRATE_COMMAND)
 
 
 def test_the_model_is_reported_with_its_contract(site: Site) -> None:

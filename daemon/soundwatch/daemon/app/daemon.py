@@ -35,7 +35,7 @@ from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.app.outputs import OutputManager
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
 from soundwatch.daemon.app.reload_requests import ReloadRequest, ReloadRequests, begin, refuse
-from soundwatch.daemon.app.summary import run_summary
+from soundwatch.daemon.app.summary import run_summary, uncalibrated_sources
 from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.logger import Logger
@@ -158,6 +158,7 @@ class Daemon:
             set_listening=self._control.set_listening,
             settings=self._settings,
             control=self._control,
+            uncalibrated=lambda: uncalibrated_sources(self._tracker.snapshot, self._in_force.run_config),
             clip_pending=lambda id_: context.clip_tap is not None and context.clip_tap.is_pending(id_),
             editor=self._editor,
             job=self._job,

@@ -33,7 +33,7 @@ def run_summary(snapshot: StatusSnapshot, run_config: RunConfig) -> dict[str, st
     events = ", ".join(f"{label} {count}" for label, count in counts.most_common()) or "none"
     journal = run_config.config.journal
     path = journal_path(journal)
-    next_step = {"calibrate": CALIBRATE_COMMAND} if _uncalibrated(snapshot, run_config) else {}
+    next_step = {"calibrate": CALIBRATE_COMMAND} if uncalibrated_sources(snapshot, run_config) else {}
     if path == MEMORY:
         return {"events": events, "journal": "memory: not stored", **next_step}
     named = "" if journal.path is None else f" --journal {shlex.quote(str(path))}"
@@ -42,14 +42,15 @@ def run_summary(snapshot: StatusSnapshot, run_config: RunConfig) -> dict[str, st
     return {"events": events, "journal": str(path), "read": f"soundwatch tail{named}{since}", **next_step}
 
 
-def _uncalibrated(snapshot: StatusSnapshot, run_config: RunConfig) -> bool:
-    """Return True if a microphone delivered sound and no calibration applies to it."""
+def uncalibrated_sources(snapshot: StatusSnapshot, run_config: RunConfig) -> tuple[str, ...]:
+    """Return the microphones that have delivered sound and have no calibration."""
     if run_config.config.detection.calibration is not None:
-        return False
-    return any(
-        source.detection.calibration is None
+        return ()
+    return tuple(
+        name
+        for name, source in run_config.sources.items()
+        if source.detection.calibration is None
         and source_kind(source.device).name == "microphone"
         and name in snapshot.sources
         and snapshot.sources[name].hello is not None
-        for name, source in run_config.sources.items()
     )

@@ -33,6 +33,7 @@ HIGHEST: Final = 0.99
 MIN_BACKGROUND_S: Final = 600
 LONGEST_BYTES: Final = 1 << 20
 CALIBRATE_COMMAND: Final = "soundwatch calibrate --background 3600"
+NOT_CALIBRATED: Final = "{source} is not calibrated: its thresholds are the model's."  # a text of the page too
 
 
 class ClassCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

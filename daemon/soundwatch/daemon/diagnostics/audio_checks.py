@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.capture import source_kind
 from soundwatch.daemon.capture.device_names import list_cards, resolve_device
 from soundwatch.daemon.capture.devices import Device, devices_text, find_device, list_devices
 from soundwatch.daemon.capture.probe import ADVICE, probe_text, record_probe
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
+from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND, NOT_CALIBRATED
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 
 SOUND: Final = Path("/dev/snd")
@@ -46,7 +47,7 @@ def check_calibration(case: CheckInput) -> Iterator[Finding]:
         return
     for name, _ in _microphones(case):
         if case.config.sources[name].detection.calibration is None:
-            seen = f"{name} is not calibrated: its thresholds are the model's."
+            seen = NOT_CALIBRATED.format(source=name)
             yield Finding("calibration", "note", seen, f"`{CALIBRATE_COMMAND}` sets the thresholds of this place.")
 
 
@@ -89,6 +90,5 @@ def _found(name: str, device: str | int, devices: tuple[Device, ...]) -> Finding
 def _microphones(case: CheckInput) -> Iterator[tuple[str, str | int]]:
     """Return the sources whose device names are those of microphones."""
     for name, source in () if case.config is None else case.config.sources.items():
-        device = source.device
-        if not (device in ("demo", "-") or (isinstance(device, str) and ("://" in device or Path(device).exists()))):
-            yield name, device
+        if source_kind(source.device).name == "microphone":
+            yield name, source.device

@@ -12,6 +12,7 @@ from soundwatch.daemon import __version__
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
 from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.inference.classifier import resolve_model
 from soundwatch.daemon.journal.journal import Journal
@@ -137,6 +138,8 @@ def health(view: DaemonView, *, token_wanted: bool) -> HealthResponse:
     return HealthResponse(
         state="poor" if problems else "good",
         problems=problems,
+        uncalibrated=tuple(view.uncalibrated()),
+        calibrate=CALIBRATE_COMMAND,
         node=view.node,
         version=__version__,
         model=active.contract.identity,

@@ -223,10 +223,16 @@ class OverloadResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Health of the daemon; `problems` are sentences; `token_wanted`: clients need a token."""
+    """Health of the daemon.
+
+    `problems` are sentences. `uncalibrated` names the microphones whose thresholds are the model's, which the command
+    `calibrate` sets for their place. `token_wanted`: clients need a token.
+    """
 
     state: Literal["good", "poor"]
     problems: tuple[str, ...]
+    uncalibrated: tuple[str, ...]
+    calibrate: str
     node: str
     version: str
     model: str

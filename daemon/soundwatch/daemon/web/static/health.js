@@ -42,11 +42,18 @@ export function showHealth(health, sources, sinks) {
     t("{n} lines", { n: sink.behind_lines }),
   ]);
   byId("health").replaceChildren(
-    el("div", {}, el("h3", {}, t("Machine")), problems, machine),
+    el("div", {}, el("h3", {}, t("Machine")), problems, calibration(health), machine),
     el("div", {}, el("h3", {}, t("Sources")), table(COLUMNS.sources, sourceRows)),
     el("div", {}, el("h3", {}, t("Sinks")), sinks.length ? table(COLUMNS.sinks, sinkRows) : el("p", { class: "muted" }, t("No sink besides this page."))),
   );
   byId("about").textContent = t("soundwatch {version} on {node}, {provider}", { version: health.version, node: health.node, provider: health.provider });
+}
+
+// The next step for microphones without a calibration.
+function calibration({ uncalibrated, calibrate }) {
+  if (!uncalibrated.length) return "";
+  const sentences = uncalibrated.map((source) => el("p", {}, t("{source} is not calibrated: its thresholds are the model's.", { source })));
+  return el("div", { class: "next-step" }, ...sentences, el("p", {}, t("Next step: the thresholds of this place, by"), " ", el("code", {}, calibrate)));
 }
 
 export function showModel(model) {
