@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from soundwatch.daemon.cli import soundwatch
+from soundwatch.daemon.events.health_schema import MuteLine
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from support.sink_harness import SinkHarness
 
@@ -61,6 +62,27 @@ def test_a_trial_has_the_text_of_a_digest(tmp_path: Path) -> None:
     assert "22 November 2026" in lines[1]
     assert lines[-1] == "days: 1 would have been sent; held: none"
     assert len(lines) > 3
+
+
+def test_a_message_that_a_schedule_mutes_while_it_waits_for_its_clip_is_held(tmp_path: Path) -> None:
+    harness = SinkHarness(tmp_path / "j.db")
+    harness.event("start", "A", source="yard")
+    later, time = "2026-11-22T08:16:00.000Z", "2026-11-22T08:45:02.418Z"
+    harness.journal.append(
+        MuteLine(seq=UNNUMBERED, time=later, node="n", state="muted", rules=("dogs",), detail="Muted.")
+    )
+    harness.journal.append(
+        GapLine(seq=UNNUMBERED, time=time, node="n", source="yard", start=time, duration_s=1.0, reason="capture")
+    )
+    harness.close()
+    configured = (
+        f"{CONFIG}\nsources: {{yard: {{}}}}\nschedules: {{n: {{when: [{{}}], then: {{mute_rules: [dogs]}}}}}}\n"
+    )
+    lines = rules("test", "--since", "2026-11-01T00:00Z", tmp_path=tmp_path, configured=configured).splitlines()
+    assert lines == ["dogs: 0 would have been sent; held: schedules 1"]
+    explained = rules("explain", "A", tmp_path=tmp_path, configured=configured).splitlines()
+    assert explained[0] == "dogs: held (line 1)"
+    assert explained[-1] == "  schedules: no; seen muted by a schedule, wanted not muted"
 
 
 @pytest.mark.usefixtures("journal")

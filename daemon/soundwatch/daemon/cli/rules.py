@@ -22,6 +22,7 @@ from soundwatch.daemon.core.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     from soundwatch.daemon.journal.store import JournalStore
+    from soundwatch.daemon.rules.facts import LineFacts
     from soundwatch.daemon.rules.rule_set import RuleSet
 
 
@@ -38,29 +39,33 @@ def rules() -> None:
 def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: str | None) -> None:
     """Print what the rules would have sent, and count what they would have held. Nothing is sent."""
     from soundwatch.daemon.journal.query import parse_filter
-    from soundwatch.daemon.rules.decide import DueMessage
-    from soundwatch.daemon.rules.digest import digest_text
     from soundwatch.daemon.rules.history import fold_journal
-    from soundwatch.daemon.rules.message import local_time, make_message
+    from soundwatch.daemon.rules.state import RulesState
 
     config, store, chosen = _open(config_path, journal, names)
     begin = parse_filter(datetime.now(UTC), since)
     sent, held = Counter[str](), dict[str, Counter[str]]()
-    for entry, decision in fold_journal(store, chosen):
-        for verdict in decision.verdicts:
-            if entry.seq <= begin.after_seq or format_utc(verdict.facts.unix_ns) < begin.since:
-                continue
-            if verdict.reason is not None:
-                held.setdefault(verdict.rule, Counter())[verdict.reason.key] += 1
-                continue
-            sent[verdict.rule] += 1
-            rule, due, text = chosen.rules[verdict.rule], DueMessage(verdict.rule, verdict.facts), ""
-            if verdict.facts.kind == "digest":
-                text = "\n" + digest_text(store, verdict.facts, rule, config.place, config.stats_s)
-            message = make_message(rule, due, entry.line, config.place, time.time(), text)
-            when = local_time(config.place, verdict.facts.unix_ns / 1e9).isoformat(" ", "seconds")
-            for line in f"{when}  {verdict.rule}  {message.title}: {message.body}".splitlines():
+    state = RulesState()
+
+    def wanted(facts: LineFacts) -> bool:
+        return facts.seq > begin.after_seq and format_utc(facts.unix_ns) >= begin.since
+
+    def print_sent(name: str, facts: LineFacts) -> None:
+        if wanted(facts):
+            sent[name] += 1
+            for line in _message_lines(config, store, name, facts):
                 click.echo(printable(line))
+
+    for _, decision in fold_journal(store, chosen):
+        state = decision.state
+        for verdict in decision.verdicts:
+            if verdict.reason is not None and wanted(verdict.facts):
+                held.setdefault(verdict.rule, Counter())[verdict.reason.key] += 1
+        for due in decision.due:
+            print_sent(due.rule, due.facts)
+    for name, own in state.rules.items():
+        for facts in own.waiting.values():  # for a clip that has not come yet
+            print_sent(name, facts)
     for name in chosen.rules:
         reasons = ", ".join(f"{key} {count}" for key, count in held.get(name, Counter()).most_common()) or "none"
         click.echo(f"{name}: {sent[name]} would have been sent; held: {reasons}")
@@ -106,6 +111,23 @@ def send_test(name: str, config_path: Path | None, journal: str | None) -> None:
         click.echo(printable(f"{target}: {'accepted' if error is None else error}"))
     if failures:
         raise SinkError(f"{failures} of {len(config.rules[name].then.send)} outputs of the rule {name} failed.")
+
+
+def _message_lines(config: Config, store: JournalStore, name: str, facts: LineFacts) -> list[str]:
+    """Return the lines of a message of a rule, without its clip."""
+    from soundwatch.daemon.rules.clip_wait import DueMessage
+    from soundwatch.daemon.rules.digest import digest_text
+    from soundwatch.daemon.rules.message import local_time, make_message
+
+    rule = config.rules[name]
+    text = ""
+    if facts.kind == "digest":
+        text = "\n" + digest_text(store, facts, rule, config.place, config.stats_s)
+    found = store.read_after(facts.seq - 1, 1)
+    line = found[0].line if found and found[0].seq == facts.seq else facts.line
+    message = make_message(rule, DueMessage(name, facts), line, config.place, time.time(), text)
+    when = local_time(config.place, facts.unix_ns / 1e9).isoformat(" ", "seconds")
+    return f"{when}  {name}  {message.title}: {message.body}".splitlines()
 
 
 def _open(path: Path | None, journal: str | None, names: tuple[str, ...]) -> tuple[Config, JournalStore, RuleSet]:

@@ -44,6 +44,9 @@ class Condition:
         return f"{self.key}: {'yes' if self.passes else 'no'}; seen {self.seen}, wanted {self.wanted}"
 
 
+MUTED_CONDITION: Final = Condition(MUTED, "muted by a schedule", "not muted", passes=False)
+
+
 def when_conditions(rule: RuleConfig, facts: LineFacts, place: PlaceConfig) -> Iterator[Condition]:
     """Yield the conditions of `when`, apart from `count`."""
     when = rule.when
@@ -90,7 +93,7 @@ def not_when_conditions(
     """Yield the conditions of `not_when`, and the limit last."""
     own, not_when, now_ns = state.of(name), rule.not_when, facts.unix_ns
     if name in state.muted:
-        yield Condition(MUTED, "muted by a schedule", "not muted", passes=False)
+        yield MUTED_CONDITION
     if not_when.during:
         within = is_within_any(not_when.during, place, now_ns)
         wanted = f"outside {window_text(not_when.during)}"

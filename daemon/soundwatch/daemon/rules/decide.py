@@ -18,8 +18,9 @@ from typing import Final
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.rules.clip_wait import CLIPS_OFF, NOT_WRITTEN, DueMessage, note_clip, release
 from soundwatch.daemon.rules.conditions import (
-    MUTED,
+    MUTED_CONDITION,
     Condition,
     count_condition,
     is_recent,
@@ -29,15 +30,10 @@ from soundwatch.daemon.rules.conditions import (
     when_conditions,
 )
 from soundwatch.daemon.rules.digest import due_digest
-from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts, read_facts, read_time
+from soundwatch.daemon.rules.facts import LineFacts, read_facts, read_time
 from soundwatch.daemon.rules.rule_set import RuleSet
 from soundwatch.daemon.rules.state import RulesState, RuleState
 
-CLIP_WAIT_S: Final = 600.0  # longer than an event and its clip by the defaults
-CLIPS_OFF: Final = "clips of this sound are off"
-NOT_WRITTEN: Final = "no clip was written"
-NOT_IN_TIME: Final = f"no clip came within {CLIP_WAIT_S:g} s"
-ACTIVE_CLIPS: Final = 100
 ACTIVE_IDS: Final = 1000  # events whose end was lost with a damaged journal must not add up
 
 
@@ -47,7 +43,7 @@ class Verdict:
 
     Attributes:
         rule: Name of the rule.
-        facts: Facts of the line.
+        facts: Facts of the line; of the event's line for a message that is held after it waited for its clip.
         sent: Whether a message is sent.
         reason: Condition that holds the message; None if it is sent.
     """
@@ -56,30 +52,6 @@ class Verdict:
     facts: LineFacts
     sent: bool
     reason: Condition | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DueMessage:
-    """Message that is due.
-
-    Attributes:
-        rule: Name of the rule.
-        facts: Facts of the line that the rule decided on.
-        clip_path: Path of the clip; None for a message without.
-        clip_fault: Reason why a message that wants a clip has none; empty for none.
-        waited_until_ns: Time at which a message that waited for its clip became due; None for one that did not wait.
-    """
-
-    rule: str
-    facts: LineFacts
-    clip_path: str | None = None
-    clip_fault: str = ""
-    waited_until_ns: int | None = None
-
-    @property
-    def due_ns(self) -> int:
-        """Time at which the message became due."""
-        return self.facts.unix_ns if self.waited_until_ns is None else self.waited_until_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +114,10 @@ def _decide_line(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> D
     states, verdicts, due = dict(state.rules), list[Verdict](), list[DueMessage]()
     for name, rule in rule_set.rules.items():
         old = before.of(name)
-        noted = old if rule.then.clip == "none" else _note_clip(old, facts)
-        own, ready = _release(name, noted, facts.unix_ns, facts, muted=name in before.muted)
+        noted = old if rule.then.clip == "none" else note_clip(old, facts)
+        own, ready, withdrawn = release(name, noted, facts.unix_ns, facts, muted=name in before.muted)
         due += ready
+        verdicts += [Verdict(name, waited, sent=False, reason=MUTED_CONDITION) for waited in withdrawn]
         # rules that were decided before this one in the configuration have sent already
         after, verdict = _decide_rule(name, rule, replace(before, rules=states | {name: own}), facts, rule_set)
         if verdict is not None:
@@ -234,47 +207,21 @@ def _held(own: RuleState, facts: LineFacts, reason: Condition) -> RuleState:
     return replace(own, decided_ids=_with(own.decided_ids, facts.id), held=held)
 
 
-def _note_clip(own: RuleState, facts: LineFacts) -> RuleState:
-    """Keep the path of a clip whose event has no message yet, since a long event's clip comes before its end."""
-    if facts.kind != "clip" or facts.id is None or facts.id in own.waiting:
-        return own
-    clips = {**own.clips, facts.id: facts.clip_path}
-    return replace(own, clips=dict(list(clips.items())[-ACTIVE_CLIPS:]))
-
-
 def _pass_time(state: RulesState, entry: JournalEntry) -> Decision:
     """Return the messages that the time of a line without facts makes due."""
     waits = any(own.waiting for own in state.rules.values())
     unix_ns = read_time(entry) if waits else None
     if unix_ns is None:
         return Decision(replace(state, seq=entry.seq))
-    released = {name: _release(name, own, unix_ns, muted=name in state.muted) for name, own in state.rules.items()}
-    due = tuple(message for _, ready in released.values() for message in ready)
-    rules = {name: own for name, (own, _) in released.items()}
-    return Decision(replace(state, rules=rules, seq=entry.seq), due=due)
-
-
-def _release(
-    name: str, own: RuleState, unix_ns: int, facts: LineFacts | None = None, *, muted: bool
-) -> tuple[RuleState, list[DueMessage]]:
-    """Return the messages that a line makes due: by its clip, or since a clip did not come; a muted rule holds them."""
-    if not own.waiting:
-        return own, []
-    clip_id = facts.id if facts is not None and facts.kind == "clip" else None
-    due = list[DueMessage]()
-    for id_, waiting in own.waiting.items():
-        last_ns = waiting.unix_ns + round(CLIP_WAIT_S * SECOND_NS)
-        if facts is not None and id_ == clip_id:
-            fault = NOT_WRITTEN if facts.clip_path is None else ""
-            due.append(DueMessage(name, waiting, facts.clip_path, fault, min(unix_ns, last_ns)))
-        elif abs(unix_ns - waiting.unix_ns) > CLIP_WAIT_S * SECOND_NS:  # the line's clock may have been wrong
-            due.append(DueMessage(name, waiting, None, NOT_IN_TIME, min(unix_ns, last_ns)))
-    gone = {message.facts.id for message in due}
-    own = replace(own, waiting={id_: facts for id_, facts in own.waiting.items() if id_ not in gone})
-    if not muted or not due:
-        return own, due
-    held = {**own.held, MUTED: own.held.get(MUTED, 0) + len(due)}
-    return replace(own, held=held, sent_total=own.sent_total - len(due)), []
+    released = {name: release(name, own, unix_ns, muted=name in state.muted) for name, own in state.rules.items()}
+    due = tuple(message for _, ready, _ in released.values() for message in ready)
+    verdicts = tuple(
+        Verdict(name, waited, sent=False, reason=MUTED_CONDITION)
+        for name, (_, _, withdrawn) in released.items()
+        for waited in withdrawn
+    )
+    rules = {name: own for name, (own, _, _) in released.items()}
+    return Decision(replace(state, rules=rules, seq=entry.seq), verdicts, due)
 
 
 def _forget(own: RuleState, facts: LineFacts) -> RuleState:

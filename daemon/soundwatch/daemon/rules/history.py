@@ -94,6 +94,10 @@ def explain_event(store: JournalStore, rule_set: RuleSet, event_id: str) -> list
     found: dict[str, Explanation] = {}
     before = RulesState()
     for entry, decision in fold_journal(store, rule_set):
+        for late in decision.verdicts:  # of a message that waited for its clip
+            sent = found.get(late.rule)
+            if sent is not None and sent.result == "sent" and late.facts.id == event_id and late.reason is not None:
+                found[late.rule] = replace(sent, result="held", conditions=(*sent.conditions, late.reason))
         facts = read_facts(entry) if event_id.encode() in entry.line else None
         if facts is not None and facts.id == event_id and facts.kind != "clip":
             verdicts = {verdict.rule: verdict for verdict in decision.verdicts}

@@ -22,7 +22,7 @@ from soundwatch.daemon.core.language import Language, sound_name, translated
 from soundwatch.daemon.core.place_config import PlaceConfig, load_time_zone
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.core.text import did_you_mean
-from soundwatch.daemon.rules.decide import DueMessage
+from soundwatch.daemon.rules.clip_wait import DueMessage
 from soundwatch.daemon.sinks.webhook_templates import PLACEHOLDERS, SAMPLE, template_values, time_text
 
 RULE_PLACEHOLDERS: Final = (*PLACEHOLDERS, "state", "detail", "fault", "rule")

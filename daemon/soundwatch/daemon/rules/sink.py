@@ -20,7 +20,8 @@ from typing import Final
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.rules.decide import DueMessage, decide
+from soundwatch.daemon.rules.clip_wait import DueMessage
+from soundwatch.daemon.rules.decide import decide
 from soundwatch.daemon.rules.digest import PERIOD_S, digest_line, digest_text
 from soundwatch.daemon.rules.facts import SECOND_NS
 from soundwatch.daemon.rules.message import Message, make_message, merge_messages
