@@ -271,6 +271,10 @@ def test_an_address_comes_from_a_file_or_the_environment(tmp_path: Path, monkeyp
         for options in (AppriseOptions(url_file=str(tmp_path / "url")), AppriseOptions(url_env="NTFY_URL")):
             prepare_apprise("r", "", options, MemoryLogger()).open().send(MESSAGE)
         assert len(server.requests) == 2
+    monkeypatch.setenv("NTFY_URL", "ntfy://host/\udcff")
+    with pytest.raises(ConfigError, match="the variable NTFY_URL in the environment is not UTF-8") as raised:
+        prepare_apprise("r", "", AppriseOptions(url_env="NTFY_URL"), MemoryLogger()).check()
+    assert "host" not in str(raised.value)
     for missing in (AppriseOptions(url_file=str(tmp_path / "none")), AppriseOptions(url_env="NO_SUCH_URL")):
         with pytest.raises(SinkError, match=r"cannot be read|the environment has no NO_SUCH_URL"):
             prepare_apprise("r", "", missing, MemoryLogger()).check()

@@ -6,6 +6,7 @@ Conventions: text from outside, a label, a device name or a path, may hold contr
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
@@ -38,6 +39,18 @@ def check_utf8(text: str, what: str) -> None:
         raise ConfigError(
             f"{what} is not UTF-8 at character {error.start + 1}. Rename the file or folder, or give another one."
         ) from None
+
+
+def environment_text(name: str) -> str | None:
+    """Return a variable of the environment, whose value may be a secret; None if there is none.
+
+    Raises:
+        ConfigError: The value has bytes that are not UTF-8.
+    """
+    value = os.environ.get(name)
+    if value is not None and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ConfigError(f"The value of the variable {name} in the environment is not UTF-8. Set it again.")
+    return value
 
 
 def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import threading
 import time
@@ -28,7 +27,7 @@ from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.text import did_you_mean, environment_text
 from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget
 
@@ -219,17 +218,18 @@ def _scheme(where: str, url: str) -> str:
 
 def _shown(url: str) -> str:
     """Return the scheme of an address, and a hash that distinguishes two addresses."""
-    return f"{url.partition('://')[0]}#{hashlib.sha256(url.encode()).hexdigest()[:6]}"
+    return f"{url.partition('://')[0]}#{hashlib.sha256(url.encode('utf-8', 'backslashreplace')).hexdigest()[:6]}"
 
 
 def _read_url(where: str, options: AppriseOptions) -> str:
     """Return the address from the environment or from a file.
 
     Raises:
+        ConfigError: The variable is not UTF-8.
         SinkError: The variable is not set, or the file cannot be read.
     """
     if options.url_env is not None:
-        if not (url := os.environ.get(options.url_env, "")):
+        if not (url := environment_text(options.url_env)):
             raise SinkError(f"{where}: the environment has no {options.url_env}. Set it to the address of Apprise.")
         return url
     path = Path(options.url_file or "").expanduser()

@@ -41,6 +41,15 @@ def test_files_that_are_not_there_fail_the_sink_and_the_check(harness: SinkHarne
         assert reason in str(harness.open(text).status.reason)
 
 
+def test_a_password_of_the_environment_that_is_not_utf_8_is_named_and_not_shown(
+    harness: SinkHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MQTT_PASSWORD", "secret\udcff")
+    with pytest.raises(ConfigError, match="the variable MQTT_PASSWORD in the environment is not UTF-8") as refused:
+        harness.prepare("mqtt://broker").check()
+    assert "secret" not in str(refused.value)
+
+
 def test_an_encrypted_key_of_this_client_is_an_error_and_no_question_on_the_terminal(
     harness: SinkHarness, tmp_path: Path
 ) -> None:

@@ -6,7 +6,6 @@ address, which others could read.
 
 from __future__ import annotations
 
-import os
 import ssl
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.text import environment_text
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 from soundwatch.daemon.sinks.spec import SinkSpec
 
@@ -94,7 +94,7 @@ def parse_address(spec: SinkSpec) -> tuple[str, int]:
 
 def _credentials(spec: SinkSpec, options: BrokerOptions) -> tuple[str | None, str | None]:
     if options.credentials_file is None:
-        return os.environ.get("MQTT_USERNAME"), os.environ.get("MQTT_PASSWORD")
+        return environment_text("MQTT_USERNAME"), environment_text("MQTT_PASSWORD")
     try:
         username, password = (
             Path(options.credentials_file).expanduser().read_text(encoding="utf-8-sig").splitlines()[:2]
