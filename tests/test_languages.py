@@ -11,8 +11,8 @@ import pytest
 
 from soundwatch.daemon.core.config import Config, ModelConfig
 from soundwatch.daemon.core.language import FOLDER, LANGUAGES, Language, catalogue, sound_name
-from soundwatch.daemon.core.place_config import PlaceConfig
-from soundwatch.daemon.core.rules_config import Fault, RuleConfig
+from soundwatch.daemon.core.place_config import DAYS, PlaceConfig
+from soundwatch.daemon.core.rules_config import GROUPS, Fault, RuleConfig
 from soundwatch.daemon.core.source import AudioFault
 from soundwatch.daemon.detection.calibration import NOT_CALIBRATED
 from soundwatch.daemon.events.schema import ClipRefusal
@@ -21,6 +21,7 @@ from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.message import sample_message
 from soundwatch.daemon.sinks.protocols import SinkState
 from soundwatch.daemon.sinks.webhook_templates import load_template
+from soundwatch.daemon.web.responses import SILENT_STATES
 from support.page_texts import dynamic_calls, html_texts, placeholders, plural_texts, script_texts
 
 DAEMON: Final = Path(__file__).resolve().parents[1] / "daemon" / "soundwatch" / "daemon"
@@ -61,21 +62,25 @@ def test_placeholders_and_plural_forms_agree(language: Language) -> None:
         if isinstance(found, dict):
             assert found.keys() == {"one", "other"}, text
             assert text in plural_texts(), text
-    for text, form in catalogue(language).messages.items():
-        assert placeholders(form) == placeholders(text), form
+    for text, found in catalogue(language).messages.items():
+        for form in forms(found):
+            assert placeholders(form) == placeholders(text), form
+        assert isinstance(found, str) or ("{n}" in text and found.keys() == {"one", "other"}), text
 
 
 def test_english_has_a_singular_for_each_text_that_has_one_in_german() -> None:
-    plural = {text for text, found in catalogue("de").texts.items() if isinstance(found, dict)}
-    assert catalogue("en").texts.keys() == plural
+    for part in ("texts", "messages"):
+        plural = {text for text, found in getattr(catalogue("de"), part).items() if isinstance(found, dict)}
+        assert getattr(catalogue("en"), part).keys() == plural
     assert catalogue("en").names == {}
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_classes_tags_faults_and_states_have_names_and_nothing_else_has(language: Language) -> None:
+def test_classes_tags_faults_states_and_days_have_names_and_nothing_else_has(language: Language) -> None:
     contract = load_classifier(ModelConfig(), Config().detection.tags).contract
     words = {*get_args(AudioFault), *get_args(Fault), *get_args(ClipRefusal), *get_args(SinkState)}
-    used = {*contract.labels, *contract.tags, "loud", "silence", *words}
+    used = {*contract.labels, *contract.tags, "loud", "silence", *words, *GROUPS, *DAYS, *SILENT_STATES}
+    used |= {"sunrise", "sunset"}
     assert catalogue(language).names.keys() == used
     assert sound_name("dog_bark", language) != "dog bark"
     assert sound_name("my_class", language) == "my class"
@@ -86,7 +91,11 @@ def message_texts() -> set[str]:
     found = set()
     for path in DAEMON.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "translated":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("translated", "Sentence")
+            ):
                 assert isinstance(node.args[0], ast.Constant), f"{path}: the text is no literal"
                 found.add(str(node.args[0].value))
     return found

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.rules_config import RuleConfig, WhenConfig
 from soundwatch.daemon.core.types import Features, WindowResult, read_only
 from soundwatch.daemon.detection.effective import resolve_source
 from soundwatch.daemon.events.health_schema import SourceHealthLine
@@ -99,7 +100,13 @@ RULES = (
     RuleStatus(
         "siren_at_night",
         enabled=True,
-        sentence="Siren, from sunset to sunrise: a message with its clip. At most 20 messages in 1 h.",
+        config=msgspec.convert(
+            {
+                "when": {"classes": ["siren"], "during": [{"from": "sunset", "to": "sunrise"}]},
+                "then": {"clip": "attach"},
+            },
+            RuleConfig,
+        ),
         decided=12,
         held={"not_when.cooldown_s": 3, "then.limit": 1},
         last_decided_unix_ns=1_795_000_000_000_000_000,
@@ -111,7 +118,7 @@ RULES = (
             RuleTargetStatus(SinkStatus("rule:siren_at_night:webhook:a.example#4d5e6f", "failing", "no route"), 40),
         ),
     ),
-    RuleStatus("dogs", False, "Dog bark: a message. At most 20 messages in 1 h.", 0, {}, None, 0, ()),
+    RuleStatus("dogs", False, RuleConfig(when=WhenConfig(classes=("dog_bark",))), 0, {}, None, 0, ()),
 )
 
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
 from soundwatch.daemon.web.deletion import DeletionBody, delete_with_clips
@@ -119,7 +120,9 @@ def test_nothing_is_deleted_while_lines_are_kept_in_memory(site: Site, monkeypat
 def test_an_event_with_a_line_that_a_sink_or_a_rule_has_yet_to_take_is_refused(site: Site) -> None:
     site.append(event_line(1), event_line(1, "end"), event_line(2), event_line(2, "end"))
     behind, gone = SinkStatus("mqtt:a", "failing", delivered_seq=2), SinkStatus("terminal", "gone", delivered_seq=1)
-    rule = RuleStatus("dogs", True, "", 0, {}, None, 0, (RuleTargetStatus(replace(behind, name="rule:dogs"), 2),))
+    rule = RuleStatus(
+        "dogs", True, RuleConfig(), 0, {}, None, 0, (RuleTargetStatus(replace(behind, name="rule:dogs"), 2),)
+    )
     for states in ({"sinks": lambda: [(behind, 2), (gone, 3)]}, {"rules": lambda: [rule]}):
         view = replace(site.view, **states)
         with pytest.raises(RequestRefused, match=f"has yet to take the lines of {IDS[2]}"):

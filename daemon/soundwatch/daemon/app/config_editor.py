@@ -27,6 +27,7 @@ from soundwatch.daemon.core.config_file import parse_config, parse_yaml
 from soundwatch.daemon.core.config_keys import is_protected, is_removable
 from soundwatch.daemon.core.config_write import write_atomically, write_problem, write_with_copy
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
+from soundwatch.daemon.core.language import Sentence, error_text
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.redact import HIDDEN, redact_text
 from soundwatch.daemon.core.yaml_edit import KeyPath, edit_yaml
@@ -35,7 +36,7 @@ from soundwatch.daemon.level.watch import watch_thresholds
 
 LOCK_S: Final = 5.0
 DEEPEST: Final = 8
-NO_FILE: Final = (
+NO_FILE: Final = Sentence(
     "soundwatch runs without a configuration file, so no setting can be stored. Start it with --config FILE, or set "
     "SOUNDWATCH_CONFIG; an empty file is enough."
 )
@@ -98,7 +99,9 @@ class FileEditor:
             ConfigError: A value is wrong, the file cannot be written, or the reload was refused.
         """
         if not self._lock.acquire(timeout=self._lock_s):
-            raise ConfigBusyError("Another change of settings is being applied; nothing was written. Try again later.")
+            raise ConfigBusyError(
+                Sentence("Another change of settings is being applied; nothing was written. Try again later.")
+            )
         try:
             return self._change(changes, removed, tag, dry_run=dry_run)
         finally:
@@ -110,7 +113,10 @@ class FileEditor:
         path, before = self._content()
         if _tag(before) != tag:
             raise ConfigConflictError(
-                f"{path} was changed meanwhile. Reload the page and make the change again; nothing was written."
+                Sentence(
+                    "{path} was changed meanwhile. Reload the page and make the change again; nothing was written.",
+                    path=str(path),
+                )
             )
         _check_depth(changes, removed)
         _check_allowed(parse_yaml(before, str(path)), changes, removed)
@@ -136,7 +142,13 @@ class FileEditor:
         try:
             return self._path, self._path.read_bytes()
         except OSError as error:
-            raise ConfigError(f"{self._path} cannot be read: {error.strerror}. Restore the file.") from error
+            raise ConfigError(
+                Sentence(
+                    "{path} cannot be read: {reason}. Restore the file.",
+                    path=str(self._path),
+                    reason=str(error.strerror),
+                )
+            ) from error
 
     def _check(self, content: bytes) -> list[str]:
         """Check a content against the model; return the keys that need a restart."""
@@ -154,7 +166,9 @@ class FileEditor:
 
     def _check_unchanged(self, path: Path, before: bytes) -> None:
         if path.read_bytes() != before:
-            raise ConfigConflictError(f"{path} was changed meanwhile; nothing was written. Reload the page.")
+            raise ConfigConflictError(
+                Sentence("{path} was changed meanwhile; nothing was written. Reload the page.", path=str(path))
+            )
 
     def _reload_or_restore(self, path: Path, before: bytes, after: bytes) -> str:
         try:
@@ -164,7 +178,9 @@ class FileEditor:
         except SoundwatchError as error:
             if path.read_bytes() == after:
                 write_atomically(path, before)
-            raise ConfigError(f"The change was refused and the file was restored: {error}") from error
+            raise ConfigError(
+                Sentence("The change was refused and the file was restored: {reason}", reason=error_text(error))
+            ) from error
 
 
 def _tag(content: bytes) -> str:
@@ -210,19 +226,32 @@ def _check_allowed(tree: Any, changes: Mapping[KeyPath, Any], removed: Sequence[
         name = ".".join(path)
         if is_protected(path, value):
             raise ConfigError(
-                f"{name} names a program, a destination or a file, or decides which sound is recorded, so the page "
-                "cannot change it. Change it in the file."
+                Sentence(
+                    "{key} names a program, a destination or a file, or decides which sound is recorded, so the page "
+                    "cannot change it. Change it in the file.",
+                    key=name,
+                )
             )
         if HIDDEN in str(value):
-            raise ConfigError(f"{name} contains {HIDDEN}, which stands for a secret. Change it in the file.")
+            raise ConfigError(
+                Sentence(
+                    "{key} contains {mark}, which stands for a secret. Change it in the file.", key=name, mark=HIDDEN
+                )
+            )
         if "://" in str(value) and redact_text(str(value)) != str(value):
-            raise ConfigError(f"{name} contains a secret. Write it to the file, which only its owner can read.")
+            raise ConfigError(
+                Sentence("{key} contains a secret. Write it to the file, which only its owner can read.", key=name)
+            )
     for path in (*changes, *(path for path in removed if not is_removable(path))):
         lost = next((inner for inner in _paths(_at(tree, path), path) if is_protected(inner)), None)
         if lost is not None:
             raise ConfigError(
-                f"{'.'.join(path)} contains {'.'.join(lost)}, which the page cannot change or remove. Change single "
-                "keys of it, or change it in the file."
+                Sentence(
+                    "{key} contains {inner}, which the page cannot change or remove. Change single keys of it, or "
+                    "change it in the file.",
+                    key=".".join(path),
+                    inner=".".join(lost),
+                )
             )
 
 
@@ -242,5 +271,8 @@ def _check_unmixed(before: Config, after: Config) -> None:
     restart = _restart_keys(before, after)
     if restart and keep_restart_values(before, after) != before:
         raise ConfigError(
-            f"{', '.join(restart)} can be changed only by a restart, and other keys at once. Save them separately."
+            Sentence(
+                "{keys} can be changed only by a restart, and other keys at once. Save them separately.",
+                keys=", ".join(restart),
+            )
         )

@@ -21,7 +21,6 @@ from soundwatch.daemon.rules.check import closure
 from soundwatch.daemon.rules.history import StateCache
 from soundwatch.daemon.rules.rule_set import RuleSet, rules_of
 from soundwatch.daemon.rules.sender import PreparedTarget
-from soundwatch.daemon.rules.sentence import rule_sentence
 from soundwatch.daemon.rules.sink import BATCH_LINES, RuleSink, TargetCounts
 from soundwatch.daemon.rules.state import RuleState
 from soundwatch.daemon.rules.targets import prepare_target
@@ -171,7 +170,7 @@ def _status(name: str, rule: RuleConfig, sinks: list[tuple[SinkWorker, list[Rule
     return RuleStatus(
         name=name,
         enabled=rule.enabled,
-        sentence=rule_sentence(rule),
+        config=rule,
         decided=state.sent_total,
         held=state.held,
         last_decided_unix_ns=state.last_sent_ns,

@@ -17,12 +17,18 @@ import yaml
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.redact import check_address
 from soundwatch.daemon.core.schedule_config import check_schedules
 from soundwatch.daemon.core.source_config import SourceClipsConfig
 from soundwatch.daemon.core.text import did_you_mean
 
 LONGEST_BYTES: Final = 1 << 20
+
+# Messages of msgspec about one value.
+_OUT_OF_RANGE: Final = re.compile(r"Expected `(?P<type>[^`]*)` (?P<range>[<>]=? \S+) - at `\$\.?(?P<key>[^`]*)`")
+_WRONG_TYPE: Final = re.compile(r"Expected `(?P<type>[^`]*)`, got `(?P<found>[^`]*)` - at `\$\.?(?P<key>[^`]*)`")
+_NO_CHOICE: Final = re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.?(?P<key>[^`]*)`", re.DOTALL)
 
 
 def load_config(path: Path | None) -> Config:
@@ -57,7 +63,8 @@ def parse_config(content: bytes, path: Path) -> Config:
     try:
         config = msgspec.convert({} if tree is None else tree, Config)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise ConfigError(f"{path}: {_explain(str(error))}") from error
+        reason = _explain(str(error))
+        raise ConfigError(Sentence("{path}: {reason}", path=str(path), reason=reason)) from error
     _check_text(config, path)
     for name, source in config.sources.items():
         if "://" in str(source.device):
@@ -174,6 +181,12 @@ def _explain(message: str) -> str:
             f"{message.replace('`$.', '`')}. YAML reads words such as no, on, off and yes, and numbers, as other types "
             'than text; put the text in quotes, such as "no" or "1".'
         )
+    if found := _OUT_OF_RANGE.fullmatch(message):
+        return Sentence("Expected `{type}` {range} - at `{key}`.", **found.groupdict())
+    if found := _WRONG_TYPE.fullmatch(message):
+        return Sentence("Expected `{type}`, got `{found}` - at `{key}`.", **found.groupdict())
+    if found := _NO_CHOICE.fullmatch(message):
+        return Sentence("Invalid enum value {value} - at `{key}`.", **found.groupdict())
     unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
     if unknown is None:
         return message.replace("`$.", "`") + "."

@@ -16,10 +16,10 @@ from typing import Final
 
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.language import Sentence
 
 BACKUP_SUFFIX: Final = ".bak"
 MOUNTS: Final = Path("/proc/self/mountinfo")
-_MOUNTED: Final = "is mounted alone, as in a container, and cannot be replaced. Mount its folder instead."
 _GROUP_MAY_WRITE: Final = stat.S_IRGRP | stat.S_IWGRP
 
 
@@ -32,9 +32,12 @@ def write_problem(path: Path, mounts: Path = MOUNTS) -> str:
     """
     real = path.resolve()
     if not os.access(real.parent, os.W_OK) or not os.access(real, os.W_OK):
-        return f"{path} or its folder is read-only for the user of soundwatch, so settings cannot be stored."
+        return Sentence(
+            "{path} or its folder is read-only for the user of soundwatch, so settings cannot be stored.",
+            path=str(path),
+        )
     if os.path.ismount(real) or str(real) in _mount_points(mounts):
-        return f"{path} {_MOUNTED}"
+        return _mounted_text(path)
     before = real.stat()
     if os.name == "posix" and os.geteuid() != 0 and not _keeps_access(before):
         return _owner_text(path, before)
@@ -119,10 +122,20 @@ def _keeps_access(before: os.stat_result) -> bool:
     return has_group and (before.st_uid == os.geteuid() or shared)
 
 
-def _owner_text(path: Path, before: os.stat_result) -> str:
-    return (
-        f"{path} belongs to the user {before.st_uid} and the group {before.st_gid}, and a new file would not. "
-        f"Make the user of soundwatch its owner: chown {os.geteuid()}:{os.getegid()} {path}"
+def _mounted_text(path: Path) -> Sentence:
+    return Sentence(
+        "{path} is mounted alone, as in a container, and cannot be replaced. Mount its folder instead.", path=str(path)
+    )
+
+
+def _owner_text(path: Path, before: os.stat_result) -> Sentence:
+    return Sentence(
+        "{path} belongs to the user {user} and the group {group}, and a new file would not. "
+        "Make the user of soundwatch its owner: {command}",
+        path=str(path),
+        user=str(before.st_uid),
+        group=str(before.st_gid),
+        command=f"chown {os.geteuid()}:{os.getegid()} {path}",
     )
 
 
@@ -140,7 +153,7 @@ def _replace(path: Path, target: Path, write: Callable[[Path], None]) -> None:
         replace_file(target, write, mode=0o600)
     except OSError as error:
         if error.errno == errno.EBUSY:
-            raise ConfigError(f"{path} {_MOUNTED}") from error
+            raise ConfigError(_mounted_text(path)) from error
         advice = "Free space on the disk."
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             advice = "Run this command as a user with write permission for the file and its folder."

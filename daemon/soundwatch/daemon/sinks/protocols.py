@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.journal.entry import JournalEntry
 
 SinkState = Literal["working", "failing", "gone"]
@@ -108,7 +109,7 @@ class RuleStatus:
     Attributes:
         name: Name of the rule.
         enabled: Whether the rule is in force.
-        sentence: The rule's conditions for people.
+        config: The rule, as configured.
         decided: Number of messages that the rule decided to send, in all lines of the journal.
         held: Number of held messages, by the condition that held them.
         last_decided_unix_ns: Time of the last line with a message; None before the first.
@@ -118,7 +119,7 @@ class RuleStatus:
 
     name: str
     enabled: bool
-    sentence: str
+    config: RuleConfig
     decided: int
     held: Mapping[str, int]
     last_decided_unix_ns: int | None

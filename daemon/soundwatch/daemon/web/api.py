@@ -12,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route as Path
 
+from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web import openapi
+from soundwatch.daemon.web.accept_language import wanted_language
 from soundwatch.daemon.web.clip_files import TYPES, clip_path, clips_folder
 from soundwatch.daemon.web.events import last_clip
 from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
@@ -60,6 +62,7 @@ def _endpoint(routes: Sequence[Route], view: DaemonView, settings: Settings) -> 
             token_wanted=settings.token is not None,
             has_token=is_authenticated(request.headers, settings),
             if_match=request.headers.get("if-match"),
+            language=wanted_language(request.headers),
             query=parse_query(request.scope["query_string"], route.query),
             name=_path_name(request),
             body=None if route.body is None else await _decode_body(request, route.body),
@@ -98,7 +101,7 @@ def _clips(view: DaemonView) -> Endpoint:
         line = await asyncio.to_thread(last_clip, view.journal.store, request.path_params["name"])
         path = None if line is None else await asyncio.to_thread(clip_path, folder, line.file)
         if path is None:
-            raise RequestRefused(404, "This event has no clip, or its clip was deleted.")
+            raise RequestRefused(404, Sentence("This event has no clip, or its clip was deleted."))
         return FileResponse(path, media_type=TYPES[path.suffix])
 
     return respond

@@ -17,6 +17,7 @@ from msgspec import Meta
 from soundwatch.daemon.core.config_change import ConfigBusyError, ConfigConflictError, ConfigContent
 from soundwatch.daemon.core.config_keys import ANY, ConfigKey, Kind, config_keys, is_protected
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
+from soundwatch.daemon.core.language import Language, Sentence, error_text, in_language
 from soundwatch.daemon.core.redact import redact_text, redacted_config
 from soundwatch.daemon.core.yaml_edit import KeyPath
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -25,7 +26,7 @@ from soundwatch.daemon.web.middleware import RequestRefused
 Key = Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
 _PART: Final = re.compile(r'"([^"]+)"|([^."]+)')
 _KEY: Final = re.compile(r'(?:"[^"]+"|[^."]+)(?:\.(?:"[^"]+"|[^."]+))*')
-LOGIN_NEEDED: Final = (  # a sentence
+LOGIN_NEEDED: Final = Sentence(
     "Settings can be changed only with a token. Add ,token_file=FILE to the page's address, or set SOUNDWATCH_TOKEN, "
     "restart soundwatch and log in."
 )
@@ -85,24 +86,24 @@ class ChangeResponse(msgspec.Struct, frozen=True, kw_only=True):
     backup: str | None
 
 
-def settings_keys(view: DaemonView, *, has_token: bool) -> KeysResponse:
+def settings_keys(view: DaemonView, *, has_token: bool, language: Language = "en") -> KeysResponse:
     """Return all keys with their values; those of each source, class, schedule and rule by its name."""
     editor = view.editor
     content = None
-    problem = LOGIN_NEEDED
+    problem: str = LOGIN_NEEDED
     if editor is not None:
         try:
             content = editor.read()
             problem = content.problem if has_token else LOGIN_NEEDED
         except ConfigError as error:
-            problem = redact_text(str(error))
+            problem = error_text(error)
     config = view.config() if content is None else content.config
     values = redacted_config(config)
     names = _names(values, view.model().contract.labels)
     return KeysResponse(
         path=None if content is None else str(content.path),
         tag=None if content is None else content.tag,
-        problem=problem or None,
+        problem=redact_text(in_language(problem, language)) or None,
         keys=tuple(_key(key, path, values, content) for key in config_keys() for path in _expanded(key.path, names)),
     )
 
@@ -116,7 +117,7 @@ def change_settings(view: DaemonView, body: ChangeBody, tag: str | None, *, has_
     if not has_token:
         raise RequestRefused(403, LOGIN_NEEDED)
     if view.editor is None:
-        raise RequestRefused(409, "Nothing runs here that has a configuration.")
+        raise RequestRefused(409, Sentence("Nothing runs here that has a configuration."))
     if tag is None:
         raise RequestRefused(428, "If-Match: TAG was expected, the tag of GET api/settings/keys.")
     changes = {_path(key): value for key, value in body.changes.items()}
@@ -126,11 +127,11 @@ def change_settings(view: DaemonView, body: ChangeBody, tag: str | None, *, has_
     try:
         done = view.editor.change(changes, removed, tag.strip().strip('"'), dry_run=body.dry_run)
     except ConfigConflictError as error:
-        raise RequestRefused(412, redact_text(str(error))) from None
+        raise RequestRefused(412, error_text(error)) from None
     except ConfigBusyError as error:
-        raise RequestRefused(409, redact_text(str(error))) from None
+        raise RequestRefused(409, error_text(error)) from None
     except SoundwatchError as error:
-        raise RequestRefused(422, redact_text(str(error))) from None
+        raise RequestRefused(422, error_text(error)) from None
     return ChangeResponse(
         state=done.state,
         tag=done.tag,

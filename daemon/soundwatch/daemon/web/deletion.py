@@ -17,6 +17,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.journal.deletion import delete_events, last_seqs
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.clip_files import clip_path, clips_folder, unreachable_clip
@@ -24,7 +25,7 @@ from soundwatch.daemon.web.events import find_event, last_clip
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import EventId
 
-LOGIN_NEEDED: Final = (  # a sentence
+LOGIN_NEEDED: Final = Sentence(
     "Events can be deleted only with a token. Add ,token_file=FILE to the page's address, or set SOUNDWATCH_TOKEN, "
     "restart soundwatch and log in."
 )
@@ -57,13 +58,16 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
     view.journal.flush()  # the line of a clip that is no longer pending is in the file
     found = [event for id_ in dict.fromkeys(body.ids) if (event := find_event(store, id_)) is not None]
     if active := [event.id for event in found if event.active]:
-        raise RequestRefused(409, f"{active[0]} is active; it can be deleted after its end.")
+        raise RequestRefused(409, Sentence("{event} is active; it can be deleted after its end.", event=active[0]))
     if pending:
-        raise RequestRefused(409, f"The clip of {min(pending)} is not written yet; delete the event in a few seconds.")
+        raise RequestRefused(
+            409,
+            Sentence("The clip of {event} is not written yet; delete the event in a few seconds.", event=min(pending)),
+        )
     if view.journal.failing:  # lines in memory, which name clips, would not be found
-        raise RequestRefused(503, "The journal cannot be written now; delete the events when it can be.")
+        raise RequestRefused(503, Sentence("The journal cannot be written now; delete the events when it can be."))
     if not found:
-        raise RequestRefused(404, "No event has one of these ids; the journal may have deleted them.")
+        raise RequestRefused(404, Sentence("No event has one of these ids; the journal may have deleted them."))
     ids = [event.id for event in found]
     _check_sinks(view, ids)
     files = [path for id_ in ids if (path := _clip_file(view, id_)) is not None]
@@ -74,9 +78,11 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
         by = f"and {clips} clip{'s' if clips != 1 else ''} were deleted by a request to the API"
         lines = delete_events(view.journal, ids, by, view.node, time.time_ns())
     except OSError as error:
-        raise RequestRefused(503, f"A clip cannot be deleted: {error.strerror or error}.") from error
+        raise RequestRefused(
+            503, Sentence("A clip cannot be deleted: {reason}.", reason=error.strerror or str(error))
+        ) from error
     except sqlite3.Error as error:
-        raise RequestRefused(503, f"The journal cannot be written: {error}.") from error
+        raise RequestRefused(503, Sentence("The journal cannot be written: {reason}.", reason=str(error))) from error
     view.log.info("events_deleted", events=len(ids), lines=lines, clips=clips)
     return DeletionResponse(events=len(ids), lines=lines, clips=clips)
 
@@ -92,8 +98,12 @@ def _check_sinks(view: DaemonView, ids: Sequence[str]) -> None:
             if seq > sink.delivered_seq:
                 raise RequestRefused(
                     409,
-                    f"{sink.name} has yet to take the lines of {id_}; delete the event after that. "
-                    "A sink that stays down can be removed from the configuration.",
+                    Sentence(
+                        "{sink} has yet to take the lines of {event}; delete the event after that. "
+                        "A sink that stays down can be removed from the configuration.",
+                        sink=sink.name,
+                        event=id_,
+                    ),
                 )
 
 
@@ -105,5 +115,10 @@ def _clip_file(view: DaemonView, event_id: str) -> Path | None:
     folder = clips_folder(view.config().clips)
     path = clip_path(folder, line.file)
     if path is None and (reason := unreachable_clip(folder, line.file, line.path)) is not None:
-        raise RequestRefused(409, f"The clip of {event_id} cannot be deleted, so the event stays: {reason}")
+        raise RequestRefused(
+            409,
+            Sentence(
+                "The clip of {event} cannot be deleted, so the event stays: {reason}", event=event_id, reason=reason
+            ),
+        )
     return path

@@ -20,6 +20,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.listener_queue import ListenerQueue
 from soundwatch.daemon.web.middleware import RequestRefused, is_authenticated
@@ -29,7 +30,7 @@ MAX_LISTENERS: Final = 4
 SILENT_S: Final = 5.0
 ENCODER_S: Final = 5.0
 CHUNK_BYTES: Final = 16_384
-LOGIN_NEEDED: Final = (  # a sentence
+LOGIN_NEEDED: Final = Sentence(
     "Sources can be listened to only with a token. Add ,token_file=FILE to the page's address, or set "
     "SOUNDWATCH_TOKEN, restart soundwatch and log in."
 )
@@ -70,7 +71,9 @@ class Listening:
         try:
             first = await queue.next(SILENT_S)
             if first is None:
-                raise RequestRefused(503, f"{name} delivers no sound now.", {"Retry-After": "10"})
+                raise RequestRefused(
+                    503, Sentence("{source} delivers no sound now.", source=name), {"Retry-After": "10"}
+                )
             opus = await self._start_opus(name, queue, first)
             encoding = "wav" if opus is None else "opus"
             self._view.log.info("listening_started", source=name, encoding=encoding)
@@ -112,11 +115,11 @@ class Listening:
         if not is_authenticated(headers, self._settings):
             raise RequestRefused(403, LOGIN_NEEDED)
         if name not in self._view.status.snapshot.sources:
-            raise RequestRefused(404, "No source has this name.")
+            raise RequestRefused(404, Sentence("No source has this name."))
         if not may_listen(self._view, name):
-            raise RequestRefused(403, f"sources.{name}.listen is not true in the configuration.")
+            raise RequestRefused(403, Sentence("{key} is not true in the configuration.", key=f"sources.{name}.listen"))
         if sum(self._view.live.listeners(source) for source in self._view.status.snapshot.sources) >= MAX_LISTENERS:
-            raise RequestRefused(503, "Too many listeners; try again later.", {"Retry-After": "10"})
+            raise RequestRefused(503, Sentence("Too many listeners; try again later."), {"Retry-After": "10"})
 
     async def _sound(self, name: str, queue: ListenerQueue, first: bytes) -> AsyncIterator[bytes]:
         block: bytes | None = first

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.rate_limit import RateLimiter
 from soundwatch.daemon.web.session import COOKIE_S, cookie_name, cookie_value, is_token
@@ -39,7 +40,7 @@ class LoginHandler:
         """
         if self._rates.take(request.client.host if request.client else "", time.monotonic()):
             retry_after = {"Retry-After": str(round(1 / ATTEMPT_RATE_HZ))}
-            raise RequestRefused(429, "There were too many attempts; wait a little.", retry_after)
+            raise RequestRefused(429, Sentence("There were too many attempts; wait a little."), retry_after)
         if self._token is None:
             return _redirect(".")
         form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=5)

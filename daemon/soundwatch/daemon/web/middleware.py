@@ -27,8 +27,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from soundwatch.daemon.core.language import Sentence, in_language
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
+from soundwatch.daemon.core.redact import redact_text
+from soundwatch.daemon.web.accept_language import wanted_language
 from soundwatch.daemon.web.rate_limit import OpenRequests, RateLimiter
 from soundwatch.daemon.web.schemas import ErrorResponse
 from soundwatch.daemon.web.session import cookie_name, is_cookie, is_token
@@ -60,7 +63,7 @@ class RequestRefused(Exception):  # noqa: N818  # not an error of the program
 
     Args:
         status: HTTP status.
-        error: Reason, as a sentence.
+        error: Reason, as a sentence; a `Sentence` is sent in the language of the request.
         headers: Additional response headers.
     """
 
@@ -122,7 +125,7 @@ class SecurityMiddleware:
             self._log.warning("request_failed", path=scope["path"], error=f"{type(error).__name__}: {error}")
             if not started:
                 await send_refusal(
-                    scope, send_guarded, RequestRefused(500, "The request failed; the log has the reason.")
+                    scope, send_guarded, RequestRefused(500, Sentence("The request failed; the log has the reason."))
                 )
 
     def _forwarded_client(self, scope: Scope) -> str | None:
@@ -143,12 +146,12 @@ class SecurityMiddleware:
         wait_s = 0.0 if limited is None else self._rates.take(limited, self._now_s())
         if wait_s:
             raise RequestRefused(
-                429, "There were too many requests; wait a little.", {"Retry-After": str(math.ceil(wait_s))}
+                429, Sentence("There were too many requests; wait a little."), {"Retry-After": str(math.ceil(wait_s))}
             )
         if not within_limit:
-            raise RequestRefused(503, "This client has too many open requests.", {"Retry-After": "10"})
+            raise RequestRefused(503, Sentence("This client has too many open requests."), {"Retry-After": "10"})
         if not proxied and self._settings.proxies and self._settings.token is None:
-            raise RequestRefused(403, "Only the proxy may send requests to this address.")
+            raise RequestRefused(403, Sentence("Only the proxy may send requests to this address."))
         any_host = proxied and not is_loopback(client)  # a browser of this machine has the address of a proxy here
         if len(headers.getlist("host")) != 1 or not (
             any_host or self._settings.accepts_host(_host_name(headers["host"]))
@@ -192,8 +195,9 @@ def _response_headers(settings: Settings) -> dict[str, str]:
 
 
 async def send_refusal(scope: Scope, send: Send, refusal: RequestRefused) -> None:
-    """Send a refusal as the response to a request or to a WebSocket handshake."""
-    body = msgspec.json.encode(ErrorResponse(error=refusal.error))
+    """Send a refusal, without secrets, as the response to a request or to a WebSocket handshake."""
+    error = redact_text(in_language(refusal.error, wanted_language(Headers(scope=scope))))
+    body = msgspec.json.encode(ErrorResponse(error=error))
     prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body))} | refusal.headers
     await send(
@@ -215,7 +219,7 @@ def _check_origin(scope: Scope, headers: Headers, settings: Settings, *, forward
     origin = headers.get("origin")
     host = headers.get("x-forwarded-host", headers["host"]) if forwarded else headers["host"]
     if origin is not None and not _is_own_origin(origin, host, settings):
-        raise RequestRefused(403, "Pages of other sites may not send this request.")
+        raise RequestRefused(403, Sentence("Pages of other sites may not send this request."))
     if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
         return
     is_link = (
@@ -224,7 +228,7 @@ def _check_origin(scope: Scope, headers: Headers, settings: Settings, *, forward
         and headers.get("sec-fetch-dest") in (("document", "iframe") if settings.may_be_framed else ("document",))
     )
     if not is_link or scope["path"].startswith("/api/"):
-        raise RequestRefused(403, "Pages of other sites may not send this request.")
+        raise RequestRefused(403, Sentence("Pages of other sites may not send this request."))
 
 
 def _is_own_origin(origin: str, host: str, settings: Settings) -> bool:

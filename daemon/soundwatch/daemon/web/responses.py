@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.core.language import Language, sound_name, translated
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
 from soundwatch.daemon.events.notices import scores_line
@@ -33,6 +34,8 @@ from soundwatch.daemon.web.schemas import (
     SourceResponse,
     SourcesResponse,
 )
+
+SILENT_STATES: Final = ("waiting", "lost", "ended")  # of a source
 
 
 def sources(view: DaemonView, *, has_token: bool) -> SourcesResponse:
@@ -130,9 +133,9 @@ def _card(model_file: str) -> str | None:
         return None
 
 
-def health(view: DaemonView, *, token_wanted: bool) -> HealthResponse:
+def health(view: DaemonView, *, token_wanted: bool, language: Language = "en") -> HealthResponse:
     """Return the health of the daemon."""
-    problems, active = tuple(_problems(view)), view.model()
+    problems, active = tuple(_problems(view, language)), view.model()
     overload = view.status.snapshot.overload
     journal = view.journal
     return HealthResponse(
@@ -166,17 +169,25 @@ def _journal_state(journal: Journal) -> Literal["working", "failing", "memory"]:
     return "memory" if journal.store.path == MEMORY else "working"
 
 
-def _problems(view: DaemonView) -> Iterator[str]:
+def _problems(view: DaemonView, language: Language) -> Iterator[str]:
     snapshot = view.status.snapshot
     for name, source in snapshot.sources.items():
-        if source.state in ("waiting", "lost", "ended"):
-            yield f"{name} delivers no sound: {source.detail or source.state}"
+        if source.state in SILENT_STATES:
+            reason = source.detail or sound_name(source.state, language)
+            yield translated("{source} delivers no sound: {reason}", language, source=name, reason=reason)
         if source.faults:
-            yield f"The sound of {name} has faults: {', '.join(source.faults).replace('_', ' ')}."
+            faults = ", ".join(sound_name(fault, language) for fault in source.faults)
+            yield translated("The sound of {source} has faults: {faults}.", language, source=name, faults=faults)
     if snapshot.overload is not None and snapshot.overload.state == "degraded":
-        yield "The machine is too slow for its sources: fewer windows are classified."
+        yield translated("The machine is too slow for its sources: fewer windows are classified.", language)
     if view.journal.failing:
-        yield "The journal cannot be written; lines are kept in memory meanwhile."
+        yield translated("The journal cannot be written; lines are kept in memory meanwhile.", language)
     for status, _ in view.sinks():
         if status.state != "working":
-            yield f"{status.name} is {status.state}{f': {status.reason}' if status.reason else '.'}"
+            state = sound_name(status.state, language)
+            if status.reason:
+                yield translated(
+                    "{sink} is {state}: {reason}", language, sink=status.name, state=state, reason=status.reason
+                )
+            else:
+                yield translated("{sink} is {state}.", language, sink=status.name, state=state)

@@ -16,6 +16,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import LockedError
+from soundwatch.daemon.core.language import Language, Sentence, error_text
 from soundwatch.daemon.core.redact import redacted_config
 from soundwatch.daemon.journal.labels import delete_label, set_label
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -66,6 +67,7 @@ class ApiRequest:
         body: Decoded body; None if the route has no body.
         has_token: The request has the token itself; a proxy that checks its users passes requests without one.
         if_match: `If-Match` of the request.
+        language: Language of sentences in the response.
     """
 
     view: DaemonView
@@ -75,6 +77,7 @@ class ApiRequest:
     body: Any
     has_token: bool = False
     if_match: str | None = None
+    language: Language = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Route:
 def _event(request: ApiRequest) -> EventResponse:
     found = events.find_event(request.view.journal.store, request.name)
     if found is None:
-        raise RequestRefused(404, "No event has this id; the journal may have deleted it.")
+        raise RequestRefused(404, Sentence("No event has this id; the journal may have deleted it."))
     return found
 
 
@@ -130,7 +133,7 @@ def _label(request: ApiRequest) -> EventResponse:
     try:
         set_label(request.view.journal.store, event.id, format_utc(time.time_ns()), class_)
     except sqlite3.Error as error:
-        raise RequestRefused(503, f"The journal cannot be written: {error}.") from error
+        raise RequestRefused(503, Sentence("The journal cannot be written: {reason}.", reason=str(error))) from error
     return _event(request)
 
 
@@ -139,7 +142,7 @@ def _unlabel(request: ApiRequest) -> EventResponse:
     try:
         delete_label(request.view.journal.store, event.id)
     except sqlite3.Error as error:
-        raise RequestRefused(503, f"The journal cannot be written: {error}.") from error
+        raise RequestRefused(503, Sentence("The journal cannot be written: {reason}.", reason=str(error))) from error
     return _event(request)
 
 
@@ -149,11 +152,11 @@ def _classes(request: ApiRequest) -> str:
 
 def _switch(request: ApiRequest, *, listen: bool) -> SwitchResponse:
     if request.name not in request.view.status.snapshot.sources:
-        raise RequestRefused(404, "No source has this name.")
+        raise RequestRefused(404, Sentence("No source has this name."))
     try:
         request.view.set_listening(request.name, listen)
     except LockedError as error:
-        raise RequestRefused(409, str(error)) from None
+        raise RequestRefused(409, error_text(error)) from None
     return SwitchResponse(source=request.name, listen=listen)
 
 
@@ -239,7 +242,7 @@ ROUTES: Final = (
         "/api/settings/keys",
         "All keys of the configuration file with their texts and values.",
         KeysResponse,
-        lambda request: settings_keys(request.view, has_token=request.has_token),
+        lambda request: settings_keys(request.view, has_token=request.has_token, language=request.language),
     ),
     Route(
         "PUT",
@@ -258,9 +261,15 @@ ROUTES: Final = (
         "/api/health",
         "Health of the daemon.",
         HealthResponse,
-        lambda request: responses.health(request.view, token_wanted=request.token_wanted),
+        lambda request: responses.health(request.view, token_wanted=request.token_wanted, language=request.language),
     ),
-    Route("GET", "/api/rules", "Status of all alert rules.", RulesResponse, lambda request: rules(request.view)),
+    Route(
+        "GET",
+        "/api/rules",
+        "Status of all alert rules.",
+        RulesResponse,
+        lambda request: rules(request.view, request.language),
+    ),
     Route("GET", "/api/sinks", "Status of all sinks.", SinksResponse, lambda request: responses.sinks(request.view)),
     Route(
         "GET",

@@ -7,6 +7,8 @@ from typing import Literal
 import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.language import Language
+from soundwatch.daemon.core.rule_sentence import rule_sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.protocols import RuleTargetStatus
 
@@ -43,14 +45,14 @@ class RulesResponse(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[RuleResponse, ...]
 
 
-def rules(view: DaemonView) -> RulesResponse:
-    """Return the status of all alert rules."""
+def rules(view: DaemonView, language: Language = "en") -> RulesResponse:
+    """Return the status of all alert rules, with their sentences in a language."""
     return RulesResponse(
         rules=tuple(
             RuleResponse(
                 name=status.name,
                 enabled=status.enabled,
-                sentence=status.sentence,
+                sentence=rule_sentence(status.config, language),
                 decided=status.decided,
                 held=dict(status.held),
                 last_decided=_time(status.last_decided_unix_ns),

@@ -20,6 +20,7 @@ from msgspec import UNSET, UnsetType
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.broadcaster import Broadcaster, Message, Subscriber
 from soundwatch.daemon.web.middleware import RequestRefused
@@ -69,7 +70,7 @@ class Streams:
         """
         subscriber = self._subscriber(scope, Headers(scope=scope).get("last-event-id"))
         if self._broadcaster.full:
-            raise RequestRefused(503, "Too many streams are open; try again later.", {"Retry-After": "10"})
+            raise RequestRefused(503, Sentence("Too many streams are open; try again later."), {"Retry-After": "10"})
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 

@@ -1,9 +1,12 @@
 // Requests to the API, and the connection to the stream. All addresses are relative to the page, so that the page works
 // under any path of a reverse proxy.
 
+import { language } from "./language.js";
+
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 10000;
 const SILENCE_MS = 40000; // the server sends a heartbeat every 15 s
+export const LANGUAGE = { "Accept-Language": language }; // of sentences in a response
 
 // A path of the API from the server's root, relative to the page.
 export const relative = (path) => path.replace(/^\//, "");
@@ -11,7 +14,7 @@ export const relative = (path) => path.replace(/^\//, "");
 export async function ask(path, { method = "GET", body, query = {}, headers = {} } = {}) {
   const parts = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   const url = parts.length ? `${path}?${new URLSearchParams(parts)}` : path;
-  const options = { method, headers: { ...headers } };
+  const options = { method, headers: { ...LANGUAGE, ...headers } };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
@@ -46,7 +49,7 @@ class EventStreamConnection {
   }
 
   async read(query, take) {
-    const response = await fetch(`api/stream?${query}`, { signal: this.controller.signal });
+    const response = await fetch(`api/stream?${query}`, { headers: LANGUAGE, signal: this.controller.signal });
     if (response.status === 401) location.assign("login");
     if (!response.ok) throw new Error((await response.json().catch(() => ({}))).error ?? String(response.status));
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

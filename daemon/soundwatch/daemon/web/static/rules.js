@@ -33,7 +33,7 @@ function rule(status) {
     "article",
     { class: "rule", "aria-label": t("Rule {name}", { name: status.name }) },
     el("div", { class: "rule-head" }, el("h3", {}, status.name), el("span", status.enabled ? { class: "state", "data-state": state } : { class: "muted" }, states[state])),
-    el("p", { lang: "en" }, status.sentence),
+    el("p", {}, status.sentence),
     status.enabled ? el("p", { class: "muted" }, decisions(status)) : null,
     status.outputs.length ? outputs(status) : null,
   );
