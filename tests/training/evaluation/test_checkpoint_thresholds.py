@@ -27,9 +27,15 @@ def test_thresholds_are_chosen_on_the_runs_that_hold_folds_back(
     monkeypatch.setattr(street_thresholds, "ROLES", ("train", "validation"))
     monkeypatch.setattr("soundwatch.training.evaluation.checkpoint_thresholds.ROLES", ("train", "validation"))
     sounds = read_everyday_sounds(write_everyday_folder(tmp_path / "sounds", recordings=30))
+    reports = []
     for name, folds in (("a", ["--train-folds", "2,3", "--test-folds", "1"]), ("ship", [])):
         words = ["--data", str(tiny_data), "--recipe", str(tiny_recipe_file), "--epochs", "1", *folds]
-        CliRunner().invoke(train, [*words, "--out", str(tmp_path / name)], catch_exceptions=False)
+        result = CliRunner().invoke(train, [*words, "--out", str(tmp_path / name)], catch_exceptions=False)
+        reports.append(result.stdout)
+    assert "Chosen on: UrbanSound8K fold 1" in reports[0]
+    assert set(load_network(tmp_path / "a" / FILE_NAME)[1].thresholds.values()) != {0.5}
+    assert "Chosen on: nothing, since no clip was held out" in reports[1]
+    assert all("Open set: not measured on real sounds (0 recordings" in report for report in reports)
     before = load_network(tmp_path / "ship" / FILE_NAME)[1]
     chosen = choose_for_run(tmp_path / "ship", [tmp_path / "a"], tiny_data, sounds, SILENT)
     after = load_network(tmp_path / "ship" / FILE_NAME)[1]

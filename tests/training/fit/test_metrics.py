@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.scoring import ScoredClip
-from soundwatch.training.fit.thresholds import choose_thresholds
+from soundwatch.training.fit.thresholds import choose_thresholds, halve, threshold_evidence
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.losses import count_hits
 
@@ -55,3 +58,12 @@ def test_a_threshold_keeps_its_distance_from_all_but_one_of_two_hundred_recordin
 
 def test_an_inseparable_class_gets_the_highest_threshold() -> None:
     assert choose_thresholds([_scored(0, 0.99)] * 10, LABELS)["dog_bark"] == 0.95
+
+
+def test_thresholds_are_chosen_on_half_of_the_held_out_negatives_and_the_open_set_is_the_other_half() -> None:
+    negatives = [Clip(Path(f"rain/{number}.wav"), 0, None, str(number)) for number in range(40)]
+    chosen_on, measured_on = halve(negatives)
+    assert min(len(chosen_on), len(measured_on)) > 10
+    scored = [ScoredClip(clip=clip.name, class_id=None, values=(0.5,)) for clip in negatives]
+    evidence = threshold_evidence([*scored, _scored(0, 0.5)], (), negatives)
+    assert [one.clip for one in evidence] == [*(clip.name for clip in chosen_on), "a.wav"]

@@ -33,8 +33,8 @@ from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
 from soundwatch.training.distillation.hard_views import open_earlier_network
 from soundwatch.training.distillation.teacher import open_teacher
-from soundwatch.training.evaluation.checkpoint_thresholds import choose_for_run
 from soundwatch.training.evaluation.own_sounds import choose_for_own_sounds, describe_report
+from soundwatch.training.evaluation.run_thresholds import finish_thresholds
 from soundwatch.training.fit.distributed import distributed_context, process_group
 from soundwatch.training.fit.placement import Loading, Place
 from soundwatch.training.fit.run import run_session
@@ -184,15 +184,16 @@ def train(
         record = run_session(session, resume, console, logs)
     if not ranks.is_main:
         return
-    if sounds is not None and scores_from and not own:
-        choose_for_run(out, scores_from, root, read_everyday_sounds(sounds), console)
-    report = choose_for_own_sounds(session, console) if background else None
+    if background:
+        lines = describe_report(choose_for_own_sounds(session, console))
+    else:
+        lines = finish_thresholds(session, root, scores_from, read_everyday_sounds(sounds) if sounds else (), console)
     if record.train_accuracy is not None:
         augmented = ", augmented" if other_sounds is None else ""  # a head is fitted on clips as they are
         click.echo(f"training clips{augmented}: accuracy {record.train_accuracy:.3f}")
     for score in record.scores:
         click.echo(f"{score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")
-    for line in describe_report(report) if report else ():
+    for line in lines:
         click.echo(line)
     click.echo(f"{out / 'checkpoint.pt'}")
     console.print(describe_next(session, root, layout, columns), highlight=False, markup=False, soft_wrap=True)

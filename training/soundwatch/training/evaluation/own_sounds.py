@@ -9,7 +9,6 @@ Does not: train, or use recordings that the network was trained on, except where
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,17 +31,18 @@ from soundwatch.training.evaluation.held_out import open_network
 from soundwatch.training.evaluation.offline_detection import MemorySource
 from soundwatch.training.evaluation.openset import wilson
 from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
+from soundwatch.training.evaluation.run_thresholds import MIN_RECORDINGS
 from soundwatch.training.evaluation.score_track import Track, detect_in, score_track
 from soundwatch.training.fit.fitted_head import collect_examples
 from soundwatch.training.fit.head_fit import score_unlike
 from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.fit.thresholds import halve
 from soundwatch.training.model import checkpoint as checkpoints
 from soundwatch.training.model.checkpoint import load_network
 
 FILE_NAME: Final = "open-set.json"
 SEED: Final = 7
 LOWEST: Final = 0.8  # a few held-out sounds cannot show what all others raise; docs/own-sounds.md
-MIN_RECORDINGS: Final = 10  # fewer real recordings of other sounds give no share worth a line
 
 Scorer = Callable[[Clip], Track]
 
@@ -93,7 +93,7 @@ def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsRepor
     if fitted:
         measured_on, values = list(session.held_out_negatives), fitted.values
     else:
-        chosen_on, measured_on = _halves(session.held_out_negatives)
+        chosen_on, measured_on = halve(session.held_out_negatives)
         others = [score(clip) for clip in track(chosen_on, "Other sounds", console=console, transient=True)]
         evidence = _evidence(contract, targets, tracks, chosen_on, others)
         selected = choose_by_price(evidence, session.recipe.false_event_price, SEED).thresholds
@@ -140,11 +140,6 @@ def _choose_fitted(session: RunSetup, path: Path, console: Console) -> FittedThr
     return choose_fitted(left_out, classes)
 
 
-def _halves(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
-    first = [clip for clip in clips if hashlib.sha256(f"half {clip.recording}".encode()).digest()[0] % 2]
-    return first, [clip for clip in clips if clip not in first]
-
-
 def _scorer(classifier: Classifier) -> Scorer:
     spec = classifier.contract.features
     read = ClipCache(spec, cache_folder())
@@ -185,6 +180,13 @@ def _evidence(
     return Evidence((scene,), raised, recordings)
 
 
+def _describe_evidence(report: OwnSoundsReport, origin: str) -> str:
+    """Describe by what the thresholds were chosen."""
+    if report.shipped:
+        return f"Chosen on: {report.shipped} recordings of other sounds, by heads that had not learned from their kind"
+    return f"Chosen on: {origin}, and half of the held-out other sounds"
+
+
 def describe_report(report: OwnSoundsReport) -> list[str]:
     """Return the lines that end the report of a run."""
     shown = ", ".join(f"{label} {value:g}" for label, value in report.thresholds.items())
@@ -192,6 +194,7 @@ def describe_report(report: OwnSoundsReport) -> list[str]:
     origin = "held-out clips" if report.held_out else "clips that the model has learned from"
     lines = [
         f"Thresholds: {shown}",
+        _describe_evidence(report, origin),
         *([f"Muted, since no threshold is worth its false events: {', '.join(muted)}"] if muted else []),
         f"Found: {report.found} of {report.clips} {origin} raise an event of their class",
     ]

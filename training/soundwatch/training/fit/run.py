@@ -42,7 +42,7 @@ from soundwatch.training.fit.run_record import build_contract, build_record
 from soundwatch.training.fit.run_result import RunResult, find_mistakes
 from soundwatch.training.fit.run_setup import RunSetup, describe_data, describe_scored
 from soundwatch.training.fit.scoring import RunRecord, ScoredClip, score_mels, to_score
-from soundwatch.training.fit.thresholds import choose_thresholds, default_thresholds
+from soundwatch.training.fit.thresholds import choose_thresholds, default_thresholds, threshold_evidence
 from soundwatch.training.model import checkpoint as checkpoints
 from soundwatch.training.model.checkpoint import Checkpoint
 from soundwatch.training.model.frontend import MelFrontEnd
@@ -207,8 +207,9 @@ def _finish(run: Run, session: RunSetup, read: ClipCache, logs: Sequence[RunLog]
     held_out = _score_held_out(run, session, read)
     fold_scores = _fold_scores(session, held_out)
     scores = fold_scores + tuple(score for source in session.sources for score in source.scores)
-    evidence = [clip for source in session.sources for clip in source.held_out]
-    thresholds = choose_thresholds(evidence, session.labels) if evidence else default_thresholds(session.labels)
+    evidence = threshold_evidence(held_out, session.sources, session.held_out_negatives)
+    labeled = any(clip.class_id is not None for clip in evidence)
+    thresholds = choose_thresholds(evidence, session.labels) if labeled else default_thresholds(session.labels)
     record = build_record(run, session, fold_scores, held_out)
     if not session.ranks.is_main:
         return record
