@@ -164,6 +164,16 @@ def test_a_second_without_blocks_is_reported() -> None:
     assert (quality.faults, quality.longest_gap_ms) == (("stalls",), 1000)
 
 
+@pytest.mark.parametrize(("late_ns", "faults_found"), [(0, ()), (1_000_000_000, ("stalls",))])
+def test_sound_that_is_gathered_for_a_second_is_no_stall(late_ns: int, faults_found: tuple[str, ...]) -> None:
+    state, reports = QualityState(), []
+    for number in range(10):
+        arrival_ns = number * 1_000_000_000 + (late_ns if number == 5 else 0)
+        state, found = update_quality(state, Block(street(0.1), RATE_HZ, RATE_HZ * number), arrival_ns)
+        reports += found
+    assert [quality.faults for quality in reports] == [faults_found]
+
+
 def test_equal_channels_are_reported_without_a_fault() -> None:
     two = street()
     same = np.repeat(two[:1], 2, axis=0)

@@ -58,6 +58,7 @@ class Connection:
     waits: bool = False
     start_unix_ns: int = 0
     stopped: bool = False
+    asked: list[int] = field(default_factory=list)
 
     @property
     def info(self) -> SourceInfo:
@@ -75,6 +76,9 @@ class Connection:
             self.world.now_ns += BLOCK_NS
             yield Block(np.ones((self.channels, size), np.float32), self.rate_hz, number * size)
         raise self.error or SourceError("USB stopped delivering.")
+
+    def gather_until(self, end_sample: int) -> None:
+        self.asked.append(end_sample)
 
     def stop(self) -> None:
         self.stopped = True
@@ -125,6 +129,20 @@ def test_windows_after_a_loss_keep_their_positions() -> None:
     back = street.changes[1]
     assert (back.reason, back.away_ns, back.missed_ns) == ("ended", 3 * SECOND_NS, 3 * SECOND_NS)
     assert street.items[7] is back, "after the block, which tells of the gap"
+
+
+def test_the_end_of_the_next_block_is_counted_from_the_present_source() -> None:
+    world = World()
+    first, second = Connection(world, 2), Connection(world, 2, away_ns=SECOND_NS)
+    source = ReconnectingSource(first, lambda: second, world.moment)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "FIRST_PAUSE_S", 0)
+        for item in source.blocks():
+            if isinstance(item, Block):
+                source.gather_until(item.first_sample + 1000)
+                if second.asked:
+                    source.stop()
+    assert (first.asked, second.asked) == ([1000, 1800], [1000])
 
 
 def test_a_missing_device_is_reported_once_and_its_stream_begins_when_it_appears() -> None:

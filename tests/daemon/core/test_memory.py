@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-# A block of 1 MB that was freed raises glibc's threshold. Blocks of 200 KB are then mixed with small ones that stay.
+# A block of 2 MB that was freed raises glibc's threshold. Blocks of 600 KB are then mixed with small ones that stay.
 MIXED = """
 import re
 from pathlib import Path
@@ -17,11 +17,11 @@ def resident_kb():
 
 if {limited}:
     limit_heap()
-del [bytearray(1 << 20)][:]
+del [bytearray(2 << 20)][:]
 first_kb = resident_kb()
 large, small = [], []
 for _ in range(100):
-    large.append(bytearray(200_000))
+    large.append(bytearray(600_000))
     small.append(bytearray(1000))
 large.clear()
 print(resident_kb() - first_kb)

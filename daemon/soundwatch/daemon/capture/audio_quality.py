@@ -33,11 +33,15 @@ ZEROS_MS: Final = 100  # a microphone's own noise is never exactly zero for a mi
 NOISE_DBFS: Final = -20.0
 NOISY_PERIODS: Final = 6
 GAP_MS: Final = 1000
+USUAL_BLOCK_NS: Final = 300_000_000
+GATHERED_NS: Final = 1_000_000_000  # the most that a block is longer without a stall
 SMALLEST_POWER: Final = 1e-12  # -120 dBFS: below the rounding of 16 bits
 QUIET_PEAK: Final = 10 ** (-70 / 20)  # ten steps of 16 bits: the noise of a quiet room is louder
 RATE_NS: Final = 60_000_000_000
 EDGE_NS: Final = 10_000_000_000
 RATE_SHARE: Final = 0.005
+
+EXACT_SAMPLES: Final = 8192  # fit into the processor's cache as float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,15 @@ class LevelStats:
     def of(cls, samples: Samples) -> LevelStats:
         """Compute the statistics of samples (C, S)."""
         first_zeros, last_zeros, longest_zeros = _zero_runs(samples)
-        exact = samples.astype(np.float64)
-        products = exact @ exact.T  # (C, C); their sum is that of the squared sum of the channels
+        sums, products = np.zeros(samples.shape[0]), np.zeros((samples.shape[0], samples.shape[0]))
+        for first in range(0, samples.shape[1], EXACT_SAMPLES):
+            exact = samples[:, first : first + EXACT_SAMPLES].astype(np.float64)
+            sums += exact.sum(axis=1)
+            products += exact @ exact.T  # (C, C); their sum is that of the squared sum of the channels
         peak = max(float(samples.max(initial=0)), -float(samples.min(initial=0)))
         return cls(
             samples=samples.shape[1],
-            sums=tuple(exact.sum(axis=1).tolist()),
+            sums=tuple(sums.tolist()),
             squares=tuple(products.diagonal().tolist()),
             mean_squares=max(0.0, float(products.sum())) / samples.shape[0] ** 2,
             peak=peak,
@@ -184,7 +191,7 @@ def update_quality(
         The next state, and the quality of each period that the block completes.
     """
     if arrival_ns is not None:
-        state = _measure_rate(_measure_gap(state, arrival_ns), block, arrival_ns)
+        state = _measure_rate(_measure_gap(state, block, arrival_ns), block, arrival_ns)
     completed: list[AudioQuality] = []
     rest = block.samples
     while (missing := block.rate_hz - state.pieces_samples) <= rest.shape[1]:
@@ -268,9 +275,10 @@ def _complete_period(state: QualityState, rate_hz: int) -> tuple[QualityState, A
     return state, replace(quality, faults=tuple(sorted(absent)), changed=changed)
 
 
-def _measure_gap(state: QualityState, arrival_ns: int) -> QualityState:
-    """Measure the time since the previous delivery."""
-    gap_ns = 0 if state.arrived_ns is None else arrival_ns - state.arrived_ns
+def _measure_gap(state: QualityState, block: Block, arrival_ns: int) -> QualityState:
+    """Measure the time since the previous delivery; a longer block than usual was gathered for as much longer."""
+    gathered_ns = block.samples.shape[1] * 1_000_000_000 // block.rate_hz - USUAL_BLOCK_NS
+    gap_ns = 0 if state.arrived_ns is None else arrival_ns - state.arrived_ns - min(max(0, gathered_ns), GATHERED_NS)
     return replace(state, arrived_ns=arrival_ns, gap_ns=max(state.gap_ns, gap_ns))
 
 

@@ -97,7 +97,14 @@ def wait_readable(fd: int, wait_ms: int) -> bool:
     return bool(poll.poll(wait_ms))
 
 
-def enlarge_pipe(pipe: IO[bytes]) -> int:
+def wait_closed(fd: int, wait_ms: int) -> None:
+    """Wait for `wait_ms`, but not longer than until the writer of a pipe has closed it."""
+    poll = select.poll()
+    poll.register(fd, 0)  # no event but the end of the writer
+    poll.poll(wait_ms)
+
+
+def enlarge_pipe(pipe: IO[bytes], size_bytes: int = PIPE_BYTES) -> int:
     """Give a pipe room for more than a frame, so that its writer seldom waits, and return its size in bytes.
 
     Without permission the pipe stays as it is.
@@ -105,6 +112,5 @@ def enlarge_pipe(pipe: IO[bytes]) -> int:
     if sys.platform != "linux":
         return DEFAULT_PIPE_BYTES
     with contextlib.suppress(OSError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        return PIPE_BYTES
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size_bytes)
     return DEFAULT_PIPE_BYTES

@@ -59,9 +59,10 @@ class MonitoredSource(SourceWrapper):
                     yield correction
                 chosen = self._choice is not None
                 block = replace(item, samples=select_channels(item.samples, self._choice)) if chosen else item
-                yield block
                 measured = item if self._choice == "mix" else block
+                # before the handover, or this thread would compete with the engine for Python's lock
                 state, periods = update_quality(state, measured, arrival_ns if has_clock else None)
+                yield block
                 yield from periods
                 continue
             yield item

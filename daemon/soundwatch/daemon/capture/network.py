@@ -24,7 +24,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from soundwatch.daemon.capture.drop_detector import DropDetectorState, detect_drops
-from soundwatch.daemon.capture.ipc import wait_readable
+from soundwatch.daemon.capture.ipc import wait_closed, wait_readable
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.clock import monotonic_ns
@@ -39,6 +39,7 @@ SILENT_S: Final = 2.5
 CONNECTING_S: Final = 5.0
 POLL_MS: Final = 100
 BLOCK_MS: Final = 100
+PIECE_S: Final = 0.1  # of sound that a gathering system delivers at once
 LARGEST_DATAGRAM_BYTES: Final = 1 << 16
 
 
@@ -51,7 +52,10 @@ class Connection:
         close: Closes the connection, and returns the reason for its end, or an empty text. Its argument is True if
             sound was received.
         datagrams: True if each read gives one datagram of whole frames; an empty one is not the end.
-        gather_s: Time to sleep before a read, so that sound arrives in fewer and longer blocks.
+        gather_s: Time to wait before a read, so that sound arrives in fewer and longer blocks, unless the reader asks
+            for another time (`NetworkSource.gather_until`); 0 to read all sound at once.
+        longest_gather_s: Length of sound that may wait for a read.
+        interrupt: Ends the wait; safe in a signal handler.
         first_s: Time limit for the first sound; None for `FIRST_S`.
     """
 
@@ -59,6 +63,8 @@ class Connection:
     close: Callable[[bool], str]
     datagrams: bool = False
     gather_s: float = 0.0
+    longest_gather_s: float = 0.0
+    interrupt: Callable[[], object] = lambda: None
     first_s: float | None = None
 
 
@@ -80,6 +86,7 @@ class NetworkSource:
         self.start_unix_ns = 0
         self._pcm = pcm
         self._stopped = False
+        self._gather_until: int | None = None
         self._connection = connect()
 
     def blocks(self) -> Iterator[Block]:
@@ -108,26 +115,34 @@ class NetworkSource:
                     self.start_unix_ns = time.time_ns() - size * 1_000_000_000 // rate_hz
                 yield Block(samples, rate_hz, end_sample + lost, lost, arrival_ns)
                 end_sample += lost + size
-                self._gather(size)
+                self._gather(size, end_sample)
             ended = not self._stopped
         finally:
             reason = self._connection.close(end_sample > 0)
         if ended:
             raise SourceError(f"{self.info.description} ended{': ' if reason else '.'}{reason}")
 
+    def gather_until(self, end_sample: int) -> None:
+        """Let the next block end at this sample, or soon after, if sound may wait for a read."""
+        self._gather_until = end_sample
+
     def stop(self) -> None:
         """Make `blocks` end."""
         self._stopped = True
+        self._connection.interrupt()
 
-    def _gather(self, size: int) -> None:
-        """Wait for more sound, unless more than usual was waiting."""
-        gather_s = self._connection.gather_s
-        if gather_s and size < 2 * gather_s * self.info.rate_hz:
-            time.sleep(gather_s)
+    def _gather(self, size: int, end_sample: int) -> None:
+        """Wait for more sound, unless more was waiting than may wait."""
+        gather_s, longest_s, rate_hz = self._connection.gather_s, self._connection.longest_gather_s, self.info.rate_hz
+        if self._gather_until is not None:
+            wanted_s = PIECE_S + (self._gather_until - end_sample) / rate_hz
+            gather_s = min(wanted_s, longest_s)
+        if gather_s and size < longest_s * rate_hz and not self._stopped:
+            wait_closed(self._connection.fd, round(gather_s * 1000))
 
     def _read(self, patience_s: float) -> bytes:
         """Read available bytes; none at the end and after `stop`."""
-        block_s = max(BLOCK_MS / 1000, 3 * self._connection.gather_s)
+        block_s = max(BLOCK_MS / 1000, 1.5 * self._connection.longest_gather_s)
         size = round(self.info.rate_hz * block_s) * self._pcm.frame_bytes
         datagrams, empty_polls = self._connection.datagrams, 0
         while not self._stopped:

@@ -22,6 +22,7 @@ from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.clock import ClockReading, read_clocks
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError, unexpected_failure
 from soundwatch.daemon.core.source import (
+    GatheringSource,
     LiveSource,
     SourceInfo,
     SourceNotice,
@@ -107,6 +108,11 @@ class ReconnectingSource:
         self._source.stop()
         with contextlib.suppress(RuntimeError):  # a second call finds the latch released
             self._latch.release()
+
+    def gather_until(self, end_sample: int) -> None:
+        """Let the next block end at this sample of the stream, if the source can gather."""
+        if self._position is not None and isinstance(self._position.source, GatheringSource):
+            self._position.source.gather_until(end_sample - self._position.offset_samples)
 
     def _stop_new_source(self, source: LiveSource) -> None:
         """Stop a source that was being opened during `stop`."""

@@ -32,6 +32,8 @@ PROGRAMS: Final = ("parec", "pactl")
 MAX_CHANNELS: Final = 2  # more are recorded only if configured
 LATENCY_MS: Final = 100  # of the server's pieces: the drop detector counts on them
 GATHER_S: Final = 0.3  # each read costs a wake-up
+PIPE_BYTES: Final = 1 << 20  # the most without a privilege: 2.7 s of 48 kHz stereo
+LONGEST_GATHER_S: Final = 1.2  # longer than the hop of a window
 FIRST_S: Final = 2.5
 SERVER_S: Final = 2.0
 LOOK_S: Final = 5.0  # the sources are also listed without a message of `pactl subscribe`, which may hang
@@ -189,7 +191,7 @@ def _connect(device: str, pcm: PcmFormat) -> Connection:
     assert recorder.stdout is not None
     assert recorder.stderr is not None
     stdout, stderr = recorder.stdout, recorder.stderr
-    capacity_s = enlarge_pipe(stdout) / pcm.frame_bytes / pcm.rate_hz
+    capacity_s = enlarge_pipe(stdout, PIPE_BYTES) / pcm.frame_bytes / pcm.rate_hz
     watch = None if name is None else _RemovalWatch(name, recorder)
 
     def close(_: bool) -> str:
@@ -205,7 +207,14 @@ def _connect(device: str, pcm: PcmFormat) -> Connection:
         reason = f" ({said})" if said else ""
         return f"the sound server stopped delivering{reason}. Plug the microphone in, or start the server."
 
-    return Connection(stdout.fileno(), close, gather_s=min(GATHER_S, capacity_s / 2), first_s=FIRST_S)
+    return Connection(
+        stdout.fileno(),
+        close,
+        gather_s=min(GATHER_S, capacity_s / 2),
+        longest_gather_s=min(LONGEST_GATHER_S, capacity_s / 2),
+        interrupt=recorder.kill,
+        first_s=FIRST_S,
+    )
 
 
 def _last_line(messages: IO[bytes]) -> str:

@@ -5,11 +5,11 @@ Does not: yield blocks; each class with this base has its own `blocks`.
 
 from __future__ import annotations
 
-from soundwatch.daemon.core.source import LiveSource, SourceInfo
+from soundwatch.daemon.core.source import GatheringSource, LiveSource, SourceInfo
 
 
 class SourceWrapper:
-    """Description, start and stop of another source.
+    """Description, start, stop and timing of another source.
 
     Args:
         source: The source.
@@ -27,6 +27,11 @@ class SourceWrapper:
     def start_unix_ns(self) -> int:
         """As of the source."""
         return self._source.start_unix_ns
+
+    def gather_until(self, end_sample: int) -> None:
+        """Let the next block end at this sample, if the source can gather."""
+        if isinstance(self._source, GatheringSource):
+            self._source.gather_until(end_sample)
 
     def stop(self) -> None:
         """Make `blocks` end."""

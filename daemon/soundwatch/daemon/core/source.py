@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from soundwatch.daemon.core.types import Block
 
@@ -124,6 +124,14 @@ class LiveSource(Protocol):
 
     def stop(self) -> None:
         """Make `blocks` end soon. May be called from any thread and from a signal handler, and twice."""
+
+
+@runtime_checkable
+class GatheringSource(Protocol):
+    """A source whose system keeps the sound that is not read yet, so that it can be read in fewer, longer blocks."""
+
+    def gather_until(self, end_sample: int) -> None:
+        """Let the next block end at this sample of the stream, or soon after; called in the thread of `blocks`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,23 +12,29 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError, unexpected_failure
-from soundwatch.daemon.core.source import SourceNotice
+from soundwatch.daemon.core.source import GatheringSource, SourceNotice
 from soundwatch.daemon.core.types import Block, Scores
 from soundwatch.daemon.engine.source_state import EngineSource, PendingItem
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.pipeline.pipeline import features_only
+
+RESAMPLER_S: Final = 0.06  # longest delay
 
 
 def batched_blocks(source: EngineSource, spec: FeatureSpec) -> Iterator[list[Block] | SourceNotice]:
     """Yield a source's blocks in batches, and its notices, until the sound ends; a failure is kept in its session."""
     kept: list[Block] = []
     try:
-        for delivery in source.session.source.blocks():
+        live = source.session.source
+        for delivery in live.blocks():
             if isinstance(delivery, Block):
                 kept.append(delivery)
+                if isinstance(live, GatheringSource):
+                    live.gather_until(next_window_end(delivery, spec))
                 first = source.encoder is None or delivery.lost_samples
                 if not first and not _may_fill_a_window(source, kept, spec):
                     continue
@@ -43,6 +49,18 @@ def batched_blocks(source: EngineSource, spec: FeatureSpec) -> Iterator[list[Blo
         source.session.failure = unexpected_failure(source.name, error)
     if kept:
         yield kept
+
+
+def next_window_end(block: Block, spec: FeatureSpec) -> int:
+    """Return the first sample, at the block's rate, after which a window that is not full yet is full.
+
+    Windows end at whole hops of the stream. The resampler gives the last samples of a window a little later.
+    """
+    delay_samples = round(RESAMPLER_S * block.rate_hz)
+    end_sample = block.first_sample + block.samples.shape[1] - delay_samples
+    hops = (end_sample * spec.rate_hz // block.rate_hz - spec.window_samples) // spec.window_hop_samples + 1
+    window_end: int = spec.window_samples + hops * spec.window_hop_samples
+    return -(-window_end * block.rate_hz // spec.rate_hz) + delay_samples
 
 
 def _may_fill_a_window(source: EngineSource, kept: list[Block], spec: FeatureSpec) -> bool:
