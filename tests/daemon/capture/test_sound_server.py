@@ -220,7 +220,7 @@ def test_a_daemon_that_is_killed_leaves_no_program_behind(virtual_microphone: Vi
         assert daemon.stdout is not None
         daemon.stdout.readline()
         children = [path for path in Path("/proc").glob("[0-9]*") if parent_of(path) == daemon.pid]
-        assert {name_of(int(path.name)) for path in children} == {"parec", "pactl", "sh"}
+        assert {name_of(int(path.name)) for path in children} - {""} == {"parec", "pactl", "sh"}  # one may have ended
         daemon.kill()
     give_up = time.monotonic() + 60
     while any(path.exists() for path in children):
