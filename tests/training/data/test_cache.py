@@ -134,3 +134,19 @@ def test_an_unwritable_cache_is_refused_with_its_path_and_a_remedy(tmp_path: Pat
     clips = split_by_folds(tiny_data, None, ()).train
     with pytest.raises(DataError, match=r"cannot be written to .* XDG_CACHE_HOME"):
         ClipCache(SPEC, tmp_path / "file").fill(clips, Console(file=io.StringIO()))
+
+
+def test_what_is_found_about_decoded_files_is_printed_once(tmp_path: Path) -> None:
+    clips = []
+    for number in range(12):
+        clip = _clip(tmp_path / f"{number:02}.wav", np.full(4_000, 0.1, np.float32), 44_100, "PCM_16")
+        content = bytearray(clip.path.read_bytes())
+        content[40:44] = bytes(4)
+        clip.path.write_bytes(content)
+        clips.append(clip)
+    cache, text = _cache(tmp_path), io.StringIO()
+    for _ in range(2):
+        cache.fill(clips, Console(file=text, width=80))
+    lines = [line for line in text.getvalue().splitlines() if line.startswith("soundwatch: ")]
+    assert f"soundwatch: {clips[0].path}: it is longer than its header declares: 0.000 s are declared" in lines[0]
+    assert lines[10:] == ["soundwatch: 2 more such files; `soundwatch data check` lists all."]

@@ -8,6 +8,7 @@ Does not: seek, or know a file's length before its end.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -32,6 +33,7 @@ _FORMATS: Final = (
     "aiff,au,caf,voc,wv,tta,ape,dts,dtshd,truehd,dsf,iff,nut,rm,tak,mpc,mpc8,gsm,loas,latm,mxf,gxf,wtv,swf,spdif,oma"
 )
 _AU_HEADER: Final = struct.Struct(">4s5I")
+_ADDRESS: Final = re.compile(r"^(\[[^]]* @ 0x[0-9a-f]+\] )+")  # of a part of ffmpeg, other in each run
 _STOP_S: Final = 5.0
 _KEPT_BYTES: Final = 8192
 
@@ -132,7 +134,7 @@ class FfmpegReader:
     def _last_message(self) -> str:
         lines = self._messages.text().splitlines()
         shown = [line.strip() for line in lines if line.strip()]
-        return f"{shown[-1].removeprefix(f'file:{self._path}: ').rstrip('.')}." if shown else ""
+        return f"{_ADDRESS.sub('', shown[-1]).removeprefix(f'file:{self._path}: ').rstrip('.')}." if shown else ""
 
 
 class _LastMessages:

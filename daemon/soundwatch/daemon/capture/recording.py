@@ -83,7 +83,7 @@ class Recording:
         Sentences about the samples need `measure`.
         """
         found: dict[FindingKind, str] = dict(self._frames.notes)
-        if self.meter is not None:
+        if self.meter is not None and self.meter.samples:
             found |= {kind: ADVICE[kind] for kind in self.meter.findings()}
         return found
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,7 @@ from soundwatch.training.data.read_audio import resampled_blocks
 from soundwatch.training.data.urbansound8k import Clip
 
 LIMIT_MB: Final = 20_000
+_SHOWN: Final = 10
 _LAYOUT: Final = "3"
 
 
@@ -71,8 +72,12 @@ class ClipCache:
         """
         return self.stored(clip).to_float()
 
-    def stored(self, clip: Clip) -> PcmClip:
+    def stored(self, clip: Clip, report: Callable[[str], None] | None = None) -> PcmClip:
         """Map a clip from the cache, or decode its recording the first time.
+
+        Args:
+            clip: The clip.
+            report: Called with a sentence for each finding about the file that is decoded.
 
         Raises:
             DataError: The recording cannot be used.
@@ -81,7 +86,7 @@ class ClipCache:
         try:
             return read_pcm(file)
         except (FileNotFoundError, ValueError):  # not cached yet, removed, or truncated by a full disk
-            replace_file(file, lambda part: write_pcm(part, resampled_blocks(clip.path, self.spec)))
+            replace_file(file, lambda part: write_pcm(part, resampled_blocks(clip.path, self.spec, report)))
             return read_pcm(file)
 
     def file(self, clip: Clip) -> Path:
@@ -95,15 +100,18 @@ class ClipCache:
     def fill(self, clips: Sequence[Clip], console: Console) -> None:
         """Decode all clips that are not cached yet, with a progress bar, then remove what is over the limit.
 
+        What is found about files that are decoded is printed: damage, and lengths that differ from the header.
+
         Raises:
             DataError: A recording cannot be used, or the folder cannot be written.
         """
+        sentences: list[str] = []
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             files = {self.file(clip): clip for clip in clips}
             missing = [clip for file, clip in files.items() if not file.exists()]
             for clip in track(missing, description="Decoding clips", console=console, disable=not missing):
-                self.stored(clip)
+                self.stored(clip, sentences.append)
             for file in files:
                 os.utime(file)
             removed, freed_mb = evict(self.folder, set(files), LIMIT_MB)
@@ -112,6 +120,10 @@ class ClipCache:
                 f"Decoded clips cannot be written to {self.folder}: {error}. About {size_mb(clips, self.spec)} MB were "
                 "expected; make room, or name another folder in XDG_CACHE_HOME."
             ) from error
+        for sentence in sentences[:_SHOWN]:
+            console.print(f"soundwatch: {sentence}", highlight=False, markup=False, soft_wrap=True)
+        if len(sentences) > _SHOWN:
+            console.print(f"soundwatch: {len(sentences) - _SHOWN} more such files; `soundwatch data check` lists all.")
         if removed:
             console.print(
                 f"The cache was over {LIMIT_MB} MB: {removed} clips not used of late, {freed_mb} MB, removed."

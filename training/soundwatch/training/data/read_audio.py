@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -35,17 +35,25 @@ def read_recording(path: Path) -> tuple[Samples, int]:
         return np.concatenate([block.samples for block in source.blocks()], axis=1), source.info.rate_hz
 
 
-def resampled_blocks(path: Path, spec: FeatureSpec) -> Iterator[Samples]:
+def resampled_blocks(path: Path, spec: FeatureSpec, report: Callable[[str], None] | None = None) -> Iterator[Samples]:
     """Yield a recording (C, S) at the spec's rate, block by block; C is `spec.channels` or 1.
+
+    Args:
+        path: The recording.
+        spec: Rate and channels.
+        report: Called at the end with a sentence for each difference of the file from its header, and damage.
 
     Raises:
         DataError: The file cannot be read to its end.
     """
     with _as_data_error():
-        state = ResampleState()
-        for block in chain(Recording(path.stem, path, "fast", 0).blocks(), [None]):
+        state, recording = ResampleState(), Recording(path.stem, path, "fast", 0)
+        for block in chain(recording.blocks(), [None]):
             state, blocks = resample(state, block, spec)
             yield from (resampled.samples for resampled in blocks if resampled is not None)
+        if report is not None:
+            for sentence in recording.findings().values():
+                report(f"{path}: {sentence}")
 
 
 def measure_duration_s(path: Path, longest_s: float) -> float:

@@ -68,7 +68,7 @@ class _Link:
         """Return the link as a part that ends with `cut_bytes` that are no whole page."""
         damage = ""
         if self.lost_pages:
-            damage = f"{self.lost_pages} pages of Ogg are missing or do not match their checksums"
+            damage = f"pages of Ogg are missing or do not match their checksums ({self.lost_pages})"
         elif cut_bytes and self.open_streams:
             damage = f"its last {cut_bytes} bytes are no whole page of Ogg"
         return Part(self.start, end, damage=damage)
