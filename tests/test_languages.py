@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.core.config import Config, ModelConfig
+from soundwatch.daemon.core.date_text import MONTHS, SHORT_WEEKDAYS, WEEKDAYS
 from soundwatch.daemon.core.language import FOLDER, LANGUAGES, Language, catalogue, sound_name
 from soundwatch.daemon.core.place_config import DAYS, PlaceConfig
 from soundwatch.daemon.core.rules_config import GROUPS, Fault, RuleConfig
@@ -80,7 +81,7 @@ def test_classes_tags_faults_states_and_days_have_names_and_nothing_else_has(lan
     contract = load_classifier(ModelConfig(), Config().detection.tags).contract
     words = {*get_args(AudioFault), *get_args(Fault), *get_args(ClipRefusal), *get_args(SinkState)}
     used = {*contract.labels, *contract.tags, "loud", "silence", *words, *GROUPS, *DAYS, *SILENT_STATES}
-    used |= {"sunrise", "sunset"}
+    used |= {"sunrise", "sunset", *MONTHS, *WEEKDAYS, *SHORT_WEEKDAYS}
     assert catalogue(language).names.keys() == used
     assert sound_name("dog_bark", language) != "dog bark"
     assert sound_name("my_class", language) == "my class"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 
+from soundwatch.daemon.core.language import LANGUAGES, Language
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.journal.store import JournalStore
@@ -18,7 +20,7 @@ from soundwatch.daemon.statistics.digest import last_digest
 from soundwatch.daemon.statistics.html import render_html
 from soundwatch.daemon.statistics.period import PeriodKind, period_at
 from soundwatch.daemon.statistics.records import Statistics
-from soundwatch.daemon.statistics.text import render_text
+from soundwatch.daemon.statistics.text import BARS, render_text
 from support.busy_week import FIRST, NOW, at, event_lines, gap_at, hello_at, stats_at, write_busy_journal
 from support.cli_runner import soundwatch
 from support.journal_factory import write_journal
@@ -183,3 +185,21 @@ def test_the_command_prints_and_writes_the_numbers(tmp_path: Path, store: Journa
     again = soundwatch(*command, timeout=120)
     assert again.returncode == 2
     assert b"--overwrite" in again.stderr
+
+
+def test_a_digest_is_in_the_language_of_the_place(store: JournalStore) -> None:
+    now_s = int(at(14, 7).timestamp())
+    day = last_digest(store, "day", PlaceConfig(time_zone="UTC", language="de"), now_s, 3600.0)
+    assert day.startswith("Sonntag, 24. November 2024\n4 Ereignisse, ")
+    assert "Hundegebell" in day
+    week = last_digest(store, "week", PlaceConfig(time_zone="UTC", language="ja"), now_s, 3600.0)
+    assert week.startswith("2024年11月18日の週\n16件、合計8分。前週は7件（+129 %）。")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_columns_of_the_text_are_aligned_in_every_language(store: JournalStore, language: Language) -> None:
+    lines = render_text(computed(store, "week", 7), language).split("\n\n")[1].splitlines()
+    rows = [line for line in lines if re.search(f"[{BARS[1:]}]", line)]
+    starts = {cell_len(re.split(f"  [{BARS}]*$", line)[0]) for line in rows}
+    assert len(rows) > 1
+    assert starts == {cell_len(lines[0].partition("  00 ")[0])}

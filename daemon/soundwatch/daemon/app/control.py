@@ -29,6 +29,7 @@ from soundwatch.daemon.app.schedules import (
 )
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import LockedError
+from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.schedule_config import muting_schedules
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
@@ -121,7 +122,13 @@ class SourceControl:
         with self._lock:
             by = self._scheduled.get(source)
             if listen and self._is_locked(by):
-                raise LockedError(f"The schedule {by} pauses {source} and is locked; it is resumed when {by} ends.")
+                raise LockedError(
+                    Sentence(
+                        "The schedule {schedule} pauses {source} and is locked; it is resumed when {schedule} ends.",
+                        schedule=by,
+                        source=source,
+                    )
+                )
             (self._paused_by_hand.discard if listen else self._paused_by_hand.add)(source)
             if listen and by is not None:
                 self._resumed_by_hand.add(source)
@@ -148,7 +155,9 @@ class SourceControl:
             if self._run_config is None or self._is_enabled(name) is on:
                 return
             if self._run_config.config.schedules[name].locks:
-                raise LockedError(f"The schedule {name} is locked; only the file disables it.")
+                raise LockedError(
+                    Sentence("The schedule {schedule} is locked; only the file disables it.", schedule=name)
+                )
             self._enabled[name] = on
             state: Literal["enabled", "disabled"] = "enabled" if on else "disabled"
             self._log.info("schedule_switched", schedule=name, state=state)

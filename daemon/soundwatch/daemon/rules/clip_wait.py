@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.rules.conditions import MUTED
 from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts
 from soundwatch.daemon.rules.state import RuleState
 
 CLIP_WAIT_S: Final = 600.0  # longer than an event and its clip by the defaults
-CLIPS_OFF: Final = "clips of this sound are off"
-NOT_WRITTEN: Final = "no clip was written"
-NOT_IN_TIME: Final = f"no clip came within {CLIP_WAIT_S:g} s"
+CLIPS_OFF: Final = Sentence("clips of this sound are off")
+NOT_WRITTEN: Final = Sentence("no clip was written")
+NOT_IN_TIME: Final = Sentence("no clip came within {seconds} s", seconds=f"{CLIP_WAIT_S:g}")
 ACTIVE_CLIPS: Final = 100
 
 

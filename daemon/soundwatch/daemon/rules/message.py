@@ -18,7 +18,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.language import Language, sound_name, translated
+from soundwatch.daemon.core.language import Language, in_language, sound_name, translated
 from soundwatch.daemon.core.place_config import PlaceConfig, load_time_zone
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.core.text import did_you_mean
@@ -71,7 +71,7 @@ def make_message(
         values |= {"sound": _digest_title(rule.when.digest.period, place.language), "text": digest}
     body = string.Template(rule.then.body).substitute(values)
     if due.clip_fault:
-        body += f" ({due.clip_fault})"
+        body += f" ({in_language(due.clip_fault, place.language)})"
     title = string.Template(rule.then.title).substitute(values)
     return Message(due.rule, title, body, due.facts.seq, line, due.clip_path)
 
@@ -90,23 +90,19 @@ def merge_messages(
     now = local_time(place, now_unix_s)
     language = place.language
     sounds = Counter(due.facts.class_ or due.facts.fault or "" for due in late).most_common()
-    named = ", ".join(f"{sound_name(sound, language)} {count}" for sound, count in sounds[:NAMED_SOUNDS])
+    named = translated(", ", language).join(
+        f"{sound_name(sound, language)} {count}" for sound, count in sounds[:NAMED_SOUNDS]
+    )
     more = translated(", and others", language) if len(sounds) > NAMED_SOUNDS else ""
     times = [time_text(format_utc(due.facts.unix_ns), now) for due, _ in ends]
     when = times[0] if len(late) == 1 else translated("{first} to {last}", language, first=times[0], last=times[-1])
-    sounds_text = f"{named}{more}"
-    if len(late) == 1:
-        body = translated(
-            "1 message could not be sent in time ({when}): {sounds}", language, when=when, sounds=sounds_text
-        )
-    else:
-        body = translated(
-            "{n} messages could not be sent in time ({when}): {sounds}",
-            language,
-            n=len(late),
-            when=when,
-            sounds=sounds_text,
-        )
+    body = translated(
+        "{n} messages could not be sent in time ({when}): {sounds}",
+        language,
+        n=len(late),
+        when=when,
+        sounds=f"{named}{more}",
+    )
     last, line = ends[-1]
     return Message(
         last.rule,
@@ -157,7 +153,11 @@ def _values(fields: dict[str, Any], rule: str, fault: str | None, now: datetime,
         values[key] = "" if fields.get(key) is None else str(fields[key])
     values |= {"rule": rule, "fault": sound_name(fault or "", language)}
     if fault is not None:
-        what = values["detail"] or ", ".join(fields.get("faults") or ()) or values["fault"]
+        what = (
+            values["detail"]
+            or ", ".join(sound_name(name, language) for name in fields.get("faults") or ())
+            or values["fault"]
+        )
         where = f"{values['source']} ({values['node']})" if values["source"] else values["node"]
         text = translated(
             "{fault} at {where}, {when}: {what}",
@@ -172,9 +172,7 @@ def _values(fields: dict[str, Any], rule: str, fault: str | None, now: datetime,
 
 
 def _digest_title(period: Literal["day", "week"], language: Language) -> str:
-    if period == "week":
-        return translated("digest of the week", language)
-    return translated("digest of the day", language)
+    return translated("digest of the week", language) if period == "week" else translated("digest of the day", language)
 
 
 def local_time(place: PlaceConfig, unix_s: float) -> datetime:

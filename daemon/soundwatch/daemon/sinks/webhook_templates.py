@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.language import Language, sound_name, translated
+from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
 from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.line_filter import Fields
@@ -170,7 +170,7 @@ def _sentence(sound: str, values: Mapping[str, str], when: str, language: Langua
             sound=sound,
             where=where,
             when=when,
-            duration_s=values["duration_s"],
+            duration_s=number_text(values["duration_s"], language),
         )
     if sound:
         return translated(
@@ -179,7 +179,7 @@ def _sentence(sound: str, values: Mapping[str, str], when: str, language: Langua
             sound=sound,
             where=where,
             when=when,
-            score=values["score"],
+            score=number_text(values["score"], language),
         )
     return translated("{type} of {where}, {when}", language, type=values["type"], where=where, when=when)
 
