@@ -15,11 +15,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.backup.archive import FORMAT, MANIFEST, read_manifest
 from soundwatch.daemon.backup.restore import RestoreTargets, restore_backup
 from soundwatch.daemon.backup.save import save_backup
+from soundwatch.daemon.core.config import Config, JournalConfig
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.diagnostics.finding import CheckInput
+from soundwatch.daemon.diagnostics.storage_checks import check_unfinished
 from soundwatch.daemon.journal.labels import set_label
 from soundwatch.daemon.journal.lock import JournalLock
 from soundwatch.daemon.journal.store import JournalStore
@@ -184,8 +188,16 @@ def test_a_restore_removes_the_files_of_one_that_was_killed(home: Path) -> None:
     running = targets.config_path.with_name(f".soundwatch-restore-{os.getppid()}-1")
     for path in (stale, running):
         path.write_text("")
+    backup = targets.config_path.with_name(f".soundwatch-backup-{ended.pid}-x_1")
+    backup.mkdir()
+    config = Config(journal=JournalConfig(path=str(targets.config_path.with_name("none.db"))))
+    case = CheckInput(config, None, targets.config_path, listens=False, view=detached_view)
+    assert [found.seen.partition(" ")[0] for found in check_unfinished(case)] == [str(backup), str(stale)]
     restore_backup(out, targets, overwrite=True)
     assert (stale.exists(), running.exists()) == (False, True)
+    with pytest.raises(StoreError, match="There is no journal"):
+        save_backup(targets.config_path.with_name("new.backup"), config, None, clips=False)
+    assert not backup.exists(), "the next backup there removes the folder of one that was killed"
 
 
 def test_the_calibrations_of_sources_are_restored_where_the_configuration_names_them(home: Path) -> None:

@@ -2,7 +2,7 @@
 
 Conventions: every file is written to `.soundwatch-restore-PID-NUMBER` in the folder of its place and synchronized with
 the disk. The files are renamed once all are written; an error before that removes them. Files of a process that was
-killed are removed by the next restore.
+killed are removed by the next restore, and named by the doctor.
 Rule for a kill: the log (`-wal`) of the former journal is removed before its file is replaced, since SQLite would apply
 it to the restored file.
 Does not: check the archive or the places (`restore.py`).
@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from soundwatch.daemon.backup.archive import JOURNAL, copy_content, extract_files
-from soundwatch.daemon.journal.lock import is_alive
+from soundwatch.daemon.core.unfinished import RESTORE_PREFIX, remove_unfinished
 from soundwatch.daemon.journal.sqlite import empty_log
-
-_PART: Final = re.compile(r"\.soundwatch-restore-(\d+)-\d+")
 
 
 @contextmanager
@@ -53,10 +49,10 @@ def install_files(archive: Path, paths: Mapping[str, Path]) -> None:
         OSError: A file cannot be written. No place has changed, unless renaming failed.
     """
     parts = {
-        name: path.with_name(f".soundwatch-restore-{os.getpid()}-{number}")
+        name: path.with_name(f"{RESTORE_PREFIX}{os.getpid()}-{number}")
         for number, (name, path) in enumerate(paths.items())
     }
-    _remove_stale({part.parent for part in parts.values()})
+    remove_unfinished({part.parent for part in parts.values()}, RESTORE_PREFIX)
     try:
         extract_files(archive, lambda name, content: copy_content(content, _private(parts[name]), paths[name]))
         for name, part in parts.items():
@@ -74,10 +70,3 @@ def _private(part: Path) -> Path:
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     return part
-
-
-def _remove_stale(folders: Iterable[Path]) -> None:
-    """Remove the files of restores that were killed."""
-    for path in [path for folder in folders for path in folder.iterdir()]:
-        if (found := _PART.fullmatch(path.name)) and not is_alive(int(found[1])):
-            path.unlink(missing_ok=True)

@@ -1,12 +1,14 @@
 """Make a backup: configuration, calibrations, journal with its labels, and clips on request.
 
 Conventions: the journal is copied by SQLite's backup interface, so the copy is one consistent state, also while a
-daemon writes. The copy is made in a temporary folder in that of the archive. A clip that is deleted meanwhile is left
+daemon writes. The copy is made in a temporary folder in that of the archive; the next backup there removes the one of a
+process that was killed. A clip that is deleted meanwhile is left
 out.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 import time
@@ -18,6 +20,7 @@ from soundwatch.daemon.core.atomic_file import PART_SUFFIX, replace_file
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, remove_unfinished
 from soundwatch.daemon.journal.location import journal_path, open_for_reading
 from soundwatch.daemon.journal.migrations import user_version
 from soundwatch.daemon.journal.sqlite import copy_open_database
@@ -44,8 +47,9 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
     if clips and config.clips.folder is not None and _lies_in(out, Path(config.clips.folder).expanduser()):
         raise ConfigError(f"{out} lies in the folder of the clips, which are saved too. Name another folder.")
     try:
+        remove_unfinished([out.parent], BACKUP_PREFIX)
         with (
-            tempfile.TemporaryDirectory(prefix=".soundwatch-backup-", dir=out.parent) as folder,
+            tempfile.TemporaryDirectory(prefix=f"{BACKUP_PREFIX}{os.getpid()}-", dir=out.parent) as folder,
             closing(open_for_reading(config.journal)) as store,
         ):
             copy = store.transaction(lambda db: copy_open_database(db, Path(folder) / JOURNAL))
@@ -76,5 +80,6 @@ def _clip_files(folder: Path, journal: Path | str) -> list[SourceFile]:
     """List the files of the folder of clips, without a journal that lies there and the parts of unfinished files."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     journals = tuple(f"{journal}{suffix}" for suffix in ("", "-wal", "-shm"))
-    clips = [path for path in found if str(path) not in journals and path.suffix != PART_SUFFIX]
+    parts = [path for path in found if path.suffix == PART_SUFFIX or path.name.startswith(RESTORE_PREFIX)]
+    clips = [path for path in found if str(path) not in journals and path not in parts]
     return [SourceFile(f"{CLIPS}/{path.relative_to(folder).as_posix()}", path) for path in clips]

@@ -17,7 +17,7 @@ from soundwatch.daemon.diagnostics.filter_checks import check_network_filter
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.diagnostics.reporting_checks import check_reporting
 from soundwatch.daemon.diagnostics.rule_checks import check_alert_rules
-from soundwatch.daemon.diagnostics.storage_checks import check_journal, check_sinks
+from soundwatch.daemon.diagnostics.storage_checks import check_journal, check_sinks, check_unfinished
 from soundwatch.daemon.diagnostics.system_checks import check_clock, check_service, check_versions
 
 PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
@@ -30,6 +30,7 @@ PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
     ("probe", check_probe),
     ("calibration", check_calibration),
     ("journal", check_journal),
+    ("storage", check_unfinished),
     ("sinks", check_sinks),
     ("rules", check_alert_rules),
     ("service", check_service),

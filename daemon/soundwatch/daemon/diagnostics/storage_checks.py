@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.unfinished import unfinished_files
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 from soundwatch.daemon.journal.events import find_damage, journal_totals
 from soundwatch.daemon.journal.location import journal_path
@@ -47,6 +48,23 @@ def check_journal(case: CheckInput) -> Iterator[Finding]:
                 "note",
                 f"{damaged} is a damaged journal of an earlier start.",
                 "Delete the file if it is not needed.",
+            )
+
+
+def check_unfinished(case: CheckInput) -> Iterator[Finding]:
+    """Name files that a killed process left in the folders of the configuration, the journal and the clips."""
+    folders = [] if case.path is None else [case.path.parent]
+    if case.config is not None:
+        journal = journal_path(case.config.journal)
+        folders += [journal.parent] if isinstance(journal, Path) else []
+        folders += [Path(case.config.clips.folder).expanduser()] if case.config.clips.folder else []
+    for folder in dict.fromkeys(folder.absolute() for folder in folders if folder.is_dir()):
+        for path in unfinished_files(folder):
+            yield Finding(
+                "storage",
+                "warning",
+                f"{path} is a part of a file, a backup or a restore of a process that was killed.",
+                "Delete it. It may hold the configuration, events or clips.",
             )
 
 

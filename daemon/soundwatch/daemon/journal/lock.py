@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.core.unfinished import is_alive
 
 if os.name == "posix":
     import fcntl
@@ -150,16 +151,3 @@ def _in_use(path: Path, process: str) -> StoreError:
         "journal of its own with --journal FILE, or none with --journal memory.",
         final=True,
     )
-
-
-def is_alive(process: int) -> bool:
-    """Return whether a process exists; True where the system cannot be asked."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
