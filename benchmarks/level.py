@@ -99,7 +99,7 @@ def engine_ms(contract: ModelContract, *, metered: bool) -> float:
             return LevelWatch(config, watch_rules(config, DetectionConfig(), contract), contract.features.rate_hz)
 
         level_tap = LevelMeter(
-            watch, lambda _: None, UTC, context.live.publish_level, context.journal.append, error_logger()
+            watch, lambda _: None, lambda: UTC, context.live.publish_level, context.journal.append, error_logger()
         )
         context = replace(context, level_tap=level_tap)
     session = SourceSession(NoiseSource("noise", SECONDS))

@@ -45,7 +45,7 @@ def write_level_day(path: Path, node: str, source: str) -> None:
     meter = LevelMeter(
         lambda contract: LevelWatch(config, (), contract.features.rate_hz),
         lambda _: OFFSET_DB,
-        None,
+        lambda: None,
         lambda _: None,
         journal.append,
         error_logger(),

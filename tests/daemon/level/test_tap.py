@@ -26,6 +26,10 @@ from support.memory_logger import MemoryLogger
 SCENE = np.concatenate([tone(1000, 2.5), silence(1.5)], axis=1)
 
 
+def utc() -> ZoneInfo:
+    return ZoneInfo("UTC")
+
+
 def no_watch(contract: ModelContract) -> LevelWatch:
     return LevelWatch(LevelConfig(enabled=True), (), contract.features.rate_hz)
 
@@ -40,7 +44,7 @@ def metered_context(
     meter = LevelMeter(
         no_watch,
         lambda name: offset_db if name == "mic0" else None,
-        ZoneInfo("UTC"),
+        utc,
         context.live.publish_level,
         context.journal.append,
         log or MemoryLogger(),
@@ -127,7 +131,7 @@ def test_a_paused_source_is_not_measured_and_goes_on_in_its_own_time() -> None:
 def test_the_periods_of_a_stream_are_stored_at_its_end_with_what_was_measured() -> None:
     context, sink = engine_context(BandClassifier())
     meter = LevelMeter(
-        no_watch, lambda _: 100.0, ZoneInfo("UTC"), context.live.publish_level, context.journal.append, MemoryLogger()
+        no_watch, lambda _: 100.0, utc, context.live.publish_level, context.journal.append, MemoryLogger()
     )
     source = MemorySource("mic0", SCENE, waits=True, start_unix_ns=(12 * 3600 - 2) * 1_000_000_000)
     Engine(replace(context, level_tap=meter), MemoryLogger()).run([SourceSession(source)])
@@ -147,12 +151,35 @@ def test_the_periods_of_a_stream_are_stored_at_its_end_with_what_was_measured() 
     assert (day["calibrated"], levels[0]["laeq_db"]) == (True, 91.0)
 
 
+def test_another_time_zone_ends_the_open_periods_and_begins_its_own() -> None:
+    context, sink = engine_context(BandClassifier())
+    seconds = list[LevelLine]()
+    meter = LevelMeter(
+        no_watch,
+        lambda _: None,
+        lambda: ZoneInfo("UTC" if len(seconds) < 2 else "Asia/Kolkata"),
+        seconds.append,
+        context.journal.append,
+        MemoryLogger(),
+    )
+    source = MemorySource("mic0", SCENE, waits=True, start_unix_ns=12 * 3600 * 1_000_000_000)
+    Engine(replace(context, level_tap=meter), MemoryLogger()).run([SourceSession(source)])
+    assert [(line["period"], line["start"][11:16], line["time"][11:19]) for line in sink.of("level")] == [
+        ("15min", "12:00", "12:00:02"),
+        ("1h", "12:00", "12:00:02"),
+        ("day", "00:00", "12:00:02"),
+        ("15min", "12:00", "12:00:04"),
+        ("1h", "11:30", "12:00:04"),
+        ("day", "18:30", "12:00:04"),
+    ]
+
+
 @pytest.mark.parametrize("live", [True, False], ids=["live", "replay"])
 def test_events_have_the_level_of_their_window_and_the_highest_since_the_onset(live: bool) -> None:
     scene = np.concatenate([silence(2), tone(500, 3, amplitude=0.1), tone(500, 1), silence(3)], axis=1)
     context, sink = engine_context(BandClassifier())
     meter = LevelMeter(
-        no_watch, lambda _: None, ZoneInfo("UTC"), context.live.publish_level, context.journal.append, MemoryLogger()
+        no_watch, lambda _: None, utc, context.live.publish_level, context.journal.append, MemoryLogger()
     )
     context = replace(context, level_tap=meter)
     session = SourceSession(MemorySource("mic0", scene, waits=True))
@@ -192,7 +219,7 @@ def test_a_meter_that_fails_is_switched_off_and_detection_continues() -> None:
             raise IndexError("no such level")
         return None
 
-    meter = LevelMeter(no_watch, offset_db, ZoneInfo("UTC"), context.live.publish_level, context.journal.append, log)
+    meter = LevelMeter(no_watch, offset_db, utc, context.live.publish_level, context.journal.append, log)
     context = replace(context, level_tap=meter)
     scene = np.concatenate([silence(1.5), tone(500, 2), silence(2)], axis=1)
     Engine(context, log).run([SourceSession(MemorySource(name, scene, waits=True)) for name in ("mic0", "mic1")])
@@ -207,6 +234,6 @@ def test_a_destination_that_fails_is_no_fault_of_the_meter() -> None:
     def publish(line: LevelLine) -> None:
         raise BrokenPipeError
 
-    meter = LevelMeter(no_watch, lambda _: None, ZoneInfo("UTC"), publish, context.journal.append, MemoryLogger())
+    meter = LevelMeter(no_watch, lambda _: None, utc, publish, context.journal.append, MemoryLogger())
     with pytest.raises(BrokenPipeError):
         SourceSession(MemorySource("mic0", SCENE, waits=True)).replay(replace(context, level_tap=meter))

@@ -34,6 +34,10 @@ BOTH = LevelConfig(enabled=True, loud=LoudConfig(), silence=SilenceConfig(below_
 DETECTION = DetectionConfig(cooldown_s=1.0)
 
 
+def utc() -> ZoneInfo:
+    return ZoneInfo("UTC")
+
+
 def watch_of(config: LevelConfig) -> LevelWatch:
     return LevelWatch(config, watch_rules(config, DETECTION, SMALL_CONTRACT), SMALL_CONTRACT.features.rate_hz)
 
@@ -112,7 +116,7 @@ def test_after_a_swap_the_classes_are_numbered_after_those_of_the_new_model() ->
     meter = LevelMeter(
         lambda contract: LevelWatch(BOTH, watch_rules(BOTH, DETECTION, contract), contract.features.rate_hz),
         lambda _: None,
-        ZoneInfo("UTC"),
+        utc,
         context.live.publish_level,
         context.journal.append,
         MemoryLogger(),
@@ -135,7 +139,7 @@ def watching_context(config: LevelConfig) -> tuple[EngineContext, CollectingSink
     meter = LevelMeter(
         lambda _: watch_of(config),
         lambda _: None,
-        ZoneInfo("UTC"),
+        utc,
         context.live.publish_level,
         context.journal.append,
         MemoryLogger(),

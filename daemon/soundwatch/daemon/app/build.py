@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import ZoneInfo
 
 from soundwatch.daemon.app.recording_report import report_recording
 from soundwatch.daemon.app.reload import RunConfig, needs_speech_guard
@@ -195,7 +196,9 @@ def build_level_tap(
         configured = sources().get(source)
         return None if configured is None else configured.level_offset_db
 
-    zone = config.place.time_zone
+    def zone() -> ZoneInfo | None:
+        name = in_force().place.time_zone
+        return None if name is None else load_time_zone(name)
 
     def watch(contract: ModelContract) -> LevelWatch:
         rules = watch_rules(config.level, in_force().detection, contract)
@@ -204,7 +207,7 @@ def build_level_tap(
     return LevelMeter(
         watch,
         offset_db,
-        None if zone is None else load_time_zone(zone),
+        zone,
         context.live.publish_level,
         context.journal.append,
         log,

@@ -35,6 +35,7 @@ class _SourceMeter:
 
     events: EventLevels
     watch: LevelWatch
+    zone: tzinfo | None  # of the open periods
     pending: list[Event] = field(default_factory=list)
     state: MeterState = field(default_factory=MeterState)
     periods: PeriodState = field(default_factory=PeriodState)
@@ -48,7 +49,7 @@ class LevelMeter:
     Args:
         watch: Builds the watch of a source, for a model and the settings in force.
         offset_db: Returns the level of a source's full scale in decibels of sound pressure; None without calibration.
-        zone: Time zone of the periods; None for the system's.
+        zone: Returns the time zone of the periods; None for the system's. Another zone ends the open periods.
         publish: Takes the line of each second and minute; must not wait.
         append: Takes the lines of longer periods.
         log: Gets one warning for a source that is not metered, and one error for a meter that fails.
@@ -59,7 +60,7 @@ class LevelMeter:
         self,
         watch: Callable[[ModelContract], LevelWatch],
         offset_db: Callable[[str], float | None],
-        zone: tzinfo | None,
+        zone: Callable[[], tzinfo | None],
         publish: Callable[[LevelLine], object],
         append: Callable[[LevelPeriodLine], object],
         log: Logger,
@@ -110,14 +111,14 @@ class LevelMeter:
                 return
             self._meters = {name: other for name, other in self._meters.items() if not other.ended}
             meter = self._meters[source] = _SourceMeter(
-                EventLevels(spec.rate_hz, spec.window_samples), self._watch(encoder.contract)
+                EventLevels(spec.rate_hz, spec.window_samples), self._watch(encoder.contract), self._zone()
             )
         meter.state, seconds = measure(meter.state, block, bands=self._bands)
         for second in seconds:
             self._add_second(meter, second, encoder)
         if block is None:
-            self._end(meter, end_periods(meter.periods, self._zone), encoder)
-            meter.state, meter.periods = MeterState(), PeriodState()
+            self._end_all(meter, encoder)
+            meter.state = MeterState()
         meter.ended = block is None
 
     def take_events(
@@ -157,10 +158,18 @@ class LevelMeter:
         meter.watch.rules = self._watch(encoder.contract).rules  # of a model or settings that a reload brought
         meter.events.add(second)
         meter.pending += meter.watch.add(second, self._offset_db(encoder.source.name) or 0.0)
-        meter.periods, ended = add_second(meter.periods, second, end_unix_ns, self._zone)
+        if (zone := self._zone()) != meter.zone:
+            self._end_all(meter, encoder)
+            meter.zone = zone
+        meter.periods, ended = add_second(meter.periods, second, end_unix_ns, zone)
         self._end(meter, ended, encoder)
         meter.end_unix_ns = end_unix_ns
         self._publish(second_line(second, encoder, end_unix_ns, self._offset_db(encoder.source.name)))
+
+    def _end_all(self, meter: _SourceMeter, encoder: LineEncoder) -> None:
+        """End all open periods, as far as they were measured."""
+        self._end(meter, end_periods(meter.periods, meter.zone), encoder)
+        meter.periods = PeriodState()
 
     def _end(self, meter: _SourceMeter, ended: list[Period], encoder: LineEncoder) -> None:
         """Publish or append the lines of periods that have ended."""
