@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.app.rule_outputs import RuleOutputs, RuleTarget, prepare_rules
-from soundwatch.daemon.app.sink_line import append_sink_line
+from soundwatch.daemon.app.sink_line import append_sink_line, failing_sinks
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.journal.location import socket_path
@@ -40,8 +40,10 @@ class OutputManager:
     """
 
     def __init__(self, view: DaemonView, fail: Callable[[SinkError], object]) -> None:
-        self._dispatcher = SinkDispatcher(view.log, self._all_gone, partial(append_sink_line, view))
-        self._rules = RuleOutputs(view)
+        self._reported = failing_sinks(view.journal.store)
+        report = partial(append_sink_line, view)
+        self._dispatcher = SinkDispatcher(view.log, self._all_gone, report, self._reported)
+        self._rules = RuleOutputs(view, reported=self._reported)
         self._view = replace(view, sinks=self._statuses, rules=self._rules.statuses)
         self._log = view.log
         self._journal = view.journal
@@ -64,6 +66,9 @@ class OutputManager:
         for text, prepared in zip(sinks, self.prepare(sinks), strict=True):
             self.add(text, prepared)
         self._rules.apply(rules)
+        for name in sorted(self._reported):
+            append_sink_line(self._view, SinkStatus(name, reason=f"{name} is no longer in the configuration."))
+        self._reported.clear()
         self._open_tail_socket()
         until_s = time.monotonic() + OPENING_S
         for worker in self._workers.values():

@@ -59,12 +59,15 @@ class RuleOutputs:
     Args:
         view: View of the daemon.
         now_unix_s: Returns the present time, in seconds since 1970.
+        reported: As in `SinkDispatcher`.
     """
 
-    def __init__(self, view: DaemonView, now_unix_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, view: DaemonView, now_unix_s: Callable[[], float] = time.time, reported: set[str] | None = None
+    ) -> None:
         self._view = view
         self._now_unix_s = now_unix_s
-        self._dispatcher = SinkDispatcher(view.log, lambda _: None, partial(append_sink_line, view))
+        self._dispatcher = SinkDispatcher(view.log, lambda _: None, partial(append_sink_line, view), reported)
         self._running: dict[str, tuple[RuleTarget, SinkWorker, list[RuleSink]]] = {}
 
     def apply(self, targets: Mapping[str, RuleTarget]) -> None:

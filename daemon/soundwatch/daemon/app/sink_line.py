@@ -11,6 +11,8 @@ from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.redact import redact_text
 from soundwatch.daemon.events.health_schema import SinkLine
 from soundwatch.daemon.events.schema import UNNUMBERED
+from soundwatch.daemon.journal.health import last_states
+from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.protocols import SinkStatus
 
@@ -27,3 +29,8 @@ def append_sink_line(view: DaemonView, status: SinkStatus) -> None:
             detail=redact_text(status.reason or f"{status.name} works again."),
         )
     )
+
+
+def failing_sinks(store: JournalStore) -> set[str]:
+    """Return the names of the sinks whose failure was reported, and not its end."""
+    return {str(name) for name, state in last_states(store, "sink").items() if state != "working"}

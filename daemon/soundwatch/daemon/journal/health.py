@@ -5,9 +5,12 @@ Conventions: a change is reported once. `dropped_lines` counts all lines that we
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Final, Literal
+
+import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.logger import Logger
@@ -17,6 +20,24 @@ from soundwatch.daemon.journal.store import JournalStore
 
 DROPPING_ENDS_S: Final = 120.0  # after the last dropped line
 DISK_FULL: Final = "the disk is full: the oldest lines make room for new ones"
+
+
+class _Health(msgspec.Struct):
+    """Part of a `health` line."""
+
+    state: str
+    sink: str | None = None
+
+
+def last_states(store: JournalStore, reason: Literal["sink", "journal"]) -> dict[str | None, str]:
+    """Return the state in the last `health` line of a reason, by name of the sink; None for lines without a sink."""
+    query = "SELECT line FROM lines WHERE type = 'health' AND instr(CAST(line AS TEXT), ?) ORDER BY seq"
+    found = dict[str | None, str]()
+    for (line,) in store.query(query, f'"reason":"{reason}"'):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):  # a damaged line
+            health = msgspec.json.decode(line, type=_Health)
+            found[health.sink] = health.state
+    return found
 
 
 class JournalHealth:
@@ -47,8 +68,8 @@ class JournalHealth:
         self._log = log
         self._append = append
         self._unix_ns = unix_ns
-        self._dropping = False
-        self._dropped_s = 0.0
+        self._dropping = last_states(store, "journal").get(None) == "failing"  # of an earlier run
+        self._dropped_s = time.monotonic()
 
     def failed(self, error: Exception) -> None:
         """Report that the file cannot be written."""

@@ -22,6 +22,7 @@ class SinkDispatcher:
         log: Log of the daemon.
         on_all_gone: Called with the names of the sinks when the readers of all of them have left for good.
         report: Called with the status of a sink whose failure lasts, and at the end of that.
+        reported: Names of the sinks whose failure an earlier run has reported, and not its end; started ones leave it.
     """
 
     def __init__(
@@ -29,8 +30,10 @@ class SinkDispatcher:
         log: Logger,
         on_all_gone: Callable[[str], object],
         report: Callable[[SinkStatus], object] = lambda _: None,
+        reported: set[str] | None = None,
     ) -> None:
         self._report = report
+        self._reported = set[str]() if reported is None else reported
         self._log = log
         self._on_all_gone = on_all_gone
         self._workers: list[SinkWorker] = []
@@ -40,7 +43,11 @@ class SinkDispatcher:
         """Start a sink; those of its name that were removed, and are still delivering, end first."""
         self._leaving = [worker for worker in self._leaving if not worker.has_ended]
         before = [worker for worker in self._leaving if worker.status.name == prepared.name and worker.has_place]
-        worker = SinkWorker(prepared, journal, self._log, self._check_all_gone, before, self._report)
+        is_reported = prepared.name in self._reported
+        self._reported.discard(prepared.name)
+        worker = SinkWorker(
+            prepared, journal, self._log, self._check_all_gone, before, self._report, is_reported=is_reported
+        )
         self._workers = [*self._workers, worker]
         return worker
 

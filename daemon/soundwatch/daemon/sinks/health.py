@@ -28,18 +28,25 @@ class SinkHealth:
         log: Log of the program.
         delivered_seq: Number of the last line that the sink has taken.
         report: Called with the status once a failure has lasted for `REPORTED_S`, and at the end of such a failure.
+        is_reported: A failure was reported by an earlier run, and its end was not.
 
     Attributes:
         status: The status; a frozen record, so any thread may read it.
     """
 
     def __init__(
-        self, name: str, log: Logger, delivered_seq: int = 0, report: Callable[[SinkStatus], object] = lambda _: None
+        self,
+        name: str,
+        log: Logger,
+        delivered_seq: int = 0,
+        report: Callable[[SinkStatus], object] = lambda _: None,
+        *,
+        is_reported: bool = False,
     ) -> None:
         self._log = log
         self._report = report
         self._failing_from_s: float | None = None
-        self._is_reported = False
+        self._is_reported = self._awaits_delivery = is_reported  # to open a sink is no proof that it works again
         self._reporting = threading.Lock()
         self.status = SinkStatus(name, since_unix_ns=time.time_ns(), delivered_seq=delivered_seq)
 
@@ -73,6 +80,7 @@ class SinkHealth:
 
     def delivered(self, seq: int) -> None:
         """Note the number of the last line that the sink has taken."""
+        self._awaits_delivery = False
         self.status = replace(self.status, delivered_seq=seq)
 
     def lost(self, lines: int) -> None:
@@ -113,6 +121,8 @@ class SinkHealth:
         """Report a failure that lasts, and its end."""
         lasts = self._failing_from_s is not None and time.monotonic() - self._failing_from_s >= REPORTED_S
         with self._reporting:
+            if self._awaits_delivery:
+                return
             if lasts != self._is_reported and (lasts or self._failing_from_s is None):
                 self._is_reported = lasts
                 self._report(self.status)

@@ -50,6 +50,7 @@ class SinkWorker:
         on_gone: Called when the reader has left for good.
         before: Workers of the name that have not ended yet.
         report: Called with the status when a failure lasts, and at its end.
+        is_reported: A failure was reported by an earlier run, and its end was not.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class SinkWorker:
         on_gone: Callable[[], object] = lambda: None,
         before: Sequence[SinkWorker] = (),
         report: Callable[[SinkStatus], object] = lambda _: None,
+        *,
+        is_reported: bool = False,
     ) -> None:
         self._prepared = prepared
         self._sink: Sink | None = None
@@ -72,7 +75,7 @@ class SinkWorker:
         self._stored_s = 0.0
         self._has_place = not before
         self._leaves = False
-        self._health = SinkHealth(prepared.name, log, self._cursor.delivered, report)
+        self._health = SinkHealth(prepared.name, log, self._cursor.delivered, report, is_reported=is_reported)
         self._wake = threading.Event()
         self._tried = threading.Event()
         self._last_seq: int | None = None  # of the last line to deliver, once the daemon stops

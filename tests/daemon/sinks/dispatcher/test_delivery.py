@@ -14,7 +14,7 @@ from soundwatch.daemon.sinks import health as health_module
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from support.memory_logger import MemoryLogger
-from support.sink_readers import HeldReader, Reader, SettlingReader, gap, prepared, run, until
+from support.sink_readers import WAIT_S, HeldReader, Reader, SettlingReader, gap, prepared, run, until
 
 
 def test_every_sink_gets_every_line_in_order(journal: Journal) -> None:
@@ -89,6 +89,22 @@ def test_a_failure_that_lasts_is_reported_once_and_so_is_its_end(
         ("reader", "failing", "away"),
         ("reader", "working", None),
     ]
+
+
+def test_a_failure_that_an_earlier_run_has_reported_ends_with_the_first_delivery(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "REPORTED_S", 0.0)
+    sink = Reader(failures={1: OSError("away"), 2: OSError("away")})
+    reported, names = list[SinkStatus](), {"reader", "removed"}
+    workers = SinkDispatcher(MemoryLogger(), lambda _: None, reported.append, names)
+    worker = workers.add(prepared(sink), journal)
+    assert worker.wait_tried(WAIT_S)
+    assert (reported, names) == ([], {"removed"}), "that it was opened is no proof"
+    journal.append(gap())
+    until(lambda: len(sink.lines) > 0)
+    workers.close()
+    assert [(one.name, one.state) for one in reported] == [("reader", "working")]
 
 
 def test_a_failure_that_ends_soon_is_not_reported(journal: Journal) -> None:
