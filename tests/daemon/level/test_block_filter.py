@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import signal
+import scipy  # imports scipy.signal at its first use: the collection of tests is faster
 
 from soundwatch.daemon.level.block_filter import block_filter
 from soundwatch.daemon.level.weighting import weighting_sections
@@ -15,7 +15,7 @@ TAPS = (2, 3)
 def reference(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     """Both outputs (2, C, S) of scipy in double precision."""
     sections = np.insert(weighting_sections(rate_hz), 3, 1.0, axis=1)
-    return np.stack([signal.sosfilt(sections[:tap], samples.astype(np.float64)) for tap in TAPS])
+    return np.stack([scipy.signal.sosfilt(sections[:tap], samples.astype(np.float64)) for tap in TAPS])
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 11_025, 16_000, 22_050, 44_056, 44_100, 48_000, 96_000])

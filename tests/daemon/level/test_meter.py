@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+import scipy  # imports scipy.signal at its first use: the collection of tests is faster
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import signal
 
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.level.meter import MeterState, SecondLevel, decibels, measure
@@ -127,10 +127,10 @@ def test_a_whole_recording_agrees_with_scipy() -> None:
     sound = rng.normal(0, 0.05, (2, 7 * rate_hz)) * (1 + np.sin(np.arange(7 * rate_hz) / 9000))
     samples = np.clip(sound, -1, 1).astype(np.float32)
     sections = np.insert(weighting_sections(rate_hz), 3, 1.0, axis=1)
-    start = signal.sosfilt_zi(sections)[:, None] * samples[:, :rate_hz].mean(axis=1)[None, :, None]
-    squared = (signal.sosfilt(sections, samples.astype(np.float64), zi=start)[0] ** 2).mean(axis=0)
+    start = scipy.signal.sosfilt_zi(sections)[:, None] * samples[:, :rate_hz].mean(axis=1)[None, :, None]
+    squared = (scipy.signal.sosfilt(sections, samples.astype(np.float64), zi=start)[0] ** 2).mean(axis=0)
     decay = math.exp(-1 / (0.125 * rate_hz))
-    fast = signal.lfilter([1 - decay], [1, -decay], squared)
+    fast = scipy.signal.lfilter([1 - decay], [1, -decay], squared)
     found = levels(samples, rate_hz)
     assert len(found) == 7
     for number, level in enumerate(found):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy  # imports scipy.signal at its first use: the collection of tests is faster
 import soundfile
-from scipy import signal
 
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.level.meter import MeterState, SecondLevel, measure
@@ -30,7 +30,7 @@ def analog_response(weighting: str, frequency_hz: np.ndarray) -> np.ndarray:
     """The gain of the weighting, 1 at 1 kHz."""
     zeros, poles = zeros_poles(weighting)
     omega = np.concatenate([2 * np.pi * frequency_hz, [2 * np.pi * 1000]])
-    _, response = signal.freqs_zpk(zeros, poles, 1.0, omega)
+    _, response = scipy.signal.freqs_zpk(zeros, poles, 1.0, omega)
     return np.asarray(np.abs(response[:-1]) / abs(response[-1]))
 
 
@@ -51,12 +51,12 @@ def fast_maximum_db(samples: np.ndarray, rate_hz: int) -> float:
     """LAFmax of a signal (C, S)."""
     high_hz = UPSAMPLING * rate_hz
     zeros, poles = zeros_poles("A")
-    gain = 1 / abs(signal.freqs_zpk(zeros, poles, 1.0, [2 * np.pi * 1000])[1][0])
-    sections = signal.zpk2sos(*signal.bilinear_zpk(zeros, poles, gain, high_hz))
+    gain = 1 / abs(scipy.signal.freqs_zpk(zeros, poles, 1.0, [2 * np.pi * 1000])[1][0])
+    sections = scipy.signal.zpk2sos(*scipy.signal.bilinear_zpk(zeros, poles, gain, high_hz))
     centered = samples - samples.mean(axis=1, keepdims=True)
-    weighted = signal.sosfilt(sections, signal.resample_poly(centered, UPSAMPLING, 1, axis=1))
+    weighted = scipy.signal.sosfilt(sections, scipy.signal.resample_poly(centered, UPSAMPLING, 1, axis=1))
     decay = np.exp(-1 / (0.125 * high_hz))
-    fast = signal.lfilter([1 - decay], [1, -decay], (weighted**2).mean(axis=0))
+    fast = scipy.signal.lfilter([1 - decay], [1, -decay], (weighted**2).mean(axis=0))
     return float(10 * np.log10(fast.max()))
 
 
