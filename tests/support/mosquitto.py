@@ -23,15 +23,17 @@ from support.ports import free_port
 
 PROGRAM = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 PATIENCE_S = 60.0
+FIRST_LOOK_S, LONGEST_PAUSE_S = 0.005, 0.05  # a long wait takes little of the processor
 KEEPS_ALL = "persistence true\nautosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
 
 
 def wait_until(done: Callable[[], Any], what: str = "it") -> Any:
     """Wait for something to become true, and give it."""
-    give_up_s = time.monotonic() + PATIENCE_S
+    give_up_s, pause_s = time.monotonic() + PATIENCE_S, FIRST_LOOK_S
     while not (found := done()):
         assert time.monotonic() < give_up_s, f"timed out waiting for {what}"
-        time.sleep(0.01)
+        time.sleep(pause_s)
+        pause_s = min(1.5 * pause_s, LONGEST_PAUSE_S)
     return found
 
 
