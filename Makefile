@@ -123,7 +123,7 @@ endif
 # All Python packages, locked: what the linters and the fast tests need.
 .venv/quick.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@sh scripts/system-packages libportaudio2
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,teacher,tensorboard,scan,ray,triton,fleet,wyoming,apprise,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,teacher,tensorboard,scan,ray,triton,fleet,wyoming,apprise,pictures,dev]'
 	@touch $@ .venv/run.stamp
 
 # The programs that the other tests talk to: sound servers, a browser, a broker, a database.

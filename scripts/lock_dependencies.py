@@ -18,7 +18,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LOCK: Final = ROOT / "constraints.txt"
-EXTRAS: Final = "training,teacher,tensorboard,scan,ray,triton,fleet,wyoming,apprise,dev"
+EXTRAS: Final = "training,teacher,tensorboard,scan,ray,triton,fleet,wyoming,apprise,pictures,dev"
 HEADER: Final = """\
 # What `make test` and CI install: made by `make lock`, never by hand. It bounds nothing for users.
 """

@@ -242,11 +242,13 @@ def test_an_event_is_labeled_with_a_button_and_unlabeled(browser: Browser, site:
 def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tmp_path: Path) -> None:
     samples = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(32_000) / 16_000)
     soundfile.write(tmp_path / "clips" / "a.flac", samples, 16_000)
-    site.append(today(1), today(1, "end"), clip_line(1, "a.flac"), today(2), clip_line(2, None, reason="speech"))
+    of_clip = msgspec.structs.replace(clip_line(1, "a.flac"), picture="a.png")
+    site.append(today(1), today(1, "end"), of_clip, today(2), clip_line(2, None, reason="speech"))
     page, said = opened(browser, site.url)
     expect(page.locator(".with-sound").last).to_have_text("♪")
     rows(page).last.locator("summary").click()
     expect(page.locator("audio")).to_have_attribute("src", f"api/clips/{IDS[1]}")
+    expect(page.get_by_role("link", name="Picture")).to_have_attribute("href", f"api/clips/{IDS[1]}/picture")
     page.wait_for_function("() => document.querySelector('canvas.clip-picture').width > 300")
     brightest = page.evaluate(
         "() => { const {width, height} = document.querySelector('canvas.clip-picture');"

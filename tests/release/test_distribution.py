@@ -190,7 +190,7 @@ def locked() -> dict[str, str]:
 def test_the_lock_holds_every_dependency_at_a_release_that_the_project_allows() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    tested = ("training", "teacher", "tensorboard", "scan", "ray", "triton", "wyoming", "apprise", "dev")
+    tested = ("training", "teacher", "tensorboard", "scan", "ray", "triton", "wyoming", "apprise", "pictures", "dev")
     wanted = [*project["dependencies"], *(item for name in tested for item in extras[name])]
     releases = locked()
     linux = {"sys_platform": "linux", "platform_machine": "x86_64"}

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 
 from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
 from soundwatch.daemon.clips.ring_buffer import Excerpt, Frames, Segment
@@ -142,3 +143,21 @@ def test_a_clip_that_flac_cannot_store_is_reported(tmp_path: Path) -> None:
     written.submit(replace(clip(), excerpt=Excerpt([Segment(0, frames)], 0, 800, 8000)))
     written.close()
     assert [line["reason"] for line in lines.lines] == ["failed"]
+
+
+def test_a_picture_is_named_in_the_line_and_one_that_fails_costs_no_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, log = Lines(), MemoryLogger()
+    written = ClipWriter(ClipStore(tmp_path, ClipsConfig()), [], "balcony", lines, log, pictures=True)
+    written.submit(clip(2.0))
+    written.close()
+    monkeypatch.setattr("soundwatch.daemon.clips.writer.spectrogram_png", lambda *_: 1 / 0)
+    failing = ClipWriter(ClipStore(tmp_path, ClipsConfig()), [], "balcony", lines, log, pictures=True)
+    failing.submit(clip(second=1, id_="0" * 26))
+    failing.close()
+    first, second = lines.lines
+    assert first["picture"] == first["file"].replace(".flac", ".png")
+    assert (tmp_path / first["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert (second["picture"], second["reason"], (tmp_path / second["file"]).exists()) == (None, None, True)
+    assert log.events == ["clip_picture_failed"]

@@ -67,7 +67,9 @@ def test_existing_lines_labels_and_clips_are_counted(tmp_path: Path) -> None:
     os.chmod(tmp_path / "journal.db", 0o644)  # noqa: PTH101
     folder = tmp_path / "clips"
     clip_store = ClipStore(folder, ClipsConfig())
-    sizes = [clip_store.save(clip(second=second)).size_bytes for second in range(3)]
+    stored = [clip_store.save(clip(second=second)) for second in range(3)]
+    clip_store.save_picture(stored[0], b"12345678")
+    sizes = [8, *(saved.size_bytes for saved in stored)]
     (folder / "holiday.flac").write_bytes(b"mine")
     config = Config(journal=JournalConfig(path=str(tmp_path / "journal.db")), clips=ClipsConfig(folder=str(folder)))
     found = audit(config)
@@ -75,6 +77,8 @@ def test_existing_lines_labels_and_clips_are_counted(tmp_path: Path) -> None:
     assert found.journal.mode == "0644"
     assert found.journal.size_bytes >= (tmp_path / "journal.db").stat().st_size
     assert (found.clips.clips, found.clips.size_bytes, found.clips.others) == (3, sum(sizes), 1)
+    assert found.clips.pictures == 1
+    assert "  with 1 spectrogram: speech is visible in them" in audit_text(found)
     assert (found.clips.oldest, found.clips.mode) == ("2026-09-21T14:13:20.000Z", "0700")
     assert found.clips.speech_guard == "speech"
     text = "\n".join(audit_text(found))

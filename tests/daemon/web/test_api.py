@@ -303,13 +303,34 @@ def test_a_clip_is_played_from_where_one_likes(site: Site, tmp_path: Path) -> No
     (tmp_path / "clips" / "a.flac").write_bytes(b"fLaC" + bytes(1230))
     site.append(event_line(1), clip_line(1), event_line(2), clip_line(2, file=None, reason="speech", bytes=None))
     kept, refused = site.get(f"/api/events/{IDS[1]}").json()["clip"], site.get(f"/api/events/{IDS[2]}").json()["clip"]
-    assert kept == {"url": f"/api/clips/{IDS[1]}", "reason": None, "duration_s": 7.5, "bytes": 1234}
+    assert kept == {
+        "url": f"/api/clips/{IDS[1]}",
+        "picture_url": None,
+        "reason": None,
+        "duration_s": 7.5,
+        "bytes": 1234,
+    }
     assert (refused["url"], refused["reason"]) == (None, "speech")
     answer = site.get(kept["url"])
     assert answer.headers["content-type"] == "audio/flac"
     assert answer.content[:4] == b"fLaC"
     assert site.get(kept["url"], headers={"Range": "bytes=0-3"}).content == b"fLaC"
     assert site.get(f"/api/clips/{IDS[2]}").status_code == 404
+
+
+def test_the_picture_of_a_clip_is_served_from_its_folder_only(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "clips" / "a.png").write_bytes(b"\x89PNG")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (tmp_path / "clips" / "a.flac").write_bytes(b"sound")
+    names = ("a.png", "../secret.png", "a.flac", None)
+    for number, name in enumerate(names):
+        site.append(event_line(number), clip_line(number, picture=name))
+    assert site.get(f"/api/events/{IDS[0]}").json()["clip"]["picture_url"] == f"/api/clips/{IDS[0]}/picture"
+    answers = [site.get(f"/api/clips/{IDS[number]}/picture") for number in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 404, 404, 404]
+    assert (answers[0].content, answers[0].headers["content-type"]) == (b"\x89PNG", "image/png")
+    assert answers[0].headers["cache-control"] == "no-store"
+    assert answers[1].json()["error"] == "This event has no picture, or its picture was deleted."
 
 
 def test_no_line_can_make_it_send_another_file(site: Site, tmp_path: Path) -> None:

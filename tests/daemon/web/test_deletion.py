@@ -43,12 +43,15 @@ def lines_of(site: Site) -> list[dict[str, Any]]:
 def test_an_event_goes_with_its_lines_its_label_and_its_clip_and_the_journal_says_so(
     site: Site, tmp_path: Path
 ) -> None:
-    clip = tmp_path / "clips" / "a.flac"
+    clip, picture = tmp_path / "clips" / "a.flac", tmp_path / "clips" / "a.png"
     clip.write_bytes(b"sound")
-    site.append(event_line(1), event_line(1, "end"), clip_line(1, "a.flac"), event_line(2), event_line(2, "end"))
+    picture.write_bytes(b"picture")
+    of_clip = msgspec.structs.replace(clip_line(1, "a.flac"), picture="a.png")
+    site.append(event_line(1), event_line(1, "end"), of_clip, event_line(2), event_line(2, "end"))
     assert delete(site, IDS[1], IDS[99]).json() == {"events": 1, "lines": 3, "clips": 1}
     site.journal.flush()
     assert not clip.exists()
+    assert not picture.exists()
     assert [line.get("id") for line in lines_of(site)] == [IDS[2], IDS[2], None], "the lines in memory are gone too"
     last = lines_of(site)[-1]
     assert (last["type"], last["state"], last["seq"]) == ("health", "working", 6)

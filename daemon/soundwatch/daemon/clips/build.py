@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from soundwatch.daemon.clips.clip_store import ClipStore
+from soundwatch.daemon.clips.picture import check_pillow
 from soundwatch.daemon.clips.recorder import ClipRecorder
 from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build_guard
 from soundwatch.daemon.clips.writer import ClipWriter
@@ -34,14 +35,16 @@ def build_clips(
         needs_guard: Whether a source checks its clips for speech.
 
     Raises:
-        ConfigError: The folder cannot be used, or the guard has no label for speech.
+        ConfigError: The folder cannot be used, the guard has no label for speech, or Pillow is not installed.
         ModelError: The model of the guard cannot be opened.
     """
     assert config.folder is not None
+    if config.pictures:
+        check_pillow()
     store = ClipStore(Path(config.folder).expanduser(), config)
     guarded = msgspec.structs.replace(config, speech_guard=config.speech_guard or needs_guard)
     guards = build_guards(guarded, context.classifier)
-    writer = ClipWriter(store, guards, context.node, context.journal, log)
+    writer = ClipWriter(store, guards, context.node, context.journal, log, pictures=config.pictures)
     recorder = ClipRecorder(config, context.classifier.contract.features.rate_hz, writer.submit, writer.pending)
     recorder.configure(context.sources)
     return recorder, contextlib.closing(writer)

@@ -3,6 +3,7 @@
 Conventions: a name is `TIME-SOURCE-CLASS-SCORE-ID.flac` in ASCII letters, digits, dashes, dots and underscores. TIME is
 UTC of the first sample, SCORE the peak score of the event, rounded down. The folder has mode 0700 and each file 0600. A
 file is complete or absent. Only files of such names are ever removed.
+A picture of a clip has its name with `.png`; it is removed with the clip, and its bytes count as the clip's.
 Rule for age: the age of a clip is the time that soundwatch ran since it was written, suspended time included. The
 wall clock is not used, since one wrong reading would remove everything. Clips older than `max_age_days` are removed.
 Rule for room: the oldest clips are removed first. Of each class the `best_per_class` clips with the highest scores are
@@ -37,7 +38,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.text import check_utf8, printable
 
 _NAME: Final = re.compile(r"(\d{8}T\d{9}Z)-(\w+)-(\w+)-(\d\.\d{4})-([0-9A-Z]{26})\.flac", re.ASCII)
-_PART: Final = re.compile(r"\.[\w.-]+\.flac(\.\d+)?\.part", re.ASCII)
+_PART: Final = re.compile(r"\.[\w.-]+\.(flac|png)(\.\d+)?\.part", re.ASCII)
 AGES_NAME: Final = ".ages.json"
 _LONGEST_WORD: Final = 40
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -45,7 +46,7 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True, slots=True)
 class StoredClip:
-    """One file of the folder.
+    """One clip of the folder.
 
     Attributes:
         path: The file.
@@ -53,7 +54,7 @@ class StoredClip:
         class_word: Class in the name.
         score: Peak score of the event.
         id: Id of the event.
-        size_bytes: Size of the file.
+        size_bytes: Size of the file, and of its picture.
     """
 
     path: Path
@@ -126,6 +127,16 @@ class ClipStore:
         self._ages.written_at_s[path.name] = self._run_s()
         return parse_clip_name(path, len(sound))
 
+    def save_picture(self, stored: StoredClip, png: bytes) -> str:
+        """Write the picture of a clip; return its name.
+
+        Raises:
+            OSError: The picture cannot be written.
+        """
+        path = picture_path(stored.path)
+        replace_file(path, lambda part: part.write_bytes(png), mode=0o600)
+        return path.name
+
     def trim(self) -> int:
         """Remove clips that are too old or take too much room, and record the ages of the others.
 
@@ -141,6 +152,8 @@ class ClipStore:
         expired = {name for name, written_at_s in ages.items() if written_at_s <= oldest_s}
         going = select_expired(clips, self._config, expired)
         removed = _remove(going)
+        for picture in list_pictures(self.folder) - {picture_path(clip.path) for clip in clips}:
+            picture.unlink(missing_ok=True)  # its clip was removed by a user
         self._ages = AgeRecord(run_s=now_s, written_at_s=ages)
         for clip in going:
             if not clip.path.exists():
@@ -205,12 +218,31 @@ def rank_best(clips: Sequence[StoredClip], best_per_class: int) -> list[StoredCl
 def list_clips(folder: Path) -> list[StoredClip]:
     """List all clips of a folder."""
     found = list[StoredClip]()
+    for name, size_bytes in (sizes := _file_sizes(folder)).items():
+        if _NAME.fullmatch(name):
+            path = folder / name
+            found.append(parse_clip_name(path, size_bytes + sizes.get(picture_path(path).name, 0)))
+    return found
+
+
+def list_pictures(folder: Path) -> set[Path]:
+    """List the pictures of clips in a folder, also of clips that are gone."""
+    names = (name for name in _file_sizes(folder) if name.endswith(".png"))
+    return {folder / name for name in names if _NAME.fullmatch(f"{name.removesuffix('.png')}.flac")}
+
+
+def picture_path(clip: Path) -> Path:
+    """Return the path of the picture of a clip."""
+    return clip.with_suffix(".png")
+
+
+def _file_sizes(folder: Path) -> dict[str, int]:
+    sizes = dict[str, int]()
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            if _NAME.fullmatch(entry.name):
-                with contextlib.suppress(FileNotFoundError):  # another program removed the file
-                    found.append(parse_clip_name(Path(entry.path), entry.stat(follow_symlinks=False).st_size))
-    return found
+            with contextlib.suppress(FileNotFoundError):  # another program removed the file
+                sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
+    return sizes
 
 
 def parse_clip_name(path: Path, size_bytes: int) -> StoredClip:
@@ -254,6 +286,7 @@ def _remove(going: Sequence[StoredClip]) -> int:
     removed = 0
     for clip in going:
         with contextlib.suppress(OSError):
+            picture_path(clip.path).unlink(missing_ok=True)
             clip.path.unlink()
             removed += 1
     return removed

@@ -2,7 +2,7 @@
 
 Conventions: `submit` never waits. `QUEUED_CLIPS` clips wait at most; any more are reported as lost. An error of any
 kind costs one clip and nothing else: the engine continues.
-Rule: a clip that no guard can judge is not written.
+Rule: a clip that no guard can judge is not written. A picture that cannot be drawn or written costs no clip.
 Does not: know events or ring buffers (`recorder.py`), or select files for removal (`clips/clip_store.py`).
 """
 
@@ -14,8 +14,12 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from soundwatch.daemon.clips.clip_store import ClipStore, StoredClip
+from soundwatch.daemon.clips.picture import spectrogram_png
 from soundwatch.daemon.clips.recorder import PendingClip
+from soundwatch.daemon.clips.ring_buffer import Frames
 from soundwatch.daemon.clips.speech_guard import SpeechGuard
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.logger import Logger
@@ -36,6 +40,7 @@ class ClipWriter:
         node: Name of this machine.
         journal: Gets a line for each clip.
         log: The log.
+        pictures: Also write the spectrogram of each clip.
 
     Attributes:
         lost_clips: Number of clips that were lost so far.
@@ -43,7 +48,14 @@ class ClipWriter:
     """
 
     def __init__(
-        self, store: ClipStore, guards: Sequence[SpeechGuard], node: str, journal: LineAppender, log: Logger
+        self,
+        store: ClipStore,
+        guards: Sequence[SpeechGuard],
+        node: str,
+        journal: LineAppender,
+        log: Logger,
+        *,
+        pictures: bool = False,
     ) -> None:
         self.lost_clips = 0
         self.pending = set[str]()  # one operation at a time, so no lock is needed
@@ -52,6 +64,7 @@ class ClipWriter:
         self._node = node
         self._journal = journal
         self._log = log
+        self._pictures = pictures
         self._queue = queue.Queue[PendingClip | None](QUEUED_CLIPS)
         self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
         self._thread.start()
@@ -106,7 +119,19 @@ class ClipWriter:
             self._journal.append(self._line(clip, time.time_ns(), None, "speech"))
             return
         stored = self._store.save(clip)
-        self._journal.append(self._line(clip, time.time_ns(), stored, None))
+        line = self._line(clip, time.time_ns(), stored, None)
+        if self._pictures:
+            line = msgspec.structs.replace(line, picture=self._write_picture(clip, stored, frames))
+        self._journal.append(line)
+
+    def _write_picture(self, clip: PendingClip, stored: StoredClip, frames: Frames) -> str | None:
+        """Draw and write the picture of a clip; return its name, None after a failure."""
+        try:
+            return self._store.save_picture(stored, spectrogram_png(frames, clip.excerpt.rate_hz))
+        except Exception as error:  # noqa: BLE001  # any error of a picture must not cost its clip
+            error_text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            self._log.warning("clip_picture_failed", source=clip.source, event_id=clip.id, error=error_text)
+            return None
 
     def _report_loss(self, clip: PendingClip, reason: ClipRefusal, error: str) -> None:
         self.lost_clips += 1

@@ -78,6 +78,7 @@ class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Folder, length and retention of recorded clips; without a folder no sound is written.
 
     Attributes:
+        pictures: Write the spectrogram of each clip as a PNG file; needs the extra `pictures`.
         speech_guard: true for the shipped model, false for none, or another model's path.
     """
 
@@ -85,6 +86,7 @@ class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     pre_roll_s: RollSeconds = 2.0
     post_roll_s: RollSeconds = 2.0
     max_s: ClipSeconds = 30.0
+    pictures: bool = False
     speech_guard: bool | str = True
     max_age_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 30.0
     max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 1_000_000_000

@@ -19,6 +19,7 @@ EXTRAS: Final = {  # optional packages of the daemon, and the extra that install
     "ray": "ray",
     "wyoming": "wyoming",
     "apprise": "apprise",
+    "PIL": "pictures",
 }
 
 

@@ -71,8 +71,9 @@ class ClipsAudit(msgspec.Struct, frozen=True, kw_only=True):
         folder: Folder of new clips; null if no sound is stored.
         mode: Permissions of the folder, in octal; null if there is no folder.
         clips: Number of clips.
-        size_bytes: Size of the clips.
+        size_bytes: Size of the clips and their pictures.
         oldest: Time of the first clip.
+        pictures: Number of spectrograms of clips.
         others: Number of other files in the folder.
         earlier: Folders with clips of earlier runs, from the journal, and the number of their clips.
         speech_guard: Model that rejects clips with speech: `speech`, a path, or null for none.
@@ -89,6 +90,7 @@ class ClipsAudit(msgspec.Struct, frozen=True, kw_only=True):
     clips: int = 0
     size_bytes: int = 0
     oldest: str | None = None
+    pictures: int = 0
     others: int = 0
     earlier: dict[str, int] = {}
     speech_guard: str | None = None
@@ -208,7 +210,7 @@ def _clips_of_sources(config: Config) -> dict[str, tuple[str, ...]]:
 
 def audit_clips(config: ClipsConfig) -> ClipsAudit:
     """Audit the clips, as far as their folder can be read."""
-    from soundwatch.daemon.clips.clip_store import list_clips
+    from soundwatch.daemon.clips.clip_store import list_clips, list_pictures
 
     guard = {True: "speech", False: None}.get(config.speech_guard, str(config.speech_guard))  # type: ignore[arg-type]
     found = ClipsAudit(
@@ -222,7 +224,7 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
         return found
     folder = Path(found.folder)
     try:
-        clips, entries = list_clips(folder), len(list(folder.iterdir()))
+        clips, pictures, entries = list_clips(folder), list_pictures(folder), len(list(folder.iterdir()))
     except OSError as error:
         return msgspec.structs.replace(found, mode=_mode(folder), problem=f"It cannot be read: {error.strerror}.")
     return msgspec.structs.replace(
@@ -231,7 +233,8 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
         clips=len(clips),
         size_bytes=sum(clip.size_bytes for clip in clips),
         oldest=min((_time_of(clip.stamp) for clip in clips), default=None),
-        others=entries - len(clips),
+        pictures=len(pictures),
+        others=entries - len(clips) - len(pictures),
     )
 
 

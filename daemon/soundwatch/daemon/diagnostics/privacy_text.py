@@ -27,6 +27,8 @@ def audit_text(result: Audit) -> Sequence[str]:
     else:
         lines.append(f"  {clips.folder}{_readable_by(clips.mode)}")
         lines.append(f"  {clips.problem or _amount(clips.clips, 'clip', clips.size_bytes, clips.oldest)}")
+        if clips.pictures:
+            lines.append(f"  with {_count(clips.pictures, 'spectrogram')}: speech is visible in them")
         if clips.others:
             lines.append(f"  and {_count(clips.others, 'file')} that soundwatch did not write and never removes")
         guard = clips.speech_guard

@@ -116,7 +116,10 @@ class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """Clip of an event; without a file, `file` is null and `reason` gives the cause."""
+    """Clip of an event; without a file, `file` is null and `reason` gives the cause.
+
+    `picture` is the name of its spectrogram, null where that could not be written; absent where pictures are off.
+    """
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["clip"] = "clip"
@@ -135,6 +138,7 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cla
     bytes: int | None
     rate_hz: int
     channels: int
+    picture: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class ByeLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web import openapi
 from soundwatch.daemon.web.accept_language import wanted_language
-from soundwatch.daemon.web.clip_files import TYPES, clip_path, clips_folder
+from soundwatch.daemon.web.clip_files import PICTURE, SOUND, clip_path, clips_folder
 from soundwatch.daemon.web.events import last_clip
 from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
 from soundwatch.daemon.web.middleware import RequestRefused, is_authenticated
@@ -44,6 +44,7 @@ def api_paths(view: DaemonView, metrics: Metrics, settings: Settings) -> list[Pa
         ),
         Path("/api/openapi.json", _document, methods=["GET"]),
         Path("/api/clips/{name}", _clips(view), methods=["GET"]),
+        Path("/api/clips/{name}/picture", _clips(view, picture=True), methods=["GET"]),
         Path("/metrics", _metrics(metrics), methods=["GET"]),
     ]
 
@@ -94,15 +95,24 @@ def _path_name(request: Request) -> str:
         raise RequestRefused(404, "Nothing has this name.") from None
 
 
-def _clips(view: DaemonView) -> Endpoint:
+def _clips(view: DaemonView, *, picture: bool = False) -> Endpoint:
+    """Return the endpoint of the sound of events, or of its picture."""
+    types = PICTURE if picture else SOUND
+    missing = (
+        Sentence("This event has no picture, or its picture was deleted.")
+        if picture
+        else Sentence("This event has no clip, or its clip was deleted.")
+    )
+
     async def respond(request: Request) -> Response:
         parse_query(request.scope["query_string"], Query)
         folder = clips_folder(view.config().clips)
         line = await asyncio.to_thread(last_clip, view.journal.store, request.path_params["name"])
-        path = None if line is None else await asyncio.to_thread(clip_path, folder, line.file)
+        file = None if line is None else line.picture if picture else line.file
+        path = await asyncio.to_thread(clip_path, folder, file, types)
         if path is None:
-            raise RequestRefused(404, Sentence("This event has no clip, or its clip was deleted."))
-        return FileResponse(path, media_type=TYPES[path.suffix])
+            raise RequestRefused(404, missing)
+        return FileResponse(path, media_type=types[path.suffix])
 
     return respond
 

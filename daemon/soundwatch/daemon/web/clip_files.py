@@ -1,13 +1,15 @@
-"""Finds the sound file of an event's clip inside the clips folder."""
+"""Finds the sound and the picture of an event's clip inside the clips folder."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.config import ClipsConfig
 
-TYPES: Final = {".flac": "audio/flac", ".wav": "audio/wav"}
+SOUND: Final = {".flac": "audio/flac", ".wav": "audio/wav"}
+PICTURE: Final = {".png": "image/png"}
 
 
 def clips_folder(config: ClipsConfig) -> Path | None:
@@ -15,12 +17,13 @@ def clips_folder(config: ClipsConfig) -> Path | None:
     return None if config.folder is None else Path(config.folder).expanduser()
 
 
-def clip_path(folder: Path | None, file: str | None) -> Path | None:
+def clip_path(folder: Path | None, file: str | None, types: Mapping[str, str] = SOUND) -> Path | None:
     """Resolve the path of a clip.
 
     Args:
         folder: Folder of the clips.
         file: Path in a `clip` line: absolute, or relative to the folder.
+        types: Media types by suffix, of sound or of pictures.
 
     Returns:
         None if the file is not a clip, or lies outside the folder by `..`, by a link or by a forged line.
@@ -32,7 +35,7 @@ def clip_path(folder: Path | None, file: str | None) -> Path | None:
         path = (root / file).resolve(strict=True)
     except (OSError, RuntimeError):
         return None
-    return path if path.is_relative_to(root) and path.suffix in TYPES and path.is_file() else None
+    return path if path.is_relative_to(root) and path.suffix in types and path.is_file() else None
 
 
 def unreachable_clip(folder: Path | None, file: str, recorded: str | None) -> str | None:

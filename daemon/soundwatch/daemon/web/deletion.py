@@ -1,9 +1,9 @@
-"""Deletion of events with their clips by a request of the API.
+"""Deletion of events with their clips and pictures by a request of the API.
 
 Rule: a deletion needs a token, also on loopback. Refused are an event that is active or whose clip is not written yet,
 since a line would follow; an event with a line that a sink has yet to take, since its end would never arrive; and an
 event whose clip may be where it cannot be deleted. A refusal deletes nothing.
-A clip is deleted before the lines of its event, so no clip stays without a line that names it.
+A clip and its picture are deleted before the lines of its event, so no clip stays without a line that names it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from msgspec import Meta
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.journal.deletion import delete_events, last_seqs
 from soundwatch.daemon.sinks.daemon_view import DaemonView
-from soundwatch.daemon.web.clip_files import clip_path, clips_folder, unreachable_clip
+from soundwatch.daemon.web.clip_files import PICTURE, clip_path, clips_folder, unreachable_clip
 from soundwatch.daemon.web.events import find_event, last_clip
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import EventId
@@ -71,9 +71,10 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
     ids = [event.id for event in found]
     _check_sinks(view, ids)
     files = [path for id_ in ids if (path := _clip_file(view, id_)) is not None]
+    pictures = [path for id_ in ids if (path := _picture_file(view, id_)) is not None]
     clips = len(files)
     try:
-        for path in files:
+        for path in (*pictures, *files):
             path.unlink(missing_ok=True)
         by = f"and {clips} clip{'s' if clips != 1 else ''} were deleted by a request to the API"
         lines = delete_events(view.journal, ids, by, view.node, time.time_ns())
@@ -122,3 +123,9 @@ def _clip_file(view: DaemonView, event_id: str) -> Path | None:
             ),
         )
     return path
+
+
+def _picture_file(view: DaemonView, event_id: str) -> Path | None:
+    """Return the picture of an event's clip; None if there is none, or no longer."""
+    line = last_clip(view.journal.store, event_id)
+    return None if line is None else clip_path(clips_folder(view.config().clips), line.picture, PICTURE)

@@ -12,9 +12,10 @@ from msgspec import UNSET, UnsetType
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """Sound of an event; `reason` is the reason for a missing clip."""
+    """Sound of an event, and its spectrogram; `reason` is the reason for a missing clip."""
 
     url: str | None
+    picture_url: str | None
     reason: str | None
     duration_s: float | None
     bytes: int | None

@@ -43,6 +43,7 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     duration_s: float | None = None
     bytes: int | None = None
+    picture: str | None = None
 
 
 def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
@@ -115,7 +116,8 @@ def _clip(event_id: str, line: bytes | None) -> Clip | None:
         return None
     clip = msgspec.json.decode(line, type=ClipLine)
     url = None if clip.file is None else f"/api/clips/{event_id}"
-    return Clip(url=url, reason=clip.reason, duration_s=clip.duration_s, bytes=clip.bytes)
+    picture_url = None if clip.picture is None else f"/api/clips/{event_id}/picture"
+    return Clip(url=url, picture_url=picture_url, reason=clip.reason, duration_s=clip.duration_s, bytes=clip.bytes)
 
 
 def format_time(moment: str | UnsetType) -> str | UnsetType:

@@ -146,5 +146,6 @@ def _other_paths() -> dict[str, Any]:
         "/api/sources/{name}/listen": get("Live sound of a source.", "audio/webm", [source], 404, 503),
         "/api/stream": get("Server-Sent Events: new lines of the journal.", "text/event-stream", query, 400, 503),
         "/api/clips/{name}": get("Sound of an event, by the event's id.", "audio/flac", [event_id], 400, 404),
+        "/api/clips/{name}/picture": get("Spectrogram of an event's clip.", "image/png", [event_id], 400, 404),
         "/metrics": get("Prometheus metrics.", "text/plain", []),
     }

@@ -74,9 +74,11 @@ def test_home_assistant_accepts_the_discovery() -> None:
     if python is None:
         pytest.skip("HOME_ASSISTANT_PYTHON names no Python with the package homeassistant")
     control = ControlState({"mic0": 0.0, "USB PnP": 0.1}, {"night": ScheduleState(enabled=True, active=False)})
-    payload = discovery_payload("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0, control=control, clips=True)
+    payload = discovery_payload(
+        "edge 1", ["mic0", "USB PnP"], CLASSES, 10.0, control=control, clips=True, pictures=True
+    )
     done = subprocess.run([python, SCHEMAS], input=payload, capture_output=True, check=False)
-    assert done.stdout.strip() == b"17", done.stderr.decode()
+    assert done.stdout.strip() == b"19", done.stderr.decode()
 
 
 def test_home_assistant_accepts_the_blueprints() -> None:

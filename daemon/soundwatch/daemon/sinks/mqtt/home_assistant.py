@@ -2,7 +2,8 @@
 
 Conventions: one retained message a machine (device discovery, Home Assistant 2024.11 and later). An entity is available
 while soundwatch runs and its source delivers sound. Unique ids are made of node, source and class, so they are stable.
-Source: home-assistant.io/integrations/mqtt, sections on discovery, binary_sensor, event, sensor and switch.
+Source: home-assistant.io/integrations/mqtt, sections on discovery, binary_sensor, event, image, sensor and
+switch.
 Does not: publish (`sinks/mqtt/sink.py`).
 """
 
@@ -56,6 +57,7 @@ def discovery_payload(
     control: ControlState | None = None,
     *,
     clips: bool = False,
+    pictures: bool = False,
 ) -> bytes:
     """Return the description.
 
@@ -67,6 +69,7 @@ def discovery_payload(
         metered: Whether each source's sound level is calibrated; None where the meter is off.
         control: Offsets and schedules; None where commands for them are not accepted.
         clips: Links to clips are published.
+        pictures: Pictures of clips are published.
     """
     topics = Topics(node)
     components = {"running": _running(topics)}
@@ -76,6 +79,8 @@ def discovery_payload(
             of_source |= _sound_levels(of_source["level"], source, calibrated=metered.get(source, False))
         if clips:
             of_source["clip"] = _clip(topics, source)
+        if pictures:
+            of_source["picture"] = _picture(topics, source)
         for key, component in of_source.items():
             components[f"{topic_segment(source)}_{key}"] = component
     if control is not None:
@@ -210,6 +215,18 @@ def _clip(topics: Topics, source: str) -> Component:
         "state_topic": topics.clip(source),
         "value_template": "{{ value_json.start }}",
         "json_attributes_topic": topics.clip(source),
+        "availability": [{"topic": topics.status, "value_template": _ONLINE}],
+    }
+
+
+def _picture(topics: Topics, source: str) -> Component:
+    """Return the image of the latest clip's spectrogram."""
+    return {
+        "platform": "image",
+        "name": f"{source} latest picture",
+        "icon": "mdi:chart-box-outline",
+        "image_topic": topics.picture(source),
+        "content_type": "image/png",
         "availability": [{"topic": topics.status, "value_template": _ONLINE}],
     }
 

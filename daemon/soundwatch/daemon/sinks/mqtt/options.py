@@ -47,6 +47,7 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
         fleet: Publish every line, and a report each `report_s`, for `soundwatch fleet`.
         report_s: Seconds between two reports.
         page: URL at which readers reach the page, as https://balcony.lan:8433, for links to clips; null for no links.
+        pictures: Publish the picture of each clip, for image entities of Home Assistant; needs `clips.pictures`.
     """
 
     retain: bool = True
@@ -56,6 +57,7 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
     fleet: bool = False
     report_s: Annotated[float, msgspec.Meta(gt=0, le=DAY_S)] = 30.0
     page: str | None = None
+    pictures: bool = False
 
 
 def parse_broker(spec: SinkSpec, options: BrokerOptions) -> Broker:

@@ -6,7 +6,7 @@ long absence only the `event` lines come late. Retained messages about sources a
 removed. One thread keeps the connection.
 Rule: a retained message under `.../set` is old and is ignored.
 Rule: two machines of one name do not overwrite each other (`sinks/mqtt/ownership.py`).
-Rule: what goes with the events (discovery, states, reports) never blocks them (`sinks/mqtt/states.py`).
+Rule: what goes with the events (discovery, states, reports, pictures) never blocks them (`sinks/mqtt/states.py`).
 Source: the topics are those of `sinks/mqtt/topics.py`.
 Does not: read options (`sinks/mqtt/options.py`), speak MQTT (`sinks/mqtt/connection.py`), or describe entities
 (`sinks/mqtt/home_assistant.py`).
@@ -36,6 +36,7 @@ from soundwatch.daemon.sinks.mqtt.fleet import line_messages, report_payload, re
 from soundwatch.daemon.sinks.mqtt.home_assistant import BIRTH_TOPIC
 from soundwatch.daemon.sinks.mqtt.options import MqttOptions, parse_address, parse_broker
 from soundwatch.daemon.sinks.mqtt.ownership import Owner, Ownership
+from soundwatch.daemon.sinks.mqtt.pictures import picture_messages
 from soundwatch.daemon.sinks.mqtt.states import StatePublisher
 from soundwatch.daemon.sinks.mqtt.topics import (
     SCHEDULES,
@@ -105,6 +106,9 @@ class MqttSink:
             if not refusal.too_large:
                 raise PermissionError(f"the broker refuses {refusal.topic}: {refusal.reason}")
             self._log.error("mqtt_line_too_large", sink=self._name, topic=refusal.topic, reason=refusal.reason)
+        if self._options.pictures:
+            pictures = picture_messages(entries, self._topics, self._log, self._name)
+            self._states.publish_extra(connection, "pictures", pictures)
         self._sent_seq = entries[-1].seq
         self._patience_s = FIRST_PATIENCE_S
 

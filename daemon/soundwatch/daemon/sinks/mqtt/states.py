@@ -23,6 +23,7 @@ from soundwatch.daemon.sinks.mqtt.home_assistant import (
     removal_payload,
 )
 from soundwatch.daemon.sinks.mqtt.options import MqttOptions
+from soundwatch.daemon.sinks.mqtt.pictures import has_pictures
 from soundwatch.daemon.sinks.mqtt.refused_topics import RefusedTopics
 from soundwatch.daemon.sinks.mqtt.topics import Topics, control_states, retained_states
 
@@ -133,8 +134,9 @@ class StatePublisher:
             sources = list(view.status.snapshot.sources)
             metered = metered_sources(view.config())
             clips = options.page is not None and view.config().clips.folder is not None
+            pictures = options.pictures and has_pictures(view.config())
             described[self.discovery_topic] = discovery_payload(
-                view.node, sources, classes, options.level_s, metered, control, clips=clips
+                view.node, sources, classes, options.level_s, metered, control, clips=clips, pictures=pictures
             )
         states = {} if control is None else control_states(control, self._topics)
         return described | retained_states(view.status.snapshot, self._topics, classes) | states

@@ -63,6 +63,10 @@ class Topics:
         """Link to the clip of an event."""
         return f"{self.base}/{topic_segment(source)}/clip"
 
+    def picture(self, source: str) -> str:
+        """Spectrogram of the clip of an event, as a PNG file."""
+        return f"{self.base}/{topic_segment(source)}/picture"
+
     def level(self, source: str) -> str:
         """Level of a source."""
         return f"{self.base}/{topic_segment(source)}/level"

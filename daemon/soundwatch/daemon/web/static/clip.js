@@ -17,7 +17,8 @@ export class Clip {
     this.audio = el("audio", { controls: true, preload: "none", src: url });
     this.canvas = el("canvas", { class: "clip-picture", role: "img", "aria-label": t("Spectrogram of the clip, 0 to 8 kHz") });
     this.caption = el("p", { class: "muted" }, clip.duration_s ? `${span(clip.duration_s)} ` : "");
-    this.element = el("div", { class: "clip" }, this.canvas, this.audio, this.caption);
+    const picture = clip.picture_url ? el("a", { class: "quiet", href: relative(clip.picture_url), target: "_blank" }, t("Picture")) : "";
+    this.element = el("div", { class: "clip" }, this.canvas, this.audio, el("div", { class: "clip-foot" }, this.caption, picture));
     this.load(url);
   }
 

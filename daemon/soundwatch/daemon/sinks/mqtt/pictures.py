@@ -1,0 +1,59 @@
+"""Pictures of clips as messages, which Home Assistant shows as image entities.
+
+Conventions: the payload is the PNG file. Of the lines that are delivered at once, only the newest picture of each
+source is published, since an image entity shows one. Messages are not retained: a broker would keep a picture after
+its clip was deleted.
+Does not: draw (`clips/picture.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
+from soundwatch.daemon.sinks.mqtt.topics import Topics
+
+
+class _Clip(msgspec.Struct):
+    """Keys of a line that has a picture."""
+
+    type: str
+    source: str | None = None
+    path: str | None = None
+    picture: str | None = None
+
+
+def has_pictures(config: Config) -> bool:
+    """Return whether clips have pictures."""
+    return config.clips.folder is not None and config.clips.pictures
+
+
+def picture_messages(entries: Sequence[JournalEntry], topics: Topics, log: Logger, sink: str) -> list[MqttMessage]:
+    """Return the newest picture of each source; one that was deleted since is left out.
+
+    Args:
+        entries: Lines of the journal.
+        topics: Topics of the machine.
+        log: Gets each picture that cannot be read.
+        sink: Name of the sink in the log.
+    """
+    newest: dict[str, Path] = {}
+    for entry in entries:
+        clip = msgspec.json.decode(entry.line, type=_Clip)
+        if clip.type == "clip" and clip.source is not None and clip.path is not None and clip.picture is not None:
+            newest[clip.source] = Path(clip.path).with_name(clip.picture)
+    messages = []
+    for source, path in newest.items():
+        try:
+            messages.append(MqttMessage(topics.picture(source), path.read_bytes()))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            log.warning("mqtt_picture_unreadable", sink=sink, file=str(path), error=error.strerror or str(error))
+    return messages
