@@ -1,13 +1,14 @@
 """The keys of the configuration as data for the settings editor of the page: `core/config_keys.json`.
 
 Conventions: texts are those of the reference in docs/configuration.md; Markdown is left in place, since the page shows
-backquotes as code.
+backquotes as code. The catalogues of languages have translations of them, `settings`.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import msgspec
 from configuration_reference import Place, below, comments, meaning
@@ -17,6 +18,7 @@ from type_docs import default_of, values_of
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_keys import FILE, ConfigKey, Kind
+from soundwatch.daemon.core.language import FOLDER
 
 KINDS: dict[type[types.Type], Kind] = {
     types.BoolType: "boolean",
@@ -69,16 +71,27 @@ def _key(place: Place, field: types.Field, text: str) -> ConfigKey:
 
 
 def write_keys(arguments: Sequence[str]) -> int:
-    """Write the file; with --check, only report that it differs from the code.
+    """Write the file, and drop translations of former texts; with --check, only report differences.
 
     Returns:
         The exit code: 1 if --check found a difference.
     """
-    wanted = msgspec.json.format(msgspec.json.encode(keys()), indent=1) + b"\n"
-    if FILE.exists() and FILE.read_bytes() == wanted:
-        return 0
+    found = keys()
+    wanted = {FILE: msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"}
+    texts = {text for key in found for text in (key.text, key.values)}
+    wanted |= {path: without_stale_settings(path.read_bytes(), texts) for path in FOLDER.glob("*.json")}
+    stale = [path for path, content in wanted.items() if not path.exists() or path.read_bytes() != content]
     if "--check" in arguments:
-        print(f"{FILE.name} differs from the code; run `make reference`.", file=sys.stderr)
-        return 1
-    FILE.write_bytes(wanted)
+        for path in stale:
+            print(f"{path.name} differs from the code; run `make reference`.", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.write_bytes(wanted[path])
     return 0
+
+
+def without_stale_settings(catalogue: bytes, texts: Set[str]) -> bytes:
+    """Return a catalogue without translations of texts that no key has; the page shows a changed text in English."""
+    tree = json.loads(catalogue)
+    tree["settings"] = {text: form for text, form in tree.get("settings", {}).items() if text in texts}
+    return (json.dumps(tree, ensure_ascii=False, indent=1) + "\n").encode()

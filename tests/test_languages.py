@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Final, get_args
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.core.config import Config, ModelConfig
+from soundwatch.daemon.core.config_keys import config_keys, is_protected
 from soundwatch.daemon.core.date_text import MONTHS, SHORT_WEEKDAYS, WEEKDAYS
 from soundwatch.daemon.core.language import FOLDER, LANGUAGES, Language, catalogue, sound_name
 from soundwatch.daemon.core.place_config import DAYS, PlaceConfig
@@ -26,6 +28,7 @@ from soundwatch.daemon.web.responses import SILENT_STATES
 from support.page_texts import dynamic_calls, html_texts, placeholders, plural_texts, script_texts
 
 DAEMON: Final = Path(__file__).resolve().parents[1] / "daemon" / "soundwatch" / "daemon"
+CODE: Final = re.compile("`[^`]*`|\\{[a-z_]+: [^}]*\\}|[$][a-z]+")
 OTHERS = tuple(language for language in LANGUAGES if language != "en")
 
 
@@ -119,3 +122,27 @@ def test_a_message_of_a_rule_and_of_a_webhook_is_in_the_language_of_the_place() 
     body = load_template("ntfy", "UTC", "ja").render(JournalEntry(1, line), msgspec.json.decode(line), 1_795_335_302.0)
     assert body.decode().startswith("yard (balcony)で")
     assert "犬の吠え声" in body.decode()
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_texts_of_settings_are_those_of_the_configuration_with_their_code(language: Language) -> None:
+    texts = {text for key in config_keys() for text in (key.text, key.values)}
+    found = catalogue(language).settings
+    assert found.keys() == catalogue("de").settings.keys() <= texts
+    for text, form in found.items():
+        assert form.strip(), text
+        assert sorted(CODE.findall(form)) == sorted(CODE.findall(text)), form
+
+
+def test_most_settings_that_the_page_can_change_have_texts_in_every_language() -> None:
+    texts = {key.text for key in config_keys() if not is_protected(key.path)}
+    translated = texts & catalogue("de").settings.keys()
+    assert len(translated) > 0.8 * len(texts), "translate config.yaml's comments in core/languages/*.json, `settings`"
+
+
+def test_a_french_line_does_not_break_before_its_punctuation() -> None:
+    parts = catalogue("fr")
+    for part in (parts.texts, parts.messages, parts.names, parts.settings):
+        for found in part.values():
+            for form in forms(found):
+                assert not re.search(" [:;?!»]", form), form

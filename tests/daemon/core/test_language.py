@@ -20,7 +20,10 @@ def test_a_sentence_within_a_sentence_is_in_its_language() -> None:
     inner = Sentence("Invalid enum value {value} - at `{key}`.", value="'{x}'", key="log.level")
     error = ConfigError(Sentence("{path}: {reason}", path="a.yaml", reason=inner))
     assert str(error) == "a.yaml: Invalid enum value '{x}' - at `log.level`."
-    assert in_language(error_text(error), "fr") == "a.yaml : '{x}' n’est pas une valeur possible de `log.level`."
+    assert (
+        in_language(error_text(error), "fr")
+        == "a.yaml\N{NO-BREAK SPACE}: '{x}' n’est pas une valeur possible de `log.level`."
+    )
     assert in_language(error_text(ConfigError("plain")), "fr") == "plain"
 
 

@@ -1,11 +1,11 @@
 """The languages of texts for people: the page, sentences of the API, names of classes, messages of rules and webhooks.
 
 Conventions: texts in the code are English and are the keys of the catalogues, `languages/CODE.json`. A catalogue has
-`texts` (those of the page), `messages` (those of the daemon) and `names` (classes, tags, faults, states, days). A text
-with a number `n` has a form for each plural category of Unicode's CLDR; `{name}` is a placeholder in all forms. Numbers
-in sentences have the separators of the language.
-Does not: translate the log, lines, the command line, reasons that a device, a program or a server gave, or the
-explanations of configuration keys, which are English.
+`texts` (those of the page), `messages` (those of the daemon), `names` (classes, tags, faults, states, days) and
+`settings` (texts of configuration keys; some may be missing). A text with a number `n` has a form for each plural
+category of Unicode's CLDR; `{name}` is a placeholder in all forms. Numbers in sentences have the separators of the
+language.
+Does not: translate the log, lines, the command line, or reasons that a device, a program or a server gave.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes:
         texts: Texts of the page; a text, or its plural forms by category.
         messages: Texts of the daemon, in the same form.
-        names: Names of classes, tags, faults and states.
+        names: Names of classes, tags, faults, states and days.
+        settings: Texts of configuration keys, and of the values that they take.
     """
 
     texts: dict[str, str | dict[str, str]] = {}
     messages: dict[str, str | dict[str, str]] = {}
     names: dict[str, str] = {}
+    settings: dict[str, str] = {}
 
 
 class Sentence(str):

@@ -34,8 +34,9 @@ class StaticFiles:
     def __init__(self) -> None:
         self._files = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in TYPES}
         for code in LANGUAGES:
-            texts = {"texts": catalogue(code).texts, "names": catalogue(code).names}
-            self._files[f"language-{code}.json"] = msgspec.json.encode(texts)
+            texts = catalogue(code)
+            page = {"texts": texts.texts, "names": texts.names, "settings": texts.settings}
+            self._files[f"language-{code}.json"] = msgspec.json.encode(page)
         self._tags = {name: f'"{hashlib.sha256(text).hexdigest()[:20]}"' for name, text in self._files.items()}
 
     async def index(self, request: Request) -> Response:

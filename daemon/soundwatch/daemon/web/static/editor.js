@@ -3,7 +3,8 @@
 
 import { changeSettings, settingsKeys } from "./config.js";
 import { byId, el, setText } from "./dom.js";
-import { t } from "./language.js";
+import { settingText, t } from "./language.js";
+import { groupTitle, keyTitle } from "./titles.js";
 import { settingRow } from "./setting_row.js";
 
 const MOST_FOUND = 30;
@@ -56,7 +57,7 @@ export class SettingsEditor {
 
   group(name, keys) {
     const changed = keys.filter((key) => key.origin === "file").length;
-    const summary = el("summary", {}, el("code", {}, name), changed ? ` ${t("{n} in the file", { n: changed })}` : "");
+    const summary = el("summary", {}, `${groupTitle(name)} `, el("code", {}, name), changed ? ` ${t("{n} in the file", { n: changed })}` : "");
     const details = el("details", { class: "settings-group" }, summary);
     details.addEventListener("toggle", () => {
       if (details.open) details.append(...keys.map((key) => this.row(key)));
@@ -73,7 +74,7 @@ export class SettingsEditor {
   search() {
     const text = this.find.value.trim().toLowerCase();
     this.groups.hidden = text !== "";
-    const keys = text ? this.file.keys.filter((key) => `${key.key} ${key.text}`.toLowerCase().includes(text)).slice(0, MOST_FOUND) : [];
+    const keys = text ? this.file.keys.filter((key) => [key.key, keyTitle(key.key), key.text, settingText(key.text)].join(" ").toLowerCase().includes(text)).slice(0, MOST_FOUND) : [];
     this.found.replaceChildren(...keys.map((key) => this.row(key)));
     if (text && !keys.length) this.found.append(el("p", { class: "empty" }, t("No setting matches.")));
     if (!text) for (const details of this.groups.children) if (details.open) details.open = false;

@@ -16,7 +16,7 @@ const wanted = [stored(), ...navigator.languages.map((tag) => tag.slice(0, 2).to
 export const language = wanted.find((code) => code in NAMES) ?? "en";
 
 const response = await fetch(`static/language-${language}.json`);
-const catalogue = response.ok ? await response.json() : { texts: {}, names: {} }; // English
+const catalogue = response.ok ? await response.json() : { texts: {}, names: {}, settings: {} }; // English
 const plural = new Intl.PluralRules(language);
 
 // The locale of numbers and times: the browser's own where it is of this language, since it has a region.
@@ -31,6 +31,9 @@ export function t(text, values = {}) {
 
 // The name of a class, a tag, a fault or a reason.
 export const words = (name) => (Object.hasOwn(catalogue.names, name) ? catalogue.names[name] : name.replaceAll("_", " "));
+
+// The text of a configuration key in the language of the page; undefined where it is in English only.
+export const settingText = (text) => (language === "en" ? text : catalogue.settings[text]);
 
 // A number with a fixed count of decimals.
 export const fixed = (value, digits) => value.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");

@@ -1,7 +1,8 @@
 // One key of the configuration: its text, its default, and an input that fits its type.
 
 import { el, setText } from "./dom.js";
-import { t } from "./language.js";
+import { language, settingText, t } from "./language.js";
+import { keyTitle } from "./titles.js";
 
 let count = 0;
 
@@ -49,14 +50,17 @@ export function settingRow(key, changed) {
   const error = el("p", { class: "refused", id: `${id}-error`, role: "alert" });
   const reset = el("button", { type: "button", class: "quiet", hidden: key.origin === "default" || !key.editable, "aria-label": t("Use the default: {key}", { key: key.key }) }, t("Use the default"));
   const origin = key.editable ? (key.origin === "file" ? t("in the file") : t("default")) : t("only in the file");
-  const facts = t("Values: {values}. Default: {value}.", { values: key.values.replaceAll("`", ""), value: shown(key, key.default) || t("none") });
+  const title = keyTitle(key.key);
+  const text = settingText(key.text);
+  const values = (settingText(key.values) ?? key.values).replaceAll("`", "");
+  const facts = t("Values: {values}. Default: {value}.", { values, value: shown(key, key.default) || t("none") });
   const element = el(
     "div",
     { class: "setting" },
-    el("div", { class: "setting-head" }, el("label", { for: id }, el("code", {}, key.key)), el("span", { class: "muted" }, origin)),
+    el("div", { class: "setting-head" }, el("label", { for: id }, title ? el("strong", {}, `${title} `) : "", el("code", {}, key.key)), el("span", { class: "muted" }, origin)),
     el("div", { class: "setting-value" }, input, reset),
     error,
-    el("p", { class: "muted", id: `${id}-text` }, ...marked(key.text), " ", facts),
+    el("p", { class: "muted", id: `${id}-text` }, el("span", { lang: text === undefined ? "en" : language }, ...marked(text ?? key.text)), " ", facts),
   );
   const refuse = (text) => {
     setText(error, text);

@@ -1,35 +1,19 @@
 // Settings in force of each source with their origin, and the schedules.
 
 import { byId, el } from "./dom.js";
-import { t, words } from "./language.js";
+import { locale, t, words } from "./language.js";
+import { keyTitle } from "./titles.js";
 
-const TITLES = {
-  gain_db: t("Gain"),
-  high_pass_hz: t("High-pass"),
-  threshold: t("Threshold"),
-  confirm_windows: t("Confirm windows"),
-  release_ratio: t("Release ratio"),
-  min_duration_s: t("Min duration"),
-  max_duration_s: t("Max duration"),
-  cooldown_s: t("Cooldown"),
-  update_s: t("Update"),
-  enabled: t("Enabled"),
-  classes: t("Classes"),
-  pre_roll_s: t("Pre roll"),
-  post_roll_s: t("Post roll"),
-  max_s: t("Max"),
-  speech_guard: t("Speech guard"),
-};
 const UNITS = { db: " dB", hz: " Hz", s: " s" };
 const shown = (key, value) => {
   if (value === null) return key === "clips.classes" ? t("all") : t("none");
   if (typeof value === "boolean") return value ? t("yes") : t("no");
   if (Array.isArray(value)) return value.map(words).join(", ") || t("none");
-  return `${typeof value === "number" ? Number(value.toFixed(4)) : value}${UNITS[key.split("_").at(-1)] ?? ""}`;
+  return `${typeof value === "number" ? value.toLocaleString(locale, { maximumFractionDigits: 4, useGrouping: false }) : value}${UNITS[key.split("_").at(-1)] ?? ""}`;
 };
 const title = (key) => {
   const parts = key.split(".");
-  const name = TITLES[parts.at(-1)] ?? parts.at(-1);
+  const name = keyTitle(key) || parts.at(-1);
   if (parts[0] === "clips") return t("Clips: {setting}", { setting: name });
   return parts[1] === "classes" ? t("{class}: {setting}", { class: words(parts[2]), setting: name }) : name;
 };
@@ -48,7 +32,7 @@ function sourceSettings(source, open) {
   const own = source.settings.filter((row) => row.origin !== "default" && !row.origin.startsWith("model "));
   const summary = own.length ? t("{n} changed", { n: own.length }) : t("defaults and the model's thresholds");
   const row = ({ key, value, origin }) =>
-    el("tr", { class: origin === "default" ? "muted" : null }, el("th", { scope: "row" }, title(key)), el("td", {}, shown(key, value)), el("td", { class: "origin" }, origin));
+    el("tr", { class: origin === "default" ? "muted" : null }, el("th", { scope: "row" }, title(key)), el("td", {}, shown(key, value)), el("td", { class: "origin" }, origin === "default" ? t("default") : origin));
   return el(
     "details",
     { class: "card", "data-source": source.name, open },
