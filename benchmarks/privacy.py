@@ -34,9 +34,8 @@ from support.traced_commands import (  # noqa: E402
     WATCH,
     Bench,
     TracedCommand,
-    run_everything,
-    run_on_terminal,
 )
+from support.traced_run import run_everything, run_on_terminal  # noqa: E402
 from support.virtual_microphone import VirtualMicrophone  # noqa: E402
 
 Counts = dict[str, int]

@@ -26,10 +26,8 @@ from support.traced_commands import (
     WATCH,
     Bench,
     TracedCommand,
-    run_everything,
-    run_on_terminal,
-    run_until,
 )
+from support.traced_run import run_everything, run_on_terminal, run_until
 from support.virtual_microphone import VirtualMicrophone
 
 pytestmark = [pytest.mark.slow, pytest.mark.external]

@@ -6,13 +6,11 @@ gate, so that after a restart the listener connects before the program publishes
 
 Conventions: the numbers of lines decide. The journal numbers every line without gaps, over all restarts. Each number
 has to be in the file, and each number of an event's line has to reach the listener at the broker. A repeated line has
-to be marked.
-"""
+to be marked."""
 
 from __future__ import annotations
 
 import json
-import socket
 import sqlite3
 import subprocess
 import threading
@@ -27,6 +25,7 @@ from typing import Any
 from support.band_model import write_band_model
 from support.cli_runner import SOUNDWATCH
 from support.fakes import tone
+from support.gate import Gate
 from support.mosquitto import Listener, Mosquitto, wait_until
 from support.ports import free_port
 
@@ -43,48 +42,6 @@ journal: {{path: {journal}}}
 sinks: ["json:{file}", "mqtt://127.0.0.1:{port},discovery=0,level_s=0"]
 log: {{level: warning}}
 """
-
-
-class Gate:
-    """Lets connections through to a broker while it is open."""
-
-    def __init__(self, inside_port: int) -> None:
-        self.port = free_port()
-        self._inside_port = inside_port
-        self._server: socket.socket | None = None
-        self._pairs: list[socket.socket] = []
-
-    def open(self) -> None:
-        """Let everybody through."""
-        self._server = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, args=(self._server,), daemon=True).start()
-
-    def shut(self) -> None:
-        """Refuse new connections, and close the present ones."""
-        server, self._server = self._server, None
-        for pair in (server, *self._pairs):
-            if pair is not None:
-                with suppress(OSError):
-                    pair.shutdown(socket.SHUT_RDWR)
-                pair.close()
-        self._pairs = []
-
-    def _accept(self, server: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                outside, _ = server.accept()
-                inside = socket.create_connection(("127.0.0.1", self._inside_port))
-                self._pairs += [outside, inside]
-                for one, other in ((outside, inside), (inside, outside)):
-                    threading.Thread(target=_pass_on, args=(one, other), daemon=True).start()
-
-
-def _pass_on(one: socket.socket, other: socket.socket) -> None:
-    with suppress(OSError):
-        while chunk := one.recv(65_536):
-            other.sendall(chunk)
-    with suppress(OSError):
-        other.shutdown(socket.SHUT_RDWR)
 
 
 class Disk:

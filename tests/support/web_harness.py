@@ -191,13 +191,14 @@ def today(number: int, type_: str = "start", **changes: Any) -> Any:
     return event_line(number, type_, **({"time": text, "onset": text} | offset | changes))
 
 
-def clip_line(number: int, file: str | None, reason: Any = None) -> ClipLine:
+def clip_line(number: int, file: str | None = "a.flac", reason: Any = None, **changes: Any) -> ClipLine:
     """A line of the clip of event `number`, or of the reason why there is none."""
-    return ClipLine(
+    line = ClipLine(
         seq=0, time="2026-11-22T08:01:00.000Z", node="balcony", source="mic0", id=IDS[number], class_="low", file=file,
         path=None, reason=reason, start="2026-11-22T08:00:00.000Z", duration_s=2.0, lost_s=0.0, bytes=None,
         rate_hz=16_000, channels=1,
     )  # fmt: skip
+    return msgspec.structs.replace(line, **changes)
 
 
 def lost_line(source: str = "mic0") -> SourceHealthLine:

@@ -5,51 +5,18 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
-import stat
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.journal.entry import JournalEntry
 from support.cli_runner import VALIDATOR
 from support.level_factory import level_line
-from support.mosquitto import wait_until
+from support.line_client import PATIENCE_S, Client
 from support.ports import free_port
 from support.sink_harness import CLASSES, SinkHarness
-
-PATIENCE_S = 60.0
-
-
-class Client:
-    """A client that reads lines."""
-
-    def __init__(self, address: tuple[str, int] | str) -> None:
-        if isinstance(address, str):
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.connect(address)
-        else:
-            self.socket = socket.create_connection(address)
-        self.socket.settimeout(PATIENCE_S)
-        self._file = self.socket.makefile("rb")
-
-    def line(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._file.readline())
-        VALIDATOR.validate(found)
-        return found
-
-    def rest(self) -> list[dict[str, Any]]:
-        """Read all lines up to the end of the connection."""
-        return [json.loads(line) for line in self._file]
-
-    def close(self) -> None:
-        self._file.close()
-        self.socket.close()
 
 
 class Place:
@@ -243,79 +210,6 @@ def test_clients_are_served_again_after_an_error_of_the_journal(
         harness.event("update", str(number))
     assert until(client, "4") == [1, 2, 3, 4, 5]
     assert not failures
-
-
-@pytest.fixture
-def short_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="soundwatch-") as folder:
-        yield Path(folder)
-
-
-@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
-def test_a_unix_socket_is_private_and_removed_with_the_daemon(short_folder: Path) -> None:
-    path = short_folder / "events.sock"
-    harness = SinkHarness()
-    worker = harness.open(f"unix:{path}")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    harness.event("start")
-    harness.wait_for(worker)
-    client = Client(str(path))
-    client.socket.sendall(b'{"since":0}\n')
-    assert client.line()["seq"] == 1
-    assert "another program's socket" in str(harness.open(f"unix:{path}").status.reason)
-    harness.close()
-    client.close()
-    assert not path.exists()
-
-
-@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
-def test_a_socket_that_was_left_behind_is_replaced_and_another_file_is_not(
-    harness: SinkHarness, short_folder: Path
-) -> None:
-    path = short_folder / "events.sock"
-    left = socket.socket(socket.AF_UNIX)
-    left.bind(str(path))
-    left.close()
-    harness.open(f"unix:{path}")
-    Client(str(path)).close()
-    file = short_folder / "file"
-    file.write_text("mine")
-    for other, reason in ((file, "is no socket"), (short_folder / "none" / "events.sock", "No such file or directory")):
-        with pytest.raises(SinkError, match=reason):
-            harness.prepare(f"unix:{other}").check()
-        assert reason in str(harness.open(f"unix:{other}").status.reason)
-    assert file.read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("tcp://127.0.0.1", "tcp://127.0.0.1:PORT was expected"),
-        ("tcp:7433", "tcp://127.0.0.1:PORT was expected"),
-        ("tcp://127.0.0.1:x", "tcp://127.0.0.1:PORT was expected"),
-        ("tcp://0.0.0.0:7433", "allow_remote=1"),
-        ("unix", "unix:PATH was expected"),
-        ("unix:/tmp/x,allow_remote=1", "allow_remote is no option of it"),
-    ],
-)
-def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, message: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        harness.open(text)
-    assert message in str(refused.value)
-
-
-def test_other_machines_may_read_only_with_an_option_and_a_warning(harness: SinkHarness) -> None:
-    harness.open(f"tcp://0.0.0.0:{free_port()},allow_remote=1")
-    assert harness.logged() == ["sink_reachable_from_network"]
-
-
-def test_a_port_in_use_is_waited_for(harness: SinkHarness) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        worker = harness.open(f"tcp://127.0.0.1:{port}")
-        assert "cannot be listened on" in str(worker.status.reason)
-    wait_until(lambda: worker.status.state == "working")
-    Client(("127.0.0.1", port)).close()
 
 
 def test_levels_are_sent_to_clients_that_request_them(harness: SinkHarness) -> None:

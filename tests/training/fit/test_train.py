@@ -17,7 +17,7 @@ import torch
 from click.testing import CliRunner
 from rich.console import Console
 
-from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, SoundwatchError
+from soundwatch.daemon.core.errors import ConfigError, DataError, SinkError, SoundwatchError
 from soundwatch.training.cli.options import override
 from soundwatch.training.cli.train import train as train_command
 from soundwatch.training.fit.loss_module import LossModule
@@ -39,36 +39,6 @@ def _cli(*arguments: object) -> str:
     result = CliRunner().invoke(train_command, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
-
-
-class _CutOffError(Exception):
-    """Simulated power failure."""
-
-
-def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
-    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, cut = (setup_on_folds(tiny_data, tiny_recipe, tmp_path / name) for name in ("whole", "cut"))
-    _run(whole)
-
-    def cut_off(path: Path, history: list[object]) -> None:
-        if len(history) == 2:
-            raise _CutOffError
-
-    with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.training.fit.run.write_log", cut_off)
-        with pytest.raises(_CutOffError):
-            _run(cut)
-    assert read_checkpoint(cut.out / FILE_NAME).epoch == 2
-    _run(cut, resume=True)
-
-    one, other = (read_checkpoint(session.out / FILE_NAME) for session in (whole, cut))
-    assert one.contract == other.contract
-    for state, resumed in ((one.model, other.model), (one.ema or {}, other.ema or {})):
-        assert list(state) == list(resumed)
-        assert all(torch.equal(state[name], resumed[name]) for name in state)
-    assert one.ema is not None
-    assert one.scheduler == other.scheduler
 
 
 def test_weights_do_not_depend_on_where_clips_are_or_who_reads_them(
@@ -122,43 +92,6 @@ def test_a_finished_run_describes_itself(tmp_path: Path, tiny_data: Path, tiny_r
         assert (session.out / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_finished_run_resumed_changes_nothing(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
-    _run(session)
-    before = read_checkpoint(session.out / FILE_NAME)
-    _run(session, resume=True)
-    assert read_checkpoint(session.out / FILE_NAME).contract == before.contract
-
-
-def test_another_recipes_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    _run(setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run"))
-    with pytest.raises(ConfigError, match=r"made by recipe tiny .* differs from this run's tiny in seed"):
-        _run(
-            setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1, seed=6), tmp_path / "run"),
-            resume=True,
-        )
-
-
-def test_other_clips_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    recipe = msgspec.structs.replace(tiny_recipe, epochs=1)
-    _run(setup_on_folds(tiny_data, recipe, tmp_path / "run"))
-    (tiny_data / "audio" / "fold1" / "100-0-0-0.wav").unlink()
-    with pytest.raises(ConfigError, match="was made from other clips"):
-        _run(setup_on_folds(tiny_data, recipe, tmp_path / "run"), resume=True)
-
-
-def test_a_checkpoint_is_not_overwritten_by_a_new_run(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
-    _run(session)
-    with pytest.raises(ConfigError, match="exists already; --resume"):
-        _run(session)
-
-
-def test_there_must_be_something_to_resume(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    with pytest.raises(ConfigError, match="--resume, and there is no"):
-        _run(setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run"), resume=True)
-
-
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     wild = msgspec.structs.replace(tiny_recipe.optimisation, max_learning_rate=1e38)
     recipe = msgspec.structs.replace(tiny_recipe, optimisation=wild)
@@ -175,29 +108,6 @@ def test_a_folder_that_cannot_be_written_is_named(
     (tmp_path / obstacle).write_text("")
     with pytest.raises(SinkError, match=r"The run cannot be written to .*run: .* choose another --out"):
         _run(setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run"))
-
-
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    path = tmp_path / FILE_NAME
-    with pytest.raises(ModelError, match="No file"):
-        load_network(path)
-    for content in (b"", b"nonsense"):
-        path.write_bytes(content)
-        with pytest.raises(ModelError, match="does not read as a checkpoint"):
-            load_network(path)
-    torch.save({"weights": torch.zeros(1)}, path)
-    with pytest.raises(ModelError, match="does not read as a checkpoint"):
-        load_network(path)
-
-
-def test_weights_that_were_exchanged_are_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
-    _run(session)
-    values = torch.load(session.out / FILE_NAME, weights_only=True)
-    next(iter(values["ema"].values())).add_(1.0)
-    torch.save(values, session.out / FILE_NAME)
-    with pytest.raises(ModelError, match="not those that its contract names"):
-        load_network(session.out / FILE_NAME)
 
 
 def test_a_leaky_split_brands_the_contract(tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path) -> None:

@@ -1,0 +1,112 @@
+"""Runs that are resumed, and checkpoints that are refused."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from rich.console import Console
+
+from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.training.model.recipe import Recipe
+from support.tiny_run import setup_on_folds
+
+
+def _run(session: RunSetup, resume: bool = False) -> None:
+    run_session(session, resume, Console(file=io.StringIO()))
+
+
+class _CutOffError(Exception):
+    """Simulated power failure."""
+
+
+def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = (setup_on_folds(tiny_data, tiny_recipe, tmp_path / name) for name in ("whole", "cut"))
+    _run(whole)
+
+    def cut_off(path: Path, history: list[object]) -> None:
+        if len(history) == 2:
+            raise _CutOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("soundwatch.training.fit.run.write_log", cut_off)
+        with pytest.raises(_CutOffError):
+            _run(cut)
+    assert read_checkpoint(cut.out / FILE_NAME).epoch == 2
+    _run(cut, resume=True)
+
+    one, other = (read_checkpoint(session.out / FILE_NAME) for session in (whole, cut))
+    assert one.contract == other.contract
+    for state, resumed in ((one.model, other.model), (one.ema or {}, other.ema or {})):
+        assert list(state) == list(resumed)
+        assert all(torch.equal(state[name], resumed[name]) for name in state)
+    assert one.ema is not None
+    assert one.scheduler == other.scheduler
+
+
+def test_a_finished_run_resumed_changes_nothing(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
+    _run(session)
+    before = read_checkpoint(session.out / FILE_NAME)
+    _run(session, resume=True)
+    assert read_checkpoint(session.out / FILE_NAME).contract == before.contract
+
+
+def test_another_recipes_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    _run(setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"made by recipe tiny .* differs from this run's tiny in seed"):
+        _run(
+            setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1, seed=6), tmp_path / "run"),
+            resume=True,
+        )
+
+
+def test_other_clips_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    recipe = msgspec.structs.replace(tiny_recipe, epochs=1)
+    _run(setup_on_folds(tiny_data, recipe, tmp_path / "run"))
+    (tiny_data / "audio" / "fold1" / "100-0-0-0.wav").unlink()
+    with pytest.raises(ConfigError, match="was made from other clips"):
+        _run(setup_on_folds(tiny_data, recipe, tmp_path / "run"), resume=True)
+
+
+def test_a_checkpoint_is_not_overwritten_by_a_new_run(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    _run(session)
+    with pytest.raises(ConfigError, match="exists already; --resume"):
+        _run(session)
+
+
+def test_there_must_be_something_to_resume(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    with pytest.raises(ConfigError, match="--resume, and there is no"):
+        _run(setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run"), resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with pytest.raises(ModelError, match="No file"):
+        load_network(path)
+    for content in (b"", b"nonsense"):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match="does not read as a checkpoint"):
+            load_network(path)
+    torch.save({"weights": torch.zeros(1)}, path)
+    with pytest.raises(ModelError, match="does not read as a checkpoint"):
+        load_network(path)
+
+
+def test_weights_that_were_exchanged_are_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    _run(session)
+    values = torch.load(session.out / FILE_NAME, weights_only=True)
+    next(iter(values["ema"].values())).add_(1.0)
+    torch.save(values, session.out / FILE_NAME)
+    with pytest.raises(ModelError, match="not those that its contract names"):
+        load_network(session.out / FILE_NAME)
