@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.journal.location import open_for_reading, open_for_writing
 from soundwatch.daemon.journal.lock import writer_pid
+from support.memory_logger import MemoryLogger
 
 
 def lock_of(journal: Path, process: int) -> Path:
@@ -35,3 +42,29 @@ def test_a_number_that_was_left_behind_is_nobodys(tmp_path: Path) -> None:
     assert writer_pid(journal) is None
     lock_of(journal, 0).write_text("")
     assert writer_pid(journal) is None
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/", "a folder"), (os.devnull, "no regular file")])
+def test_a_folder_or_a_device_is_no_journal_and_nothing_is_made_beside_it(path: str, kind: str) -> None:
+    config = JournalConfig(path=path)
+    with pytest.raises(StoreError, match=f"{path} is {kind}, so it cannot be the journal"):
+        open_for_reading(config)
+    with pytest.raises(StoreError, match=f"{path} is {kind}, so it cannot be the journal"):
+        open_for_writing(config, MemoryLogger())
+    assert not Path(f"{os.devnull}.lock").exists()
+
+
+def test_an_empty_file_and_a_database_of_another_program_are_named(tmp_path: Path) -> None:
+    empty, other = tmp_path / "empty.db", tmp_path / "other.db"
+    empty.write_bytes(b"")
+    db = sqlite3.connect(other)
+    db.execute("CREATE TABLE notes (text TEXT)")
+    db.close()
+    with pytest.raises(StoreError, match=r"empty.db has no lines and no tables yet; `soundwatch run` makes"):
+        open_for_reading(JournalConfig(path=str(empty)))
+    with pytest.raises(StoreError, match=r"other.db is a database of another program"):
+        open_for_reading(JournalConfig(path=str(other)))
+    with pytest.raises(StoreError, match=r"other.db is a database of another program"):
+        open_for_writing(JournalConfig(path=str(other)), MemoryLogger())
+    open_for_writing(JournalConfig(path=str(empty)), MemoryLogger()).close()
+    open_for_reading(JournalConfig(path=str(empty))).close()

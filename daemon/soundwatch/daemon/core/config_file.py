@@ -176,7 +176,7 @@ def _texts(tree: Any) -> Iterator[str]:
 
 def _explain(message: str) -> str:
     """Return msgspec's message, with the nearest known key for an unknown one, or how to write text."""
-    if re.match(r"Expected `[^`]*\bstr\b[^`]*`(, got `(bool|int|float|null)`| - at `key`)", message):
+    if re.match(r"Expected `[^`]*\bstr\b[^`]*`(, got `(bool|int|float|null|date|datetime)`| - at `key`)", message):
         return (
             f"{message.replace('`$.', '`')}. YAML reads words such as no, on, off and yes, and numbers, as other types "
             'than text; put the text in quotes, such as "no" or "1".'

@@ -59,6 +59,7 @@ def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
     if path == MEMORY:
         return JournalStore(MEMORY)
     assert isinstance(path, Path)
+    _check_regular(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = _open_locked(path)
@@ -77,7 +78,7 @@ def open_for_reading(config: JournalConfig) -> JournalStore:
     """Open the journal for a program that only reads, also while a daemon writes.
 
     Raises:
-        StoreError: There is no file.
+        StoreError: There is no file, or it is no journal.
     """
     path = journal_path(config)
     if not isinstance(path, Path) or not path.exists():
@@ -85,6 +86,7 @@ def open_for_reading(config: JournalConfig) -> JournalStore:
             f"There is no journal at {path}. `soundwatch run` makes one; give its configuration with --config, or its "
             "file with --journal."
         )
+    _check_regular(path)
     return JournalStore(path, writing=False)
 
 
@@ -97,6 +99,13 @@ def open_for_labels(config: JournalConfig) -> JournalStore:
     store = open_for_reading(config)  # opening for writing could replace a damaged file, which only the daemon may do
     store.transaction(lambda db: db.execute("PRAGMA query_only = OFF"))
     return store
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse a folder, a device or a pipe, before a lock is made beside it."""
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise StoreError(f"{path} is {kind}, so it cannot be the journal. Give another journal.path.", final=True)
 
 
 def _open_locked(path: Path) -> JournalStore:

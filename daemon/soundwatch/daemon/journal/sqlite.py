@@ -130,12 +130,22 @@ def open_database(path: Path | Literal[":memory:"], writing: bool) -> sqlite3.Co
         db.close()
         raise
     if found != FORMAT and (writing or found not in STEPS):
+        is_empty = not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         db.close()
-        raise StoreError(
-            f"{path} is a journal of format {found}; this release reads up to {FORMAT}. Give another journal.path, "
-            "or the release that wrote it."
-        )
+        raise _unreadable(path, found, is_empty=is_empty)
     return db
+
+
+def _unreadable(path: Path | str, found: int, *, is_empty: bool) -> StoreError:
+    """Explain why a database is not read as a journal."""
+    if is_empty:
+        return StoreError(f"{path} has no lines and no tables yet; `soundwatch run` makes a journal of it.")
+    if found == 0:
+        return StoreError(f"{path} is a database of another program, not a journal. Give another journal.path.")
+    return StoreError(
+        f"{path} is a journal of format {found}; this release reads up to {FORMAT}. Give another journal.path, or the "
+        "release that wrote it."
+    )
 
 
 def copy_open_database(db: sqlite3.Connection, path: Path) -> Path:
