@@ -16,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
-from support.browser import WCAG, opened
+from support.browser import WCAG, cut_texts, opened
 from support.demo_daemon import demo_daemon, has_event, wait_for
 from support.journal_factory import hello
 from support.level_factory import level_line, period_line
@@ -419,16 +419,26 @@ def test_the_theme_is_chosen_by_the_button_and_kept(browser: Browser, site: Site
 
 def test_the_page_is_in_the_language_of_the_browser_or_in_a_chosen_one(browser: Browser, site: Site) -> None:
     site.append(today(1, class_="siren", peak_score=0.75))
-    page, said = opened(browser, site.url, locale="de-DE")
+    page, said = opened(browser, site.url, locale="de-DE", viewport={"width": 390, "height": 844})
     expect(page.locator("#settings-title")).to_have_text("Einstellungen")
     expect(page.locator("#day-total")).to_have_text("1 Ereignis")
     expect(rows(page).first.locator(".class")).to_have_text("Sirene")
     expect(rows(page).first.locator(".value")).to_have_text("0,75")
+    expect(page.locator(".rule p").first).to_contain_text("Sirene, von Sonnenuntergang bis Sonnenaufgang: Nachricht")
+    page.locator("#editor > summary").click()
+    expect(page.locator("#editor .note")).to_contain_text("Einstellungen können nur mit einem Token geändert werden.")
+    page.locator(".settings-group summary", has_text="Erkennung").click()
+    expect(page.locator(".setting").first).to_contain_text("Schwellwert, für alle Klassen.")
+    assert cut_texts(page) == []
     page.get_by_label("Sprache").select_option("ja")
     expect(page.locator("#settings-title")).to_have_text("設定")
-    expect(page.locator("html")).to_have_attribute("lang", "ja")
     page.reload()
     expect(page.locator("#day-total")).to_have_text("1件")
+    for code in ("en", "es", "fr", "nl", "ja"):
+        page.locator("#language").select_option(code)
+        expect(page.locator("html")).to_have_attribute("lang", code)
+        expect(page.locator(".rule p").first).not_to_be_empty()
+        assert cut_texts(page) == [], f"a text of {code} is wider than its place on a phone"
     assert said == []
     page.context.close()
 

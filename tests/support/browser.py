@@ -22,6 +22,14 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+CUT_TEXTS = """() => [...document.querySelectorAll("body *")]
+  .filter((element) => element.textContent.trim() && !element.closest(".unseen, .skip, .scroll, svg, select"))
+  .filter((element) => {
+    const place = element.getBoundingClientRect();
+    const clips = getComputedStyle(element).overflowX !== "visible" && element.scrollWidth > element.clientWidth + 1;
+    return place.width > 0 && (place.right > innerWidth + 1 || clips);
+  })
+  .map((element) => `${element.tagName} ${element.className}: ${element.textContent.trim().slice(0, 60)}`)"""
 
 
 @contextmanager
@@ -62,3 +70,9 @@ def opened(browser: Browser, url: str, **context: Any) -> tuple[Page, list[str]]
     said = complaints_of(page)
     page.goto(url)
     return page, said
+
+
+def cut_texts(page: Page) -> list[str]:
+    """Return the texts that are wider than the page or than their element, except where that can be scrolled."""
+    found: list[str] = page.evaluate(CUT_TEXTS)
+    return found

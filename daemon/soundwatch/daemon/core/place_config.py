@@ -37,7 +37,7 @@ class PlaceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         latitude: Degrees north of the equator; null if no window names the sun.
         longitude: Degrees east of Greenwich.
         time_zone: Name in the IANA database, such as `Europe/Berlin`; null for the system's time zone.
-        language: Language of messages of alert rules.
+        language: Language of messages of alert rules, and of names of entities in Home Assistant.
     """
 
     latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None

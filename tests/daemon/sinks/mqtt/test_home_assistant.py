@@ -91,3 +91,14 @@ def test_home_assistant_accepts_the_blueprints() -> None:
         [python, SCHEMAS.with_name("home_assistant_blueprints.py"), *found], capture_output=True, check=False
     )
     assert done.stdout.split() == [path.stem.encode() for path in found], done.stderr.decode()
+
+
+def test_names_of_entities_are_in_the_language_of_the_place_and_their_ids_are_not() -> None:
+    german, english = (
+        json.loads(discovery_payload("edge1", ["mic0"], ("dog_bark",), 10.0, language=language))["components"]
+        for language in ("de", "en")
+    )
+    names = {key: component["name"] for key, component in german.items()}
+    assert names["mic0_class_dog_bark"] == "mic0 Hundegebell"
+    assert (names["running"], names["mic0_level"], names["mic0_event"]) == ("Läuft", "mic0 Pegel", "mic0 Geräusche")
+    assert {key: german[key]["unique_id"] for key in german} == {key: english[key]["unique_id"] for key in english}

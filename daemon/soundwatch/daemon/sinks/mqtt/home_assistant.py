@@ -17,6 +17,7 @@ import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.language import Language, sound_name, translated
 from soundwatch.daemon.sinks.daemon_view import ControlState
 from soundwatch.daemon.sinks.mqtt.topics import Topics, topic_segment
 
@@ -55,6 +56,7 @@ def discovery_payload(
     level_s: float,
     metered: Mapping[str, bool] | None = None,
     control: ControlState | None = None,
+    language: Language = "en",
     *,
     clips: bool = False,
     pictures: bool = False,
@@ -68,23 +70,24 @@ def discovery_payload(
         level_s: Interval of levels; 0 where none are published.
         metered: Whether each source's sound level is calibrated; None where the meter is off.
         control: Offsets and schedules; None where commands for them are not accepted.
+        language: Language of the names of entities.
         clips: Links to clips are published.
         pictures: Pictures of clips are published.
     """
     topics = Topics(node)
-    components = {"running": _running(topics)}
+    components = {"running": _running(topics, language)}
     for source in sources:
-        of_source = _of_source(topics, source, classes, level_s)
+        of_source = _of_source(topics, source, classes, level_s, language)
         if level_s and metered is not None:
-            of_source |= _sound_levels(of_source["level"], source, calibrated=metered.get(source, False))
+            of_source |= _sound_levels(of_source["level"], source, language, calibrated=metered.get(source, False))
         if clips:
-            of_source["clip"] = _clip(topics, source)
+            of_source["clip"] = _clip(topics, source, language)
         if pictures:
-            of_source["picture"] = _picture(topics, source)
+            of_source["picture"] = _picture(topics, source, language)
         for key, component in of_source.items():
             components[f"{topic_segment(source)}_{key}"] = component
     if control is not None:
-        components |= _of_control(topics, control)
+        components |= _of_control(topics, control, language)
     for key, component in components.items():
         component["unique_id"] = f"{device_id(node)}_{key}"
     return msgspec.json.encode(
@@ -113,10 +116,10 @@ def removal_payload(old: bytes, new: bytes) -> bytes | None:
     return msgspec.json.encode(msgspec.json.decode(new) | {"components": {**after, **removed}}) if removed else None
 
 
-def _running(topics: Topics) -> Component:
+def _running(topics: Topics, language: Language) -> Component:
     return {
         "platform": "binary_sensor",
-        "name": "Running",
+        "name": translated("Running", language),
         "device_class": "connectivity",
         "entity_category": "diagnostic",
         "state_topic": topics.status,
@@ -124,14 +127,14 @@ def _running(topics: Topics) -> Component:
     }
 
 
-def _of_control(topics: Topics, control: ControlState) -> dict[str, Component]:
+def _of_control(topics: Topics, control: ControlState, language: Language) -> dict[str, Component]:
     """Return the entities of offsets and schedules."""
     common = {"entity_category": "config", "availability": [{"topic": topics.status, "value_template": _ONLINE}]}
     components: dict[str, Component] = {}
     for source in control.offsets:
         components[f"{topic_segment(source)}_threshold_offset"] = {
             "platform": "number",
-            "name": f"{source} threshold offset",
+            "name": translated("{source} threshold offset", language, source=source),
             "icon": "mdi:tune-vertical",
             "command_topic": f"{topics.offset(source)}/set",
             "state_topic": topics.offset(source),
@@ -143,7 +146,7 @@ def _of_control(topics: Topics, control: ControlState) -> dict[str, Component]:
     for name in control.schedules:
         components[f"schedule_{topic_segment(name)}"] = {
             "platform": "switch",
-            "name": f"Schedule {name.replace('_', ' ')}",
+            "name": translated("Schedule {schedule}", language, schedule=name.replace("_", " ")),
             "icon": "mdi:calendar-clock",
             "command_topic": f"{topics.schedule(name)}/set",
             "state_topic": topics.schedule(name),
@@ -151,7 +154,7 @@ def _of_control(topics: Topics, control: ControlState) -> dict[str, Component]:
         }
         components[f"schedule_{topic_segment(name)}_active"] = {
             "platform": "binary_sensor",
-            "name": f"Schedule {name.replace('_', ' ')} active",
+            "name": translated("Schedule {schedule} active", language, schedule=name.replace("_", " ")),
             "state_topic": topics.schedule_active(name),
             **common,
             "entity_category": "diagnostic",
@@ -159,14 +162,16 @@ def _of_control(topics: Topics, control: ControlState) -> dict[str, Component]:
     return components
 
 
-def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: float) -> dict[str, Component]:
+def _of_source(
+    topics: Topics, source: str, classes: Sequence[str], level_s: float, language: Language
+) -> dict[str, Component]:
     """Return the entities of a source, by the end of their ids."""
     running = {"topic": topics.status, "value_template": _ONLINE}
     available = [running, {"topic": topics.source_status(source), "value_template": _SOURCE_RUNS}]
     components: dict[str, Component] = {
         f"class_{topic_segment(class_)}": {
             "platform": "binary_sensor",
-            "name": f"{source} {class_.replace('_', ' ')}",
+            "name": f"{source} {sound_name(class_, language)}",
             "device_class": "sound",
             "state_topic": topics.class_state(source, class_),
             "availability": available,
@@ -176,14 +181,14 @@ def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: flo
     }
     components["event"] = {
         "platform": "event",
-        "name": f"{source} sounds",
+        "name": translated("{source} sounds", language, source=source),
         "state_topic": topics.event(source),
         "event_types": ["start", "update", "end"],
         "availability": [running],
     }
     components["listening"] = {
         "platform": "switch",
-        "name": f"{source} listening",
+        "name": translated("{source} listening", language, source=source),
         "command_topic": topics.set(source),
         "state_topic": topics.source_status(source),
         "value_template": "{{ 'OFF' if value == 'paused' else 'ON' }}",
@@ -192,7 +197,7 @@ def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: flo
     if level_s:
         components["level"] = {
             "platform": "sensor",
-            "name": f"{source} level",
+            "name": translated("{source} level", language, source=source),
             "state_class": "measurement",
             "unit_of_measurement": "dB",
             "icon": "mdi:waveform",
@@ -205,11 +210,11 @@ def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: flo
     return components
 
 
-def _clip(topics: Topics, source: str) -> Component:
+def _clip(topics: Topics, source: str, language: Language) -> Component:
     """Return the sensor of the latest clip, with its link among the attributes."""
     return {
         "platform": "sensor",
-        "name": f"{source} latest clip",
+        "name": translated("{source} latest clip", language, source=source),
         "device_class": "timestamp",
         "icon": "mdi:music-note",
         "state_topic": topics.clip(source),
@@ -219,11 +224,11 @@ def _clip(topics: Topics, source: str) -> Component:
     }
 
 
-def _picture(topics: Topics, source: str) -> Component:
+def _picture(topics: Topics, source: str, language: Language) -> Component:
     """Return the image of the latest clip's spectrogram."""
     return {
         "platform": "image",
-        "name": f"{source} latest picture",
+        "name": translated("{source} latest picture", language, source=source),
         "icon": "mdi:chart-box-outline",
         "image_topic": topics.picture(source),
         "content_type": "image/png",
@@ -231,7 +236,7 @@ def _picture(topics: Topics, source: str) -> Component:
     }
 
 
-def _sound_levels(level: Component, source: str, *, calibrated: bool) -> dict[str, Component]:
+def _sound_levels(level: Component, source: str, language: Language, *, calibrated: bool) -> dict[str, Component]:
     """Return the sensors of the sound level meter, like that of the digital level.
 
     Only sound pressure has the device class: Home Assistant knows dB and dBA there, and no dBFS.
@@ -243,6 +248,6 @@ def _sound_levels(level: Component, source: str, *, calibrated: bool) -> dict[st
         if calibrated:
             value |= {"device_class": "sound_pressure", "unit_of_measurement": unit}
         else:
-            value |= {"name": f"{source} {title} (uncalibrated)"}
+            value |= {"name": translated("{name} (uncalibrated)", language, name=value["name"])}
         components[key] = level | value
     return components

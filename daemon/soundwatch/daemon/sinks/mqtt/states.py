@@ -135,8 +135,9 @@ class StatePublisher:
             metered = metered_sources(view.config())
             clips = options.page is not None and view.config().clips.folder is not None
             pictures = options.pictures and has_pictures(view.config())
+            language = view.config().place.language
             described[self.discovery_topic] = discovery_payload(
-                view.node, sources, classes, options.level_s, metered, control, clips=clips, pictures=pictures
+                view.node, sources, classes, options.level_s, metered, control, language, clips=clips, pictures=pictures
             )
         states = {} if control is None else control_states(control, self._topics)
         return described | retained_states(view.status.snapshot, self._topics, classes) | states

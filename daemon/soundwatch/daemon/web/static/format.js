@@ -18,14 +18,14 @@ export const highest = (tags, count = 3) =>
     .sort((one, other) => other[1] - one[1])
     .slice(0, count)
     .map(([name, value]) => `${words(name)} ${score(value)}`)
-    .join(", ");
+    .join(t(", "));
 
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "";
-  if (seconds < 60) return `${seconds < 10 ? fixed(seconds, 1) : Math.round(seconds)} s`;
+  if (seconds < 60) return t("{seconds} s", { seconds: seconds < 10 ? fixed(seconds, 1) : String(Math.round(seconds)) });
   const minutes = Math.round(seconds / 60);
-  if (minutes < 60) return `${minutes} min`;
-  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (minutes < 60) return t("{n} min", { n: minutes });
+  if (minutes < 48 * 60) return t("{hours} h {minutes} min", { hours: Math.floor(minutes / 60), minutes: minutes % 60 });
   return t("{n} days", { n: Math.round(minutes / 1440) });
 }
 

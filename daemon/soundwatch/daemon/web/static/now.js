@@ -117,7 +117,7 @@ export class Now {
     const panel = this.panels.get(source.name);
     setText(panel.state, STATES[source.state] ?? source.state);
     panel.state.dataset.state = source.faults.length && source.state === "running" ? "poor" : source.state;
-    const faults = source.faults.length ? t("Faults in the sound: {faults}.", { faults: source.faults.map(words).join(", ") }) : "";
+    const faults = source.faults.length ? t("Faults in the sound: {faults}.", { faults: source.faults.map(words).join(t(", ")) }) : "";
     const detail = source.state === "running" || source.state === "paused" ? (source.description ?? "") : source.detail;
     setText(panel.about, [faults || detail].join(" "));
     panel.paused = source.state === "paused";

@@ -43,9 +43,9 @@ function decisions({ decided, held, last_decided: last, waiting }) {
   const reasons = Object.entries(held).map(([key, count]) => `${HELD[key] ?? key} ${count.toLocaleString(locale)}`);
   return [
     last === null ? t("No message so far") : t("{n} messages, the last one on {day}, {time}", { n: decided, day: day(new Date(last)), time: time(last) }),
-    reasons.length ? t("held: {reasons}", { reasons: reasons.join(", ") }) : t("none held"),
+    reasons.length ? t("held: {reasons}", { reasons: reasons.join(t(", ")) }) : t("none held"),
     ...(waiting ? [t("{n} messages wait for a clip", { n: waiting })] : []),
-  ].join("; ");
+  ].join(t("; "));
 }
 
 function outputs(status) {

@@ -8,7 +8,7 @@ const UNITS = { db: " dB", hz: " Hz", s: " s" };
 const shown = (key, value) => {
   if (value === null) return key === "clips.classes" ? t("all") : t("none");
   if (typeof value === "boolean") return value ? t("yes") : t("no");
-  if (Array.isArray(value)) return value.map(words).join(", ") || t("none");
+  if (Array.isArray(value)) return value.map(words).join(t(", ")) || t("none");
   return `${typeof value === "number" ? value.toLocaleString(locale, { maximumFractionDigits: 4, useGrouping: false }) : value}${UNITS[key.split("_").at(-1)] ?? ""}`;
 };
 const title = (key) => {

@@ -15,6 +15,7 @@ const LEAST_STEP_DB = 1; // of a shade
 const hourOf = (hour) => Number(hour.local.slice(11, 13));
 const utcDay = (text) => new Date(`${text}T00:00:00Z`);
 const date = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+const moment = new Intl.DateTimeFormat(locale, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", day: "numeric", month: "short", timeZone: "UTC" });
 const short = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", timeZone: "UTC" });
 
 export class Statistics {
@@ -79,7 +80,7 @@ function summary(found) {
   const rest = found.period === "week"
     ? found.complete ? t("the week before {before}. Coverage {coverage}.", values) : t("the week before up to this time {before}. Coverage {coverage}.", values)
     : found.complete ? t("the day before {before}. Coverage {coverage}.", values) : t("the day before up to this time {before}. Coverage {coverage}.", values);
-  return `${count}; ${rest}`;
+  return `${count}${t("; ")}${rest}`;
 }
 
 // Rows of classes: the events of each hour of the day, and the total with that of the period before.
@@ -173,10 +174,16 @@ function levelMap(corner, name, last, rows) {
   return el("figure", { class: "level-map" }, el("figcaption", {}, name), hourTable(corner, name, last, rows, draw));
 }
 
+// The class, the source, the local time, the duration and the level of an event.
+function notable(event) {
+  const parts = [words(event.class), event.source, moment.format(new Date(`${event.local.slice(0, 16)}Z`)), event.duration_s === null ? t("active") : span(event.duration_s)];
+  return [...parts, event.level_dba === null ? level(event.level_dbfs) : `${fixed(event.level_dba, 1)} dB(A)`].join(t(", "));
+}
+
 function facts(found) {
   const rows = [[t("Longest"), found.longest], [t("Highest level"), found.loudest], [t("Lowest level"), found.quietest]]
     .filter(([, event]) => event)
-    .map(([name, event]) => [name, `${words(event.class)}, ${event.source}, ${event.local.slice(0, 10)} ${event.local.slice(11, 16)}, ${event.duration_s === null ? t("active") : span(event.duration_s)}, ${event.level_dba === null ? level(event.level_dbfs) : `${fixed(event.level_dba, 1)} dB(A)`}`]);
+    .map(([name, event]) => [name, notable(event)]);
   for (const source of found.sources) rows.push([source.source, t("{n} events, coverage {coverage}", { n: source.events, coverage: share(source.coverage) })]);
   return el("dl", { class: "facts" }, ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
 }
