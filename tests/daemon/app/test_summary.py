@@ -11,6 +11,7 @@ from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.summary import run_summary, uncalibrated_sources
 from soundwatch.daemon.core.config import Config, DetectionConfig, JournalConfig
 from soundwatch.daemon.core.source_config import SourceConfig, SourceDetectionConfig
+from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 from support.journal_factory import hello
 
@@ -28,15 +29,23 @@ def test_it_counts_the_events_of_all_sources_and_names_the_command_that_prints_t
             "never": SourceStatus(),
         }
     )
-    assert run_summary(snapshot, RunConfig(Config(journal=JournalConfig(path=str(path))), {})) == {
+    run_config = RunConfig(Config(journal=JournalConfig(path=str(path))), {})
+    assert run_summary(snapshot, run_config, path) == {
         "events": "siren 3, dog_bark 1",
         "journal": str(path),
         "read": f"soundwatch tail --journal '{path}' --since {line.stream_start}",
     }
+    assert run_summary(snapshot, run_config, path, failing=True)["journal"].endswith("it cannot be written")
+    assert run_summary(snapshot, run_config, MEMORY) == {
+        "events": "siren 3, dog_bark 1",
+        "journal": "memory: not stored",
+    }, "the file could not be opened"
 
 
 def test_a_journal_in_memory_cannot_be_read_by_commands() -> None:
-    summary = run_summary(StatusSnapshot({"mic0": SourceStatus()}), RunConfig(MEMORY_ONLY, {"mic0": SourceConfig()}))
+    summary = run_summary(
+        StatusSnapshot({"mic0": SourceStatus()}), RunConfig(MEMORY_ONLY, {"mic0": SourceConfig()}), MEMORY
+    )
     assert summary == {"events": "none", "journal": "memory: not stored"}
 
 
@@ -58,7 +67,7 @@ def test_a_microphone_without_a_calibration_gives_the_command_that_calibrates(
     config = msgspec.structs.replace(MEMORY_ONLY, detection=DetectionConfig(calibration=common))
     source = SourceConfig(device=device, detection=SourceDetectionConfig(calibration=own))
     snapshot = StatusSnapshot({"mic0": SourceStatus(hello=hello("siren"))})
-    summary = run_summary(snapshot, RunConfig(config, {"mic0": source}))
+    summary = run_summary(snapshot, RunConfig(config, {"mic0": source}), MEMORY)
     assert summary.get("calibrate") == ("soundwatch calibrate --background 3600" if advised else None)
     assert uncalibrated_sources(snapshot, RunConfig(config, {"mic0": source})) == (("mic0",) if advised else ())
     assert uncalibrated_sources(StatusSnapshot({"mic0": SourceStatus()}), RunConfig(config, {"mic0": source})) == ()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,12 +53,10 @@ from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.system.job_control import JobControl
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
-from soundwatch.daemon.system.signals import stop_on_signals
+from soundwatch.daemon.system.signals import hangups_to, stop_on_signals
 
 if TYPE_CHECKING:
     from soundwatch.daemon.shadow.runner import ShadowRunner
-
-SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class Daemon:
@@ -119,7 +116,10 @@ class Daemon:
                 release_memory()
                 self._engine.run(self._lifecycle.sessions)
         self._notifier.stopping()
-        self._log.info("finished", **run_summary(self._tracker.snapshot, self._in_force.run_config))
+        summary = run_summary(
+            self._tracker.snapshot, self._in_force.run_config, self._journal.store.path, failing=self._journal.failing
+        )
+        self._log.info("finished", **summary)
         self._raise_failure()
 
     def _open(self, run_config: RunConfig, name: str) -> LiveSource:
@@ -204,15 +204,13 @@ class Daemon:
 
     @contextlib.contextmanager
     def _reload_on_hangup(self) -> Iterator[None]:
-        """Read the configuration again on each SIGHUP."""
+        """Read the configuration again on each SIGHUP, also on one that arrived during the start."""
         reader = threading.Thread(target=self._run_reloads, name="reload", daemon=True)
         reader.start()
-        before = signal.signal(SIGHUP, lambda *_: self._reloads.add()) if SIGHUP is not None else None
         try:
-            yield
+            with hangups_to(self._reloads.add):
+                yield
         finally:
-            if SIGHUP is not None:
-                signal.signal(SIGHUP, before)
             self._reloads.end()
             reader.join()  # what it opened is closed with the rest
 

@@ -123,5 +123,5 @@ def _fall_back(config: JournalConfig, error: StoreError, log: Logger) -> Journal
     full = isinstance(path, Path) and path.parent.is_dir() and shutil.disk_usage(path.parent).free < DISK_BYTES
     if config.path is not None and not full:
         raise error
-    log.warning("journal_in_memory", error=str(error))
+    log.warning("journal_in_memory", error=f"{error} The disk is full." if full else str(error))
     return JournalStore(MEMORY)
