@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import signal
 import threading
@@ -37,6 +39,7 @@ SLOW_FOLDERS = {
     )
 }
 
+NUMBERS = itertools.count()
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -50,14 +53,27 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test writes to its user's journal, or to another test's."""
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+def _own_journal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes to its user's journal, or to another test's.
+
+    Only a test with a folder of its own (`tmp_path`) gets one made: a folder for each test takes seconds in all.
+    """
+    if "tmp_path" in request.fixturenames:
+        state = request.getfixturevalue("tmp_path") / "state"
+    else:
+        state = request.getfixturevalue("tmp_path_factory").getbasetemp() / f"state-{next(NUMBERS)}"
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that rewrites golden files."""
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what collection made out of later garbage collections: thousands of tests, and the modules of torch."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

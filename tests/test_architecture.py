@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -55,9 +56,27 @@ def modules(root: str) -> list[Path]:
     return found
 
 
-def imports(path: Path, *, at_top: bool = False) -> Iterator[str]:
-    """Names of the modules that a file imports; with `at_top`, only when it is itself imported."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_trees() -> Iterator[None]:
+    """Forget the trees at the end, since they are large."""
+    yield
+    tree_of.cache_clear()
+
+
+@cache
+def imports(path: Path, *, at_top: bool = False) -> tuple[str, ...]:
+    """Return the names of the modules that a file imports; with `at_top`, only when it is itself imported."""
+    return tuple(_imports(path, at_top))
+
+
+def _imports(path: Path, at_top: bool) -> Iterator[str]:
+    tree = tree_of(path)
     for node in tree.body if at_top else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -113,7 +132,7 @@ def classes_with_state(root: str) -> set[tuple[str, str]]:
     found = set()
     for path in modules(root):
         module = ".".join(path.relative_to(ROOT / root).with_suffix("").parts)
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.ClassDef) and any(getattr(part, "name", "") == "__init__" for part in node.body):
                 found.add((module, node.name))
     return found
@@ -121,7 +140,7 @@ def classes_with_state(root: str) -> set[tuple[str, str]]:
 
 def calls(path: Path) -> Iterator[tuple[str, str]]:
     """Module and name of everything imported that a file calls, or calls a method of."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     imported = {
         alias.asname or alias.name: (node.module, alias.name)
         for node in ast.walk(tree)
@@ -155,7 +174,7 @@ def test_sql_stays_in_the_journal_and_in_the_store_of_the_fleet() -> None:
     found = {
         package_of(path, "daemon")
         for path in modules("daemon")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and statement.match(node.value)
     }
     assert "journal" in found, "the pattern finds statements"
@@ -171,7 +190,7 @@ def test_no_module_is_outside_the_packages(root: str) -> None:
 @pytest.mark.parametrize("root", ["daemon", "training"])
 def test_each_package_has_its_purpose_and_limits_in_its_docstring(root: str) -> None:
     for path in sorted((ROOT / root / "soundwatch" / root).glob("*/__init__.py")):
-        docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        docstring = ast.get_docstring(tree_of(path)) or ""
         assert "Never" in docstring, path
 
 
@@ -227,7 +246,7 @@ def is_guarded(name: str, tree: ast.Module, depth: int = 2) -> bool:
 def test_every_thread_of_the_daemon_has_a_guard_or_a_reason_to_have_none() -> None:
     unguarded = set()
     for path in modules("daemon"):
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = tree_of(path)
         place = path.relative_to(ROOT / "daemon" / "soundwatch" / "daemon").as_posix()
         unguarded |= {f"{place} {name}" for name in thread_functions(tree) if not is_guarded(name, tree)}
     assert unguarded == UNGUARDED_THREADS.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from typing import Final, get_args
 
@@ -90,6 +91,7 @@ def test_classes_tags_faults_states_and_days_have_names_and_nothing_else_has(lan
     assert sound_name("my_class", language) == "my class"
 
 
+@cache
 def message_texts() -> set[str]:
     """Return the texts that the daemon passes to `translated`."""
     found = set()
