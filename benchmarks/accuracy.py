@@ -71,6 +71,8 @@ def command(record: RunRecord, recipe: Recipe, rebind: int) -> str:
         words.append("--sounds DIR")
     if record.negatives:
         words.append("--negatives DIR")
+    if recipe.hard_views:
+        words.append("--hard-from RUN")
     if record.plan.test_folds:
         words += ["--train-folds", ",".join(map(str, record.plan.train_folds))]
         words += ["--test-folds", ",".join(map(str, record.plan.test_folds))]
@@ -83,7 +85,7 @@ def false_alarms(record: RunRecord) -> dict[str, int] | None:
     return {"sounds": len(highest), "fired_at_0.5": sum(value >= 0.5 for value in highest)} if highest else None
 
 
-SHIPPED: Final = ("urban-street", "urban-taught", "urban", "tutorial")
+SHIPPED: Final = ("urban-hard", "urban-street", "urban-taught", "urban", "tutorial")
 
 
 def scored_runs(results: Results) -> list[Results]:
