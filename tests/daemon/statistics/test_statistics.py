@@ -194,6 +194,17 @@ def test_a_digest_is_in_the_language_of_the_place(store: JournalStore) -> None:
     assert "Hundegebell" in day
     week = last_digest(store, "week", PlaceConfig(time_zone="UTC", language="ja"), now_s, 3600.0)
     assert week.startswith("2024年11月18日の週\n16件、合計8分。前週は7件（+129 %）。")
+    french = last_digest(store, "day", PlaceConfig(time_zone="UTC", language="fr"), now_s, 3600.0)
+    assert french.startswith("Dimanche 24 novembre 2024\n4 événements, ")
+    assert "\\" not in french, "no character of the language is escaped"
+
+
+def test_names_in_the_text_have_no_control_codes(tmp_path: Path) -> None:
+    store = write_journal(tmp_path / "odd.db", *event_lines(1, at(0, 1), 1.0, class_="a\x1b[2J", source="b\u202e"))
+    text = render_text(computed(store, "day", 0))
+    assert text.replace("\n", "").isprintable()
+    assert "a\\x1b[2J" in text
+    store.close()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -27,12 +27,12 @@ def render_text(statistics: Statistics, language: Language = "en") -> str:
         *(f"{_padded(name, _NAME_COLUMNS)}  {text}" for name, text in notable_rows(statistics, language)),
         "",
         *(
-            f"{_padded(source.source, _NAME_COLUMNS)}  {source_sentence(source, language)}"
+            f"{_padded(printable(source.source), _NAME_COLUMNS)}  {source_sentence(source, language)}"
             for source in statistics.sources
         ),
         *([] if statistics.complete else ["", comparison_note(statistics, language)]),
     ]
-    return "\n".join(printable(part).rstrip() for part in parts) + "\n"
+    return "\n".join(part.rstrip() for part in parts) + "\n"
 
 
 def period_title(statistics: Statistics, language: Language = "en") -> str:
@@ -143,8 +143,8 @@ def _notable(event: NotableEvent, language: Language) -> str:
     return translated(
         "{sound}, {source}, {day} {time}, {duration}, {level}, score {score}",
         language,
-        sound=sound_name(event.class_, language),
-        source=event.source,
+        sound=printable(sound_name(event.class_, language)),
+        source=printable(event.source),
         day=sound_name(SHORT_WEEKDAYS[begin.weekday()], language),
         time=f"{begin:%H:%M:%S}",
         duration=duration,
@@ -167,7 +167,7 @@ def _class_lines(statistics: Statistics, language: Language) -> list[str]:
         bars = "".join(BARS[-(-count * (len(BARS) - 1) // highest)] for count in hours[row.class_])
         cells = [f"{row.events:,}", f"{row.previous_events:,}"]
         texts = [*(number_text(cell, language) for cell in cells), span(row.duration_s, language)]
-        name = _padded(sound_name(row.class_, language), _NAME_COLUMNS)
+        name = _padded(printable(sound_name(row.class_, language)), _NAME_COLUMNS)
         lines.append(f"{' '.join([name, *map(_right, texts, widths)])}  {bars}")
     marks = "".join(NOT_SCORED if low else " " for low in hours_without_coverage(statistics))
     if marks.strip():
