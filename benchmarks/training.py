@@ -1,11 +1,13 @@
 """Clips a second of training by stage, before and after whole batches were augmented as tensor code, and an estimate.
 
-    python benchmarks/training.py --data UrbanSound8K
+    python benchmarks/training.py --data UrbanSound8K [--compile]
 
 Stages of the recipe `urban` on the clips of fold 1, in batches of the recipe: decode (read and resample into the
 cache), read, augment (speed, place, gain, noise), mel, masks and mixup, forward, backward, step. Each stage is timed
-alone, on one core, in processor time, as the median of rounds, so that other programs count little. `before` runs the
-augmentation of the commit BEFORE, taken from the repository's history, on the same clips and without synthetic sounds.
+alone, on one core, in processor time, as the median of rounds, so that other programs count little. `before` has the
+C library's own limits of the heap, and the augmentation of the commit BEFORE, taken from the repository's history, on
+the same clips and without synthetic sounds. With --compile, forward and backward are measured with torch.compile too,
+which takes some minutes; else its figures are those of the last run.
 The estimate for one H200 is computed and not measured: operations by torch's counter over a tenth of the card's peak in
 bfloat16, and kernels of a step times 10 microseconds; the larger counts. Writes benchmarks/results/training.json.
 """
@@ -13,6 +15,7 @@ bfloat16, and kernels of a step times 10 microseconds; the larger counts. Writes
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import time
@@ -25,11 +28,13 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import torch
-from harness import Results, Table, machine_of, provenance, table, write_results
+import torch._inductor.config
+from harness import RESULTS, Results, Table, machine_of, provenance, table, write_results
 from torch import nn
 from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
+from soundwatch.daemon.core.memory import keep_heap
 from soundwatch.training.data.augment import augment_mel, mix
 from soundwatch.training.data.cache import ClipCache
 from soundwatch.training.data.render import render_windows
@@ -53,6 +58,8 @@ H200_OPERATIONS_S: Final = 989e12  # bfloat16, dense
 KERNEL_S: Final = 10e-6
 CORES: Final = 2
 CPU: Final = torch.device("cpu")
+BOTH: Final = "forward and backward"
+HALVED: Final = "forward and backward, bfloat16"
 
 
 def per_second(clips: int, call: Callable[[], object]) -> float:
@@ -75,7 +82,7 @@ def old_augmentation() -> ModuleType:
     return module
 
 
-def measure(recipe: Recipe, clips: tuple[Clip, ...], folder: Path) -> dict[str, Any]:
+def measure(recipe: Recipe, clips: tuple[Clip, ...], folder: Path, *, before: bool) -> dict[str, Any]:
     """Measure all stages, and count operations and kernels of a step."""
     cache = ClipCache(recipe.features, folder)
     began_s = time.process_time()
@@ -94,10 +101,9 @@ def measure(recipe: Recipe, clips: tuple[Clip, ...], folder: Path) -> dict[str, 
         mix(augment_mel(mel, numbers), target, numbers.mixup_alpha, rng)
         for mel, target in zip(mels, targets, strict=True)
     ]
-    network = build_network(recipe, 10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.train()
-    module = LossModule(network, None, recipe, CPU)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    module = loss_module(recipe)
+    halved = loss_module(msgspec.structs.replace(recipe, precision="bfloat16"))
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
     old = old_augmentation()
     samples = [cache(clip) for clip in clips[:count]]
 
@@ -108,18 +114,19 @@ def measure(recipe: Recipe, clips: tuple[Clip, ...], folder: Path) -> dict[str, 
     def forward() -> list[torch.Tensor]:
         return [module(mel, target, None)[0] for mel, target in mixed]
 
-    def both() -> None:
+    def both(module: nn.Module) -> None:
         for mel, target in mixed:
             module(mel, target, None)[0].backward()
 
-    both()
+    def augment() -> None:
+        for pair in zip(segments, plans, strict=True):
+            render_windows(*pair, recipe)
+
+    both(module)
     speeds = {
         "decode and resample": decode,
         "read from the cache": per_second(count, lambda: list(host.segments(plans))),
-        "augment, before": per_second(len(samples), augment_before),
-        "augment": per_second(
-            count, lambda: [render_windows(*pair, recipe) for pair in zip(segments, plans, strict=True)]
-        ),
+        "augment": per_second(len(samples), augment_before) if before else per_second(count, augment),
         "mel": per_second(count, lambda: [front_end.features(window) for window in windows]),
         "masks and mixup": per_second(
             count,
@@ -128,10 +135,35 @@ def measure(recipe: Recipe, clips: tuple[Clip, ...], folder: Path) -> dict[str, 
             ],
         ),
         "forward": per_second(count, forward),
-        "forward and backward": per_second(count, both),
+        BOTH: per_second(count, lambda: both(module)),
+        HALVED: per_second(count, lambda: both(halved)),
         "step": per_second(count, lambda: [optimizer.step() for _ in plans]),
     }
     return {"clips_s": speeds} | _counts(module, mixed[0], recipe, segments[0], plans[0])
+
+
+def loss_module(recipe: Recipe) -> LossModule:
+    """Build a network with its loss, in training."""
+    network = build_network(recipe, 10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return LossModule(network.train(), None, recipe, CPU)
+
+
+def measure_compiled(recipe: Recipe) -> dict[str, dict[str, float]]:
+    """Measure forward and backward with torch.compile, and how long the compilation takes, by precision."""
+    mel_db = MelFrontEnd(recipe.features).features(torch.randn(recipe.batch_clips, 1, recipe.features.window_samples))
+    torch._inductor.config.force_disable_caches = True
+    targets, found = torch.zeros(recipe.batch_clips, 10), {}
+    for precision in ("float32", "bfloat16"):
+        module = torch.compile(loss_module(msgspec.structs.replace(recipe, precision=precision)))
+
+        def both(module: Any = module) -> None:
+            module(mel_db, targets, None)[0].backward()
+
+        began_s = time.perf_counter()
+        both()
+        taken_s = round(time.perf_counter() - began_s)
+        found[precision] = {"compile_s": taken_s, "clips_s": per_second(recipe.batch_clips, both)}
+    return found
 
 
 def _counts(module: nn.Module, batch: Any, recipe: Recipe, segments: Any, plan: Any) -> dict[str, Any]:
@@ -145,33 +177,39 @@ def _counts(module: nn.Module, batch: Any, recipe: Recipe, segments: Any, plan: 
     return {"operations": counter.get_total_flops(), "kernels": len(kernels), "batch": len(batch[1])}
 
 
-def estimate(part: dict[str, Any], recipe: Recipe) -> dict[str, float]:
+def estimate(before: dict[str, float], part: dict[str, Any], recipe: Recipe) -> dict[str, float]:
     """Estimate the time of all folds on these cores, from the stages, and on one H200, from the counts."""
     share = 1 + recipe.augmentation.synthetic_negative_share
     clips = ALL_CLIPS * (FOLDS - 1) * share * recipe.epochs
-    stages = ("read from the cache", "mel", "masks and mixup", "forward and backward", "step")
-    after_s = sum(1 / part["clips_s"][name] for name in (*stages, "augment"))
-    before_s = sum(1 / part["clips_s"][name] for name in (*stages, "augment, before"))
     step_s = max(part["operations"] / (PEAK_SHARE * H200_OPERATIONS_S), part["kernels"] * KERNEL_S)
+
+    def hours(speeds: dict[str, float], network: str) -> float:
+        stages = ("read from the cache", "augment", "mel", "masks and mixup", network, "step")
+        return round(clips * sum(1 / speeds[name] for name in stages) / CORES / 3600, 1)
+
     return {
-        "hours_before": round(clips * before_s / CORES / 3600, 1),
-        "hours": round(clips * after_s / CORES / 3600, 1),
+        "hours_before": hours(before, BOTH),
+        "hours": hours(part["clips_s"], BOTH),
+        "hours_bfloat16": hours(part["clips_s"], HALVED),
         "minutes_h200": round(clips / part["batch"] * step_s / 60, 1),
     }
 
 
 def render(results: Results) -> Table:
     """Render the table of the documentation."""
-    rows = [[name, f"{value:,.0f}"] for name, value in results["clips_s"].items()]
-    times = results["estimate"]
+    before, times, compiled = results["before_clips_s"], results["estimate"], results["compiled"]
+    rows = [[name, f"{before[name]:,.0f}", f"{value:,.0f}"] for name, value in results["clips_s"].items()]
     note = (
-        f"{FOLDS} folds of {ALL_CLIPS:,} clips, {results['epochs']} epochs each: {times['hours']} h on two cores, "
-        f"calculated from the stages ({times['hours_before']} h before). {times['minutes_h200']} minutes on one H200 "
+        f"{FOLDS} folds of {ALL_CLIPS:,} clips, {results['epochs']} epochs each, calculated from the stages, on two "
+        f"cores with a fold on each: {times['hours_before']} h before, {times['hours']} h now, and "
+        f"{times['hours_bfloat16']} h with `--precision bfloat16`. {times['minutes_h200']} minutes on one H200 "
         f"is an estimate from {results['operations'] / 1e9:.1f} thousand million operations and "
         f"{results['kernels']} kernels a step of {results['batch']} clips: no GPU was available, and CUDA was not run. "
-        f"Processor time. {machine_of(results)}"
+        f"torch.compile gives {compiled['float32']['clips_s']:.0f} clips a second of forward and backward after "
+        f"{compiled['float32']['compile_s']} s of compilation, and {compiled['bfloat16']['clips_s']:.0f} after "
+        f"{compiled['bfloat16']['compile_s']} s in bfloat16. Processor time. {machine_of(results)}"
     )
-    return table(["stage", "clips a second, one core"], rows, note)
+    return table(["stage", "clips a second, one core, before", "now"], rows, note)
 
 
 TABLES: Final = {"training": {"training": render}}
@@ -181,17 +219,26 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     recipe = load_recipe("urban")
     clips = split_by_folds(options.data, (1,), ()).train[: BATCHES * recipe.batch_clips]
-    with TemporaryDirectory() as folder:
-        part = measure(recipe, clips, Path(folder))
-    results = provenance("python benchmarks/training.py --data UrbanSound8K") | part
+    with TemporaryDirectory() as folder, TemporaryDirectory() as other:
+        before = measure(recipe, clips, Path(folder), before=True)["clips_s"]
+        keep_heap()
+        part = measure(recipe, clips, Path(other), before=False)
+    if options.compile:
+        compiled = measure_compiled(recipe)
+    else:
+        compiled = json.loads((RESULTS / "training.json").read_text())["compiled"]
+    results = provenance("python benchmarks/training.py --data UrbanSound8K --compile") | part
     results |= {
+        "before_clips_s": before,
+        "compiled": compiled,
         "epochs": recipe.epochs,
         "before": BEFORE,
-        "estimate": estimate(part, recipe),
+        "estimate": estimate(before, part, recipe),
     }
     write_results("training", msgspec.to_builtins(results), TABLES["training"])
 

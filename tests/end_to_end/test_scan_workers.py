@@ -23,7 +23,7 @@ from soundwatch.daemon.scan.worker import ScoringTask, score_chunk
 from support.band_model import write_band_model
 from support.crashing_tasks import crash_on_second_chunk
 from support.fakes import SMALL_CONTRACT, silence, tone
-from support.processes import PATIENCE_S, descendants
+from support.processes import PATIENCE_S, descendants, wait_for
 
 ON_LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in Linux's /proc")
 
@@ -113,7 +113,7 @@ def test_a_stop_ends_the_search_of_a_worker_through_a_long_file(task: ScoringTas
     assert list(results) == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ray_workers() -> Iterator[object]:
     """Start a Ray cluster on this machine with two workers, on loopback."""
     if importlib.util.find_spec("ray") is None:
@@ -143,6 +143,34 @@ def test_killing_a_worker_of_a_ray_cluster_does_not_change_the_scores(
     assert killer.killed is not None
     assert done == alone
     assert _addresses_listened_on(descendants(os.getpid())) == {"0100007F"}, "loopback only"
+
+
+@ON_LINUX
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_stop_interrupts_the_tasks_of_a_ray_cluster(
+    task: ScoringTask,
+    long_chunks: list[Chunk],
+    ray_workers: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from soundwatch.daemon.scan import ray_pool
+
+    state = tmp_path / "state"
+
+    def search_forever(task: ScoringTask, chunk: Chunk) -> None:
+        state.write_text("begun")
+        try:
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            state.write_text("interrupted")
+            raise
+
+    assert isinstance(ray_workers, ray_pool.RayPool)
+    monkeypatch.setattr(ray_pool, "score_chunk", search_forever)
+    assert list(ray_workers.score_all(task, iter(long_chunks[:1]), state.exists)) == []
+    wait_for(lambda: state.read_text() == "interrupted", "the task is interrupted")
 
 
 def _addresses_listened_on(pids: set[int]) -> set[str]:

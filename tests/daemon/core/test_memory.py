@@ -38,3 +38,26 @@ def growth_kb(limited: bool) -> int:
 def test_freed_buffers_between_small_blocks_return_to_the_system() -> None:
     assert growth_kb(limited=False) > 10_000
     assert growth_kb(limited=True) < 2000
+
+
+PAGES = """
+import resource
+from soundwatch.daemon.core.memory import keep_heap
+
+def new_pages():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+if {kept}:
+    keep_heap()
+bytes(bytearray(64 << 20))
+before = new_pages()
+for _ in range(10):
+    bytearray(64 << 20)
+print(new_pages() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limit is one of glibc")
+def test_large_blocks_of_a_kept_heap_take_pages_that_are_there() -> None:
+    command = [sys.executable, "-c", PAGES.format(kept=True)]
+    assert int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) < 1_000

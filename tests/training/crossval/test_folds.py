@@ -24,7 +24,19 @@ HERE = run_sequentially(Console(quiet=True))
 def test_every_fold_is_scored_by_a_network_trained_on_the_others(tiny_data: Path, tiny_recipe_file: Path) -> None:
     out = tiny_data.parent / "cv"
     done = CliRunner().invoke(
-        crossval, ["--data", str(tiny_data), "--recipe", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]
+        crossval,
+        [
+            "--data",
+            str(tiny_data),
+            "--recipe",
+            str(tiny_recipe_file),
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+            "--precision",
+            "float32",
+        ],
     )
     assert done.exit_code == 0, done.output
     report = msgspec.json.decode((out / "crossval.json").read_bytes(), type=CrossValidation)

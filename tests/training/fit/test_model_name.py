@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.cli.options import check_name
 from soundwatch.training.cli.train import describe_next
 from soundwatch.training.fit.run_record import model_name
-from soundwatch.training.fit.scoring import Machine, RunRecord
 from soundwatch.training.model.recipe import Recipe
 from support.tiny_run import setup_on_folds
 
@@ -29,24 +30,26 @@ def test_a_run_of_a_shipped_models_recipe_is_named_after_its_folder(
     assert f"soundwatch run --model models/{name}.onnx" in described
 
 
-def test_a_run_with_scores_of_other_folds_has_the_name_of_the_recipes_model(
-    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
-) -> None:
+def test_a_name_of_its_own_is_the_models(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     recipe = msgspec.structs.replace(tiny_recipe, model="urban")
     session = setup_on_folds(tiny_data, recipe, tmp_path / "ship")
-    record = RunRecord(
-        recipe=recipe.name,
-        recipe_sha256=recipe.sha256,
-        plan=session.plan,
-        negatives=0,
-        epochs=1,
-        seed=0,
-        parameters=1,
-        clips=1,
-        seconds=1.0,
-        machine=Machine(processor="none", cores=1, threads=1, device="cpu"),
-        torch="none",
-        scores=(),
-        held_out=(),
-    )
-    assert model_name(replace(session, sources=(record,))) == "urban"
+    assert model_name(replace(session, name="urban")) == "urban"
+    assert model_name(session) == "ship", "also where scores of other folds are taken over"
+
+
+@pytest.mark.parametrize(
+    ("name", "takes_over_scores", "message"),
+    [
+        ("urban", False, "--name urban is the name of a shipped model"),
+        ("a/b", True, "--name 'a/b' is no name of a file"),
+        ("", True, "--name '' is no name of a file"),
+    ],
+)
+def test_a_name_that_would_mislead_is_refused(name: str, takes_over_scores: bool, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_name(name, takes_over_scores)
+
+
+def test_names_that_are_taken_rightly_are_accepted() -> None:
+    for name, takes_over_scores in ((None, False), ("urban", True), ("Türklingel-2.1", False)):
+        check_name(name, takes_over_scores)

@@ -1,4 +1,7 @@
-"""Limits of the C library's heap, for a small resident memory. Other C libraries than glibc keep their own rules."""
+"""Limits of the C library's heap, for a small resident memory or for speed.
+
+Conventions: they are glibc's; other C libraries keep their own rules.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ MAPPED_BYTES: Final = 512 << 10  # more than a second of 48 kHz stereo, which is
 KEPT_BYTES: Final = 2 << 20
 _M_TRIM_THRESHOLD: Final = -1  # of malloc.h
 _M_MMAP_THRESHOLD: Final = -3
+_M_MMAP_MAX: Final = -4
+_LARGEST_INT: Final = (1 << 31) - 1
 
 
 def limit_heap() -> None:
@@ -23,6 +28,19 @@ def limit_heap() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
         library.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def keep_heap() -> None:
+    """Take all blocks from the heap and return none of it to the system, for good.
+
+    The tensors of a step take megabytes each. By glibc's own limits each gets new pages, which the system fills with
+    zeros first: that takes half the time of the mel stage in training, and a tenth of the network's. The resident
+    memory stays at its highest.
+    """
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
 
 
 def release_memory() -> None:

@@ -2,7 +2,8 @@
 
 Conventions: a chunk is a task for one core, and for one GPU if CUDA is required. Ray repeats a task whose worker or
 machine was lost, `MAX_TRIES - 1` times. Without an address, a cluster on this machine alone is started; it listens on
-loopback, has no dashboard, sends no usage statistics, and ends with the scan.
+loopback, has no dashboard, sends no usage statistics, and ends with the scan. After a stop, tasks that run are
+interrupted, and those that wait are not begun, so a search through a long file ends with the scan.
 Every machine needs one version of soundwatch, and the recordings and model files under equal paths.
 Does not: copy recordings. Tasks receive paths and return scores; Ray's object store holds no sound.
 """
@@ -27,6 +28,7 @@ from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 
 OBJECT_STORE_BYTES: Final = 100_000_000  # scores are small
 _TASKS_PER_CORE: Final = 2  # one runs and one waits
+_LOOK_EVERY_S: Final = 0.5  # for a request to stop
 
 
 class RayPool:
@@ -67,9 +69,13 @@ class RayPool:
                 running[remote.remote(shared, chunk)] = chunk
             if not running:
                 return
-            for done in ray.wait(list(running), num_returns=1)[0]:
+            for done in ray.wait(list(running), num_returns=1, timeout=_LOOK_EVERY_S)[0]:
                 chunk = running.pop(done)
                 yield chunk, self._result(done, chunk)
+            if stopping():
+                for unfinished in running:
+                    ray.cancel(unfinished)
+                return
 
     def close(self) -> None:
         """Disconnect from the cluster; a cluster that was started here ends."""

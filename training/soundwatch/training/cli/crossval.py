@@ -8,11 +8,13 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.memory import keep_heap
 from soundwatch.training.cli.options import (
     Folds,
     Seeds,
     negatives_option,
     override,
+    precision_option,
     read_everyday,
     sounds_option,
     split_negatives_for,
@@ -20,6 +22,7 @@ from soundwatch.training.cli.options import (
 )
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.model.labels import LABELS
+from soundwatch.training.model.recipe import Precision
 from soundwatch.training.model.recipe_file import load_recipe
 
 
@@ -39,6 +42,7 @@ from soundwatch.training.model.recipe_file import load_recipe
 @click.option(
     "--seeds", type=Seeds(), default=(), help="Do all with each of these, e.g. 1,2,3.  [default: the recipe's]"
 )
+@precision_option
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
     "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="What does the runs."
@@ -54,6 +58,7 @@ def crossval(
     out: Path | None,
     epochs: int | None,
     seeds: tuple[int, ...],
+    precision: Precision | None,
     device: str,
     engine: str,
     address: str | None,
@@ -64,7 +69,8 @@ def crossval(
 
     if address is not None and engine != "ray":
         raise ConfigError(f"--address {address} is Ray's; add --engine ray, or leave it out.")
-    recipe = override(load_recipe(recipe_name), epochs, None)
+    keep_heap()
+    recipe = override(load_recipe(recipe_name), epochs, None, precision=precision)
     if recipe.hard_views:
         raise ConfigError(
             f"Recipe {recipe.name} draws views by the errors of an earlier run, and crossval does one run a fold; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.inference.classifier import SHIPPED_MODELS
 from soundwatch.training.data.cache import cache_folder
 from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
 from soundwatch.training.data.csv_labels import Columns, split_csv
@@ -204,6 +206,32 @@ def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) ->
     if folder is not None and not recipe.street:
         raise ConfigError(f"--sounds, and recipe {recipe.name} has no street section; leave it out.")
     return read_street_sounds(folder, labels) if folder is not None else NO_EVERYDAY_SOUNDS
+
+
+name_option = click.option(
+    "--name",
+    help="Of the model, in files and events.  [default: the recipe's, or the folder's]",
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Of the network in training, instead of the recipe's.",
+)
+
+
+def check_name(name: str | None, takes_over_scores: bool) -> None:
+    """Refuse a name that is no file's, or that of a shipped model for a run without scores of other folds.
+
+    Raises:
+        ConfigError: The name cannot be used.
+    """
+    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
+        raise ConfigError(f"--name {name!r} is no name of a file; use letters, digits, dots, hyphens and underscores.")
+    if name in SHIPPED_MODELS and not takes_over_scores:
+        raise ConfigError(
+            f"--name {name} is the name of a shipped model, which the result would be mistaken for; use another. It is "
+            "left to runs with --scores-from."
+        )
 
 
 def override(

@@ -12,14 +12,18 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.daemon.core.memory import keep_heap
 from soundwatch.training.cli.fitting import choose_other_sounds, has_other_sounds
 from soundwatch.training.cli.options import (
     Folds,
     check_columns,
+    check_name,
     default_negatives,
     layout_options,
+    name_option,
     negatives_option,
     override,
+    precision_option,
     read_everyday,
     sounds_option,
     split_negatives_for,
@@ -77,11 +81,8 @@ from soundwatch.training.model.recipe_file import load_recipe
 @click.option("--batch", type=click.IntRange(1), help="Clips a step, instead of the recipe's.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate, instead of the recipe's.")
 @click.option("--balance", is_flag=True, help="Draw all classes equally often, however many clips each has.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    help="Of the network in training, instead of the recipe's.",
-)
+@precision_option
+@name_option
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option(
     "--data-on",
@@ -127,6 +128,7 @@ def train(
     lr: float | None,
     balance: bool,
     precision: Precision | None,
+    name: str | None,
     device: str,
     data_on: Place,
     log_names: tuple[str, ...],
@@ -137,6 +139,7 @@ def train(
 
     Several processes do one run together: torchrun --nproc-per-node N -m soundwatch.training train ...
     """
+    keep_heap()
     ranks, own_device = distributed_context(pick_device(device))
     console = Console(stderr=True, quiet=not ranks.is_main)
     own = layout != "urbansound8k"
@@ -146,6 +149,7 @@ def train(
     if recipe.finetune and not init_from:
         raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
     check_columns(layout, columns)
+    check_name(name, bool(scores_from) and not own)
     if own:
         if train_folds or leaky_split:
             raise ConfigError(
@@ -179,7 +183,7 @@ def train(
         Loading(data_on, workers),
         other_sounds,
     )
-    session = replace(session, earlier=open_earlier_network(hard_from, recipe, session.plan))
+    session = replace(session, name=name, earlier=open_earlier_network(hard_from, recipe, session.plan))
     with open_logs(log_names if ranks.is_main else (), out) as logs, process_group(ranks, own_device):
         record = run_session(session, resume, console, logs)
     if not ranks.is_main:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.memory import keep_heap
 from soundwatch.daemon.scan.ray_pool import connect
 from soundwatch.training.crossval.folds import FoldRun, Trainer, train_fold
 from soundwatch.training.fit.scoring import RunRecord
@@ -72,6 +73,7 @@ def _absolute(run: FoldRun) -> FoldRun:
 
 
 def _train_quietly(run: FoldRun) -> RunRecord:
+    keep_heap()
     return train_fold(run, Console(quiet=True))
 
 

@@ -69,11 +69,13 @@ def build_contract(
 def model_name(session: RunSetup) -> str:
     """Return the model's name.
 
-    A shipped model's name is left to runs that take over scores of other folds, as those of the shipped models do.
-    Other runs have the recipe's name if it is none of these, and own classes that of the run's folder.
+    Without a name of its own, a run has the recipe's name if it is none of a shipped model, and else that of its
+    folder, as a run of own classes.
     """
+    if session.name:
+        return session.name
     name = session.recipe.model or session.recipe.name
-    if not session.split.folder and (session.sources or name not in SHIPPED_MODELS):
+    if not session.split.folder and name not in SHIPPED_MODELS:
         return name
     name = re.sub(r"[^\w.-]+", "-", session.out.resolve().name).strip("-.") or "own"
     return f"own-{name}" if name in SHIPPED_MODELS else name

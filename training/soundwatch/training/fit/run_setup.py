@@ -49,6 +49,7 @@ class RunSetup:
         loading: How examples reach the device.
         other_sounds: Shipped other sounds for a fitted head; None for a trained one.
         earlier: Network that weighs the views; None if the recipe draws them alike.
+        name: Name of the model; None for that of the recipe or of the folder.
     """
 
     recipe: Recipe
@@ -65,6 +66,7 @@ class RunSetup:
     loading: Loading = DEFAULT_LOADING
     other_sounds: OtherSounds | None = None
     earlier: EarlierNetwork | None = None
+    name: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
