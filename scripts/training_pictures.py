@@ -11,10 +11,10 @@ Conventions: docs/pictures/training.svg, tensorboard.png and tensorboard-mistake
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -32,8 +32,7 @@ from support.pty_terminal import Terminal  # noqa: E402
 COLUMNS, ROWS = 120, 34
 EPOCHS: Final = 6
 CACHE: Final = {"XDG_CACHE_HOME": "cache"}
-SHOWN_EPOCH: Final = 4  # the picture is taken while this one runs
-WITHIN_S: Final = 6.0
+SHOWN: Final = re.compile(r"epoch 4/6 .*[3-9][0-9]%")  # the picture is taken when a line is like this
 LOADED_MS: Final = 60_000
 DRAWN_MS: Final = 3_000
 
@@ -44,12 +43,9 @@ def train(data: Path, folder: Path) -> None:
     words = [SOUNDWATCH, "train", "--data", str(data), "--train-folds", "2,3", "--test-folds", "1", *numbers]
     terminal = Terminal([*words, "--out", "runs/a", "--log", "tensorboard"], COLUMNS, ROWS, cwd=str(folder), env=CACHE)
     try:
-        shown_s: float | None = None
-        while shown_s is None or time.monotonic() < shown_s:
+        while not any(SHOWN.search(line) for line in terminal.lines):
             if not terminal.read():
                 sys.exit("\n".join(terminal.lines))
-            if shown_s is None and any(f"epoch {SHOWN_EPOCH - 1}/" in line for line in terminal.lines):
-                shown_s = time.monotonic() + WITHIN_S
         (PICTURES / "training.svg").write_text(drawn(terminal.screen, "soundwatch train"), encoding="utf-8")
         while terminal.read(1.0):
             pass

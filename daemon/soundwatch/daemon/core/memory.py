@@ -34,7 +34,7 @@ def keep_heap() -> None:
     """Take all blocks from the heap and return none of it to the system, for good.
 
     The tensors of a step take megabytes each. By glibc's own limits each gets new pages, which the system fills with
-    zeros first: that takes half the time of the mel stage in training, and a tenth of the network's. The resident
+    zeros first: that takes a third of the time of the mel stage in training. The resident
     memory stays at its highest.
     """
     with contextlib.suppress(OSError, TypeError, AttributeError):
