@@ -3,7 +3,9 @@
 Run `python benchmarks/streams.py` on an idle machine; it takes `--minutes` for each number of streams and some more for
 the day, and writes results/streams.json.
 
-Conventions: a stream is 48 kHz stereo noise in blocks of 100 ms, its start some way into a second like a microphone's.
+Conventions: a stream is 48 kHz stereo noise that comes in pieces of 100 ms, its start some way into a second like a
+microphone's. As from a sound server or ffmpeg, pieces that no window needs yet wait, and are read as one block; with
+`--apart` each piece is a block, as from the network.
 A window is late if it is not written within a hop of its last block. Delays are from that block to the lines' write.
 """
 
@@ -22,6 +24,7 @@ import numpy as np
 from harness import Results, Table, in_own_process, machine_of, provenance, resident_mb, table, write_results
 
 from soundwatch.daemon.capture.pacing import Pacer
+from soundwatch.daemon.core.memory import limit_heap
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, FeatureWindow, Scores, read_only
 from soundwatch.daemon.diagnostics.benchmark import BLOCK_SAMPLES, RATE_HZ, NoiseSource, benchmark_context, error_logger
@@ -38,22 +41,32 @@ NOISE: Final = list(NoiseSource("noise", 1.0).blocks())
 class Paced:
     """Noise that comes when a microphone's would."""
 
-    def __init__(self, name: str, seconds: float, delay_s: float) -> None:
+    def __init__(self, name: str, seconds: float, delay_s: float, apart: bool) -> None:
         self.info = SourceInfo(name, "noise", RATE_HZ, 2)
         self.start_unix_ns = 0
-        self._seconds, self._delay_s = seconds, delay_s
+        self._seconds, self._delay_s, self._apart = seconds, delay_s, apart
+        self._needed_sample = 0
         self._pacer = Pacer("real_time", RATE_HZ)
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks of 100 ms."""
+        """Blocks of one or several pieces."""
         time.sleep(self._delay_s)
         self.start_unix_ns = time.time_ns()
         self._pacer.wait_for(0)
-        for number in range(round(10 * self._seconds)):
-            if not self._pacer.wait_for((number + 1) * BLOCK_SAMPLES):
+        number, last = 0, round(10 * self._seconds)
+        while number < last:
+            wanted = 1 if self._apart else -(-self._needed_sample // BLOCK_SAMPLES) - number
+            pieces = min(max(1, wanted), len(NOISE), last - number)
+            if not self._pacer.wait_for((number + pieces) * BLOCK_SAMPLES):
                 return
-            samples = read_only(NOISE[number % len(NOISE)].samples.copy())  # as a microphone's callback copies
+            noise = [NOISE[(number + piece) % len(NOISE)].samples for piece in range(pieces)]
+            samples = read_only(np.concatenate(noise, axis=1))  # as a microphone's callback copies
             yield Block(samples, RATE_HZ, number * BLOCK_SAMPLES)
+            number += pieces
+
+    def gather_until(self, end_sample: int) -> None:
+        """Let the next block end with the piece of this sample."""
+        self._needed_sample = end_sample
 
     def stop(self) -> None:
         """Make `blocks` end."""
@@ -106,8 +119,9 @@ class Counting:
         """Do nothing."""
 
 
-def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
+def live(model: str, streams: int, seconds: float, apart: bool = False) -> dict[str, Any]:
     """Some streams in real time."""
+    limit_heap()  # as `soundwatch run`
     sink = Counting()
     context = replace(
         benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([sink], error_logger())
@@ -117,7 +131,7 @@ def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
     watch = threading.Timer(0.9 * seconds, lambda: held_mb.append(resident_mb()))
     watch.start()
     cpu_s, wall_s = time.process_time(), time.monotonic()
-    engine.run([SourceSession(Paced(f"mic{number}", seconds, number / streams)) for number in range(streams)])
+    engine.run([SourceSession(Paced(f"mic{number}", seconds, number / streams, apart)) for number in range(streams)])
     cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
     wanted = streams * (1 + round(seconds * spec.rate_hz - spec.window_samples) // spec.window_hop_samples)
     hop_ms = spec.window_hop_samples / spec.rate_hz * 1000
@@ -177,18 +191,33 @@ def main() -> None:
     parser.add_argument("--model", default="urban")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--streams", default="1,100,500", help="how many at once, one trial each")
+    parser.add_argument("--apart", action="store_true", help="one block for each piece of 100 ms")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--hours", type=int, default=24, help="of sound, as fast as it goes")
     parser.add_argument("--day", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.day or options.one:
         seconds = options.minutes * 60
-        part = day(options.model, options.hours) if options.day else live(options.model, options.one, seconds)
+        part = (
+            day(options.model, options.hours)
+            if options.day
+            else live(options.model, options.one, seconds, options.apart)
+        )
         print(json.dumps(part))
         return
 
-    common = ("--model", options.model, "--minutes", str(options.minutes), "--hours", str(options.hours))
-    asked = f"--minutes {options.minutes:g} --streams {options.streams} --hours {options.hours}"
+    common = (
+        *(["--apart"] if options.apart else []),
+        "--model",
+        options.model,
+        "--minutes",
+        str(options.minutes),
+        "--hours",
+        str(options.hours),
+    )
+    asked = (
+        "--apart " if options.apart else ""
+    ) + f"--minutes {options.minutes:g} --streams {options.streams} --hours {options.hours}"
     results = {
         **provenance(f"python benchmarks/streams.py {asked}"),
         "model": load_classifier_file(options.model, "cpu").contract.identity,

@@ -200,7 +200,7 @@ def test_a_sample_that_is_no_number_of_sane_size_is_named(tmp_path: Path, value:
     samples[6_500, 1] = value
     soundfile.write(tmp_path / "a.wav", samples, 8_000, subtype="FLOAT")
     valid_samples, message = read_until_error(tmp_path / "a.wav")
-    assert valid_samples == 6_000
+    assert valid_samples == 6_500
     assert (
         f"{tmp_path / 'a.wav'}: sample 6500 (0.812 s) of channel 2 is {expected_message}; numbers from -1 to 1"
         in message
@@ -243,6 +243,6 @@ def test_a_long_recording_is_not_read_whole(tmp_path: Path) -> None:
         file.write(struct.pack("<I", 150_000_000))
     source = Recording("file", tmp_path / "a.wav", "fast", 0)
     for block in source.blocks():
-        assert block.samples.nbytes <= 8_000
+        assert block.samples.nbytes <= 32_000
         if block.first_sample >= 8_000:
             source.stop()

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from soundwatch.daemon.capture.ipc import gatherable_s
 from soundwatch.daemon.capture.network import Connection
 from soundwatch.daemon.capture.raw_pcm import PcmFormat
 from soundwatch.daemon.core.errors import SourceUnavailableError
@@ -119,7 +120,8 @@ def connect_ffmpeg(url: str, pcm: PcmFormat) -> Connection:
             stderr.close()
         return explain_end(tuple(last) if received else tuple(first), received)
 
-    return Connection(stdout.fileno(), close)
+    longest_gather_s = gatherable_s(stdout, pcm.frame_bytes * pcm.rate_hz)
+    return Connection(stdout.fileno(), close, longest_gather_s=longest_gather_s, interrupt=process.terminate)
 
 
 def explain_end(messages: tuple[str, ...], received: bool) -> str:

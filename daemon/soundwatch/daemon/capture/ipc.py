@@ -25,6 +25,8 @@ if sys.platform == "linux":
 
 PIPE_BYTES: Final = 1 << 18  # more than a frame: 300 ms of 48 kHz stereo have 115 kB
 DEFAULT_PIPE_BYTES: Final = 1 << 16
+GATHERING_PIPE_BYTES: Final = 1 << 20  # the most without a privilege: 2.7 s of 48 kHz stereo as float32
+LONGEST_GATHER_S: Final = 1.2  # longer than the hop of a window
 HEAD: Final = struct.Struct("<BI")  # kind, length of the body
 _BLOCK: Final = struct.Struct("<qqqqII")  # UTC of sample 0, first sample, lost samples, arrival, rate, channels
 
@@ -114,3 +116,8 @@ def enlarge_pipe(pipe: IO[bytes], size_bytes: int = PIPE_BYTES) -> int:
     with contextlib.suppress(OSError):
         return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size_bytes)
     return DEFAULT_PIPE_BYTES
+
+
+def gatherable_s(pipe: IO[bytes], bytes_a_second: int) -> float:
+    """Enlarge a pipe, and return the length of sound that may wait in it for a read: half of what it holds."""
+    return min(LONGEST_GATHER_S, enlarge_pipe(pipe, GATHERING_PIPE_BYTES) / bytes_a_second / 2)

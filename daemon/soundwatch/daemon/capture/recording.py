@@ -17,9 +17,10 @@ import numpy as np
 from soundwatch.daemon.capture.ffmpeg_file import FFMPEG_SUFFIXES
 from soundwatch.daemon.capture.frame_reader import open_frames
 from soundwatch.daemon.capture.pacing import Pace, Pacer
+from soundwatch.daemon.capture.recording_error import RecordingError
 from soundwatch.daemon.capture.recording_files import files_under
 from soundwatch.daemon.capture.recording_findings import ADVICE, FindingKind, RecordingMeter
-from soundwatch.daemon.capture.validate import validate_samples
+from soundwatch.daemon.capture.validate import count_valid, validate_samples
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.stop_request import StoppedError
@@ -30,7 +31,7 @@ RECORDING_SUFFIXES: Final = FFMPEG_SUFFIXES | frozenset((
     ".mpga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".avr", ".nist", ".sph", ".paf", ".svx",
     ".sf"
 ))  # fmt: skip
-BLOCK_MS: Final[dict[Pace, int]] = {"real_time": 100, "fast": 250}  # fewer and longer where latency does not matter
+BLOCK_MS: Final[dict[Pace, int]] = {"real_time": 100, "fast": 1000}  # fewer and longer where latency does not matter
 
 
 class Recording:
@@ -108,7 +109,12 @@ class Recording:
                 self._frames.seek(end_sample)
             while (frames := self._frames.read(self._block_samples)).shape[0]:  # (S, C)
                 samples = read_only(match_channels(_full_scale(frames), self.info.channels))
-                validate_samples(samples, end_sample, rate_hz, str(self._path))
+                try:
+                    validate_samples(samples, end_sample, rate_hz, str(self._path))
+                except RecordingError:
+                    if valid_samples := count_valid(samples):
+                        yield Block(read_only(samples[:, :valid_samples]), rate_hz, end_sample)
+                    raise
                 if not self._pacer.wait_for(end_sample + samples.shape[1]):
                     return
                 if self.meter is not None:

@@ -21,7 +21,7 @@ import threading
 from dataclasses import dataclass
 from typing import IO, Final
 
-from soundwatch.daemon.capture.ipc import enlarge_pipe
+from soundwatch.daemon.capture.ipc import gatherable_s
 from soundwatch.daemon.capture.network import Connection, NetworkSource
 from soundwatch.daemon.capture.raw_pcm import PcmFormat
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
@@ -32,8 +32,6 @@ PROGRAMS: Final = ("parec", "pactl")
 MAX_CHANNELS: Final = 2  # more are recorded only if configured
 LATENCY_MS: Final = 100  # of the server's pieces: the drop detector counts on them
 GATHER_S: Final = 0.3  # each read costs a wake-up
-PIPE_BYTES: Final = 1 << 20  # the most without a privilege: 2.7 s of 48 kHz stereo
-LONGEST_GATHER_S: Final = 1.2  # longer than the hop of a window
 FIRST_S: Final = 2.5
 SERVER_S: Final = 2.0
 LOOK_S: Final = 5.0  # the sources are also listed without a message of `pactl subscribe`, which may hang
@@ -191,7 +189,7 @@ def _connect(device: str, pcm: PcmFormat) -> Connection:
     assert recorder.stdout is not None
     assert recorder.stderr is not None
     stdout, stderr = recorder.stdout, recorder.stderr
-    capacity_s = enlarge_pipe(stdout, PIPE_BYTES) / pcm.frame_bytes / pcm.rate_hz
+    longest_gather_s = gatherable_s(stdout, pcm.frame_bytes * pcm.rate_hz)
     watch = None if name is None else _RemovalWatch(name, recorder)
 
     def close(_: bool) -> str:
@@ -210,8 +208,8 @@ def _connect(device: str, pcm: PcmFormat) -> Connection:
     return Connection(
         stdout.fileno(),
         close,
-        gather_s=min(GATHER_S, capacity_s / 2),
-        longest_gather_s=min(LONGEST_GATHER_S, capacity_s / 2),
+        gather_s=min(GATHER_S, longest_gather_s),
+        longest_gather_s=longest_gather_s,
         interrupt=recorder.kill,
         first_s=FIRST_S,
     )

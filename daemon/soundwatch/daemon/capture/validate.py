@@ -12,6 +12,11 @@ from soundwatch.daemon.core.types import Samples
 MAX_MAGNITUDE: Final = 1000.0  # 60 dB above full scale: integers stored as floats, or noise read as floats
 
 
+def count_valid(samples: Samples) -> int:
+    """Return the number of samples before the first invalid one of samples (C, S) with at least one."""
+    return int((~(np.abs(samples) <= MAX_MAGNITUDE)).any(axis=0).argmax())
+
+
 def validate_samples(samples: Samples, first_sample: int, rate_hz: int, where: str) -> None:
     """Refuse samples that would give NaN in every score.
 
@@ -26,9 +31,8 @@ def validate_samples(samples: Samples, first_sample: int, rate_hz: int, where: s
     """
     if samples.max(initial=0) <= MAX_MAGNITUDE and samples.min(initial=0) >= -MAX_MAGNITUDE:  # False for NaN too
         return
-    wrong = ~(np.abs(samples) <= MAX_MAGNITUDE)
-    position = int(wrong.any(axis=0).argmax())
-    channel = int(wrong[:, position].argmax())
+    position = count_valid(samples)
+    channel = int((~(np.abs(samples[:, position]) <= MAX_MAGNITUDE)).argmax())
     sample, value = first_sample + position, float(samples[channel, position])
     raise RecordingError(
         f"{where}: sample {sample} ({sample / rate_hz:.3f} s) of channel {channel + 1} is {value:g}; numbers from "

@@ -12,6 +12,7 @@ from typing import Final
 MAPPED_BYTES: Final = 512 << 10  # more than a second of 48 kHz stereo, which is allocated every second
 KEPT_BYTES: Final = 2 << 20
 _M_TRIM_THRESHOLD: Final = -1  # of malloc.h
+_M_ARENA_MAX: Final = -8
 _M_MMAP_THRESHOLD: Final = -3
 _M_MMAP_MAX: Final = -4
 _LARGEST_INT: Final = (1 << 31) - 1
@@ -28,6 +29,7 @@ def limit_heap() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
         library.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        library.mallopt(_M_ARENA_MAX, 1)
 
 
 def keep_heap() -> None:

@@ -1,8 +1,8 @@
 """Work of the engine's other threads: one a source reads its blocks, and one runs the model.
 
 Conventions: as in `engine.py`. A handover costs as much as inference, so blocks are handed over once a window. The
-model runs one batch at a time, since inference can run at the same time as Python code; finished batches wait in
-`completed`.
+model runs one batch at a time, since inference can run at the same time as Python code, and half of a batch at the same
+time as the other half; finished batches wait in `completed`.
 Does not: choose batches (`inference_queue.py`) or act on scores (`emitter.py`).
 """
 
@@ -17,9 +17,10 @@ from typing import Final
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError, unexpected_failure
 from soundwatch.daemon.core.source import GatheringSource, SourceNotice
-from soundwatch.daemon.core.types import Block, Scores
+from soundwatch.daemon.core.types import Block, Classifier, Features, Scores
 from soundwatch.daemon.engine.source_state import EngineSource, PendingItem
 from soundwatch.daemon.inference.classifier import classify_windows
+from soundwatch.daemon.inference.providers import CPU
 from soundwatch.daemon.pipeline.pipeline import features_only
 
 RESAMPLER_S: Final = 0.06  # longest delay
@@ -78,7 +79,7 @@ def _may_fill_a_window(source: EngineSource, kept: list[Block], spec: FeatureSpe
 
 
 class InferenceThread:
-    """A thread that classifies batches.
+    """A thread that classifies batches, with a second one for half of each batch of several windows on the processor.
 
     Args:
         notify: Called from the thread after each batch: with None if it is completed, else with the exception.
@@ -92,6 +93,9 @@ class InferenceThread:
         self._batches = queue.SimpleQueue[list[PendingItem] | None]()
         self.completed = deque[tuple[list[PendingItem], list[Scores]]]()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._second = queue.SimpleQueue[tuple[Classifier, list[Features]] | None]()
+        self._second_scores = queue.SimpleQueue[list[Scores] | BaseException]()
+        self._second_thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
@@ -105,12 +109,40 @@ class InferenceThread:
         """End the thread after its batch, but do not wait for longer than this."""
         self._batches.put(None)
         self._thread.join(patience_s)
+        self._second.put(None)
+        if self._second_thread is not None:
+            self._second_thread.join(patience_s)
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
             try:
                 features = features_only([item.content for item in batch])
-                self.completed.append((batch, classify_windows(batch[0].context.classifier, features)))
+                self.completed.append((batch, self._classify(batch[0].context.classifier, features)))
                 self._notify(None)
             except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the engine's thread
                 self._notify(error)
+
+    def _classify(self, classifier: Classifier, features: list[Features]) -> list[Scores]:
+        """Classify windows, half of them in the second thread; the processor computes each window by itself."""
+        half = (len(features) + 1) // 2 if classifier.provider == CPU else len(features)
+        if half < len(features):
+            if self._second_thread is None:  # windows of one source alone never need it
+                self._second_thread = threading.Thread(target=self._run_second, name="inference-2", daemon=True)
+                self._second_thread.start()
+            self._second.put((classifier, features[half:]))
+        others: list[Scores] | BaseException = []
+        try:
+            scores = classify_windows(classifier, features[:half])
+        finally:
+            if half < len(features):
+                others = self._second_scores.get()
+        if isinstance(others, BaseException):
+            raise others
+        return scores + others
+
+    def _run_second(self) -> None:
+        while (work := self._second.get()) is not None:
+            try:
+                self._second_scores.put(classify_windows(*work))
+            except BaseException as error:  # noqa: BLE001  # raised in the first thread
+                self._second_scores.put(error)
