@@ -4,7 +4,7 @@ Conventions: frames are (S, C), 16-bit integers where the file has 16 bits, else
 forward only, in blocks, whatever its length.
 Rule: all sound that is there is read. A header that declares more is an error after the last frame; a header that
 declares less is a note.
-Does not: check sample values (`capture/validate.py`).
+Does not: check sample values (`capture/validate.py`), or load libsndfile before a file is opened.
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import soundfile
-
 from soundwatch.daemon.capture.ffmpeg_file import FfmpegReader, install_advice
 from soundwatch.daemon.capture.recording_error import RecordingError
 from soundwatch.daemon.capture.recording_findings import FindingKind
-from soundwatch.daemon.capture.sndfile_reader import SndfileReader
 from soundwatch.daemon.core.errors import SourceError
 
 LOWEST_RATE_HZ: Final = 1_000
@@ -71,6 +68,10 @@ def open_frames(path: Path) -> FrameReader:
     Raises:
         SourceError: The file is missing, not readable, not a recording, or contains no sound.
     """
+    import soundfile  # libsndfile's megabyte: a live source does without
+
+    from soundwatch.daemon.capture.sndfile_reader import SndfileReader
+
     _check_regular(path)
     try:
         reader: FrameReader = SndfileReader(path)
@@ -83,7 +84,7 @@ def open_frames(path: Path) -> FrameReader:
     return reader
 
 
-def _open_with_ffmpeg(path: Path, error: soundfile.SoundFileError) -> FrameReader:
+def _open_with_ffmpeg(path: Path, error: Exception) -> FrameReader:
     """Open what libsndfile does not read."""
     code = getattr(error, "code", 0)
     reason = getattr(error, "error_string", "") or f"libsndfile's error {code}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from typing import Final
 
 EXTRAS: Final = {  # optional packages of the daemon, and the extra that installs each
@@ -43,6 +42,8 @@ def _without_gpu() -> bool:
 
 
 def _is_installed(name: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution  # takes megabytes, for a message only
+
     try:
         distribution(name)
     except PackageNotFoundError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -42,6 +41,8 @@ def torchscript_content_sha256(content: bytes) -> str:
     Raises:
         ValueError: The content is not a ZIP file, or too large when unpacked.
     """
+    import zipfile  # for this format only
+
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
