@@ -137,7 +137,7 @@ class SocketServerSink:
                 events |= selectors.EVENT_WRITE if client.wants_to_write(self._last_seq) else 0
                 if events:
                     selector.register(client.connection, events, client)
-            found = selector.select(LOOK_S)
+            found = selector.select(LOOK_S if self._clients else None)  # without a client nothing can be late
         for key, events in found:
             if key.fileobj is self._server:
                 self._accept()
