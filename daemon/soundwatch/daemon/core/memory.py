@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 from typing import Final
 
 MAPPED_BYTES: Final = 512 << 10  # more than a second of 48 kHz stereo, which is allocated every second
@@ -46,6 +47,10 @@ def keep_heap() -> None:
 
 
 def release_memory() -> None:
-    """Return the memory that is free to the system, where the C library can; for after a large computation."""
+    """Free unreachable objects, and return free memory to the system where the C library can.
+
+    It is for after a large computation and after the start.
+    """
+    gc.collect()
     with contextlib.suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
