@@ -41,7 +41,7 @@ NOISE: Final = list(NoiseSource("noise", 1.0).blocks())
 class Paced:
     """Noise that comes when a microphone's would."""
 
-    def __init__(self, name: str, seconds: float, delay_s: float, apart: bool) -> None:
+    def __init__(self, name: str, seconds: float, delay_s: float, apart: bool = False) -> None:
         self.info = SourceInfo(name, "noise", RATE_HZ, 2)
         self.start_unix_ns = 0
         self._seconds, self._delay_s, self._apart = seconds, delay_s, apart
