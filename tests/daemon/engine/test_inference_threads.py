@@ -1,4 +1,4 @@
-"""Batches of several windows in two threads."""
+"""Long batches in two threads."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def windows(*numbers: int) -> list[Features]:
     return [Features(np.full((1, 1, 1), number, np.float32), number, number + 1, True) for number in numbers]
 
 
-@pytest.mark.parametrize(("provider", "count", "threads"), [(CPU, 5, 2), (CPU, 1, 1), (CUDA, 5, 1)])
-def test_half_of_a_batch_on_the_processor_is_classified_in_a_second_thread(
+@pytest.mark.parametrize(("provider", "count", "threads"), [(CPU, 9, 2), (CPU, 7, 1), (CUDA, 9, 1)])
+def test_half_of_a_long_batch_on_the_processor_is_classified_in_a_second_thread(
     provider: str, count: int, threads: int
 ) -> None:
     inference, classifier = InferenceThread(lambda _: None), Numbered(provider)
@@ -52,8 +52,8 @@ def test_half_of_a_batch_on_the_processor_is_classified_in_a_second_thread(
 def test_an_error_in_either_thread_is_raised_and_the_next_batch_has_its_own_scores() -> None:
     inference, classifier = InferenceThread(lambda _: None), Numbered(CPU)
     inference.start()
-    for failing in (windows(-1, 2), windows(1, -2), windows(-1, -2)):
+    for failing in (windows(-1, *range(8)), windows(*range(8), -2), windows(-1, *range(8), -2)):
         with pytest.raises(ModelError, match="a negative number"):
             inference._classify(classifier, failing)
-        assert [window.first_sample for window in inference._classify(classifier, windows(3, 4))] == [3, 4]
+        assert [window.first_sample for window in inference._classify(classifier, windows(*range(8)))] == [*range(8)]
     inference.close(60)

@@ -1,8 +1,8 @@
 """Work of the engine's other threads: one a source reads its blocks, and one runs the model.
 
 Conventions: as in `engine.py`. A handover costs as much as inference, so blocks are handed over once a window. The
-model runs one batch at a time, since inference can run at the same time as Python code, and half of a batch at the same
-time as the other half; finished batches wait in `completed`.
+model runs one batch at a time, since inference can run at the same time as Python code, and both halves of a long batch
+at the same time; finished batches wait in `completed`.
 Does not: choose batches (`inference_queue.py`) or act on scores (`emitter.py`).
 """
 
@@ -23,6 +23,7 @@ from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.inference.providers import CPU
 from soundwatch.daemon.pipeline.pipeline import features_only
 
+SHARED_WINDOWS: Final = 8  # fewer are not worth the hand-over to a second thread
 RESAMPLER_S: Final = 0.06  # longest delay
 
 
@@ -79,7 +80,7 @@ def _may_fill_a_window(source: EngineSource, kept: list[Block], spec: FeatureSpe
 
 
 class InferenceThread:
-    """A thread that classifies batches, with a second one for half of each batch of several windows on the processor.
+    """A thread that classifies batches, with a second one for half of each long batch on the processor.
 
     Args:
         notify: Called from the thread after each batch: with None if it is completed, else with the exception.
@@ -124,7 +125,8 @@ class InferenceThread:
 
     def _classify(self, classifier: Classifier, features: list[Features]) -> list[Scores]:
         """Classify windows, half of them in the second thread; the processor computes each window by itself."""
-        half = (len(features) + 1) // 2 if classifier.provider == CPU else len(features)
+        shared = classifier.provider == CPU and len(features) >= SHARED_WINDOWS
+        half = (len(features) + 1) // 2 if shared else len(features)
         if half < len(features):
             if self._second_thread is None:  # windows of one source alone never need it
                 self._second_thread = threading.Thread(target=self._run_second, name="inference-2", daemon=True)
