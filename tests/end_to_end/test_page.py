@@ -434,7 +434,8 @@ def test_the_page_is_in_the_language_of_the_browser_or_in_a_chosen_one(browser: 
     expect(page.locator("#settings-title")).to_have_text("設定")
     page.reload()
     expect(page.locator("#day-total")).to_have_text("1件")
-    for code in ("en", "es", "fr", "nl", "ja"):
+    assert cut_texts(page) == []
+    for code in ("es", "fr", "nl"):
         page.locator("#language").select_option(code)
         expect(page.locator("html")).to_have_attribute("lang", code)
         expect(page.locator(".rule p").first).not_to_be_empty()
