@@ -22,8 +22,8 @@ from support.checkpoint_factory import write_checkpoint
 from support.labeled_folder import write_classes
 from support.rtsp_server import why_not
 from support.syscall_trace import NetworkWithoutRoute, Permitted, Trace, trace
-from support.traced_run import LIMIT_S
 
+LIMIT_S: Final = 180  # of a command that goes on
 RTSP_PORT: Final = 8554
 NO_PROXY_PORT: Final = 9  # `scan/ray_environment.py` sends Ray's HTTP there
 DEVICES: Final = (Path("/dev/null"), Path("/dev/tty"), Path("/dev/shm"), Path("/dev/pts"), Path("/dev/ptmx"))  # noqa: S108

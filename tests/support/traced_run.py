@@ -20,10 +20,9 @@ from support import loopback_services as services
 from support.pty_terminal import Terminal
 from support.rtsp_server import TESTS, server_words, why_not
 from support.syscall_trace import Trace, end_traced, read_trace, trace_until, traced_words
-from support.traced_commands import RTSP_PORT, RUN, TERMINAL, WATCH, Bench, TracedCommand, run_configuration
+from support.traced_commands import LIMIT_S, RTSP_PORT, RUN, TERMINAL, WATCH, Bench, TracedCommand, run_configuration
 
 RUN_S: Final = 15  # at least; a library may report its use some seconds after its start
-LIMIT_S: Final = 180  # of a command that goes on
 
 
 class Services:
