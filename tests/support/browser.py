@@ -23,11 +23,16 @@ ARGUMENTS = (
     "--disable-sync",
 )
 CUT_TEXTS = """() => [...document.querySelectorAll("body *")]
-  .filter((element) => element.textContent.trim() && !element.closest(".unseen, .skip, .scroll, svg, select"))
+  .filter((element) => element.checkVisibility() && !element.closest(".unseen, .skip, .scroll, svg, select"))
   .filter((element) => {
-    const place = element.getBoundingClientRect();
+    const texts = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    const outside = texts.some((node) => {
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      return range.getBoundingClientRect().right > innerWidth + 1;
+    });
     const clips = getComputedStyle(element).overflowX !== "visible" && element.scrollWidth > element.clientWidth + 1;
-    return place.width > 0 && (place.right > innerWidth + 1 || clips);
+    return outside || (clips && element.textContent.trim());
   })
   .map((element) => `${element.tagName} ${element.className}: ${element.textContent.trim().slice(0, 60)}`)"""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from soundwatch.daemon.core.errors import ConfigError
@@ -55,3 +57,9 @@ def test_a_number_has_the_separators_of_its_language(language: Language, text: s
 def test_spanish_groups_five_digits_and_more() -> None:
     assert number_text("12,345", "es") == "12.345"
     assert number_text("1,234,567", "es") == "1.234.567"
+
+
+def test_a_sentence_keeps_its_language_across_processes() -> None:
+    error = pickle.loads(pickle.dumps(ConfigError(Sentence("{source} delivers no sound now.", source="a{b}"))))  # noqa: S301
+    assert str(error) == "a{b} delivers no sound now."
+    assert in_language(error_text(error), "de") == "a{b} liefert gerade keinen Ton."
