@@ -15,20 +15,19 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
+from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, VerificationError
 from soundwatch.daemon.inference.classifier import Backend, backend_of, load_classifier_file, resolve_model
 from soundwatch.export.formats import SUFFIXES, WRITERS
 from soundwatch.export.model_card import model_card
 from soundwatch.export.parity import (
-    INT8_SCORE_LIMIT,
-    SCORE_LIMIT,
     Scorer,
     SkippedVariant,
     Variant,
     compare_variants,
     eager_scorer,
     file_variants,
+    score_limit_of,
     torch_mel,
 )
 from soundwatch.export.probes import probes
@@ -145,7 +144,7 @@ def _verify(
     reference = Variant(name, torch_mel(contract.features), score)
     compared = [rung for rung in variants if isinstance(rung, Variant)]
     steps = track(compared, "Verifying", console=console, transient=True)
-    limit = INT8_SCORE_LIMIT if contract.name.endswith(INT8_SUFFIX) else SCORE_LIMIT
+    limit = score_limit_of(contract)
     differences = compare_variants(reference, steps, probes(contract.features, clip), limit)
     not_run = tuple(rung for rung in variants if isinstance(rung, SkippedVariant))
     return Verification(contract.identity, reference.name, tuple(differences), not_run)

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from soundwatch.daemon.core.contract import Activation, FeatureSpec
+from soundwatch.daemon.core.contract import INT8_SUFFIX, Activation, FeatureSpec, ModelContract
 from soundwatch.daemon.core.errors import ProviderError
 from soundwatch.daemon.core.types import Classifier, Samples
 from soundwatch.daemon.frontend.mel import mel_db
@@ -84,6 +84,11 @@ class ParityDifference:
     def passed(self) -> bool:
         """Return whether both differences are within their limits; NaN is not."""
         return (self.mel_db is None or self.mel_db <= MEL_LIMIT_DB) and self.score <= self.score_limit
+
+
+def score_limit_of(contract: ModelContract) -> float:
+    """Return the largest permitted difference of a model's scores."""
+    return INT8_SCORE_LIMIT if contract.name.endswith(INT8_SUFFIX) else SCORE_LIMIT
 
 
 def compare_variants(

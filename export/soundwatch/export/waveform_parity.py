@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
+from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.types import Block, Classifier, Samples
 from soundwatch.daemon.frontend.mel import MelState, mel
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.frontend.window import WindowState, window
 from soundwatch.daemon.inference.classifier import Backend
-from soundwatch.export.parity import INT8_SCORE_LIMIT, RUNTIMES, SCORE_LIMIT, ParityDifference
+from soundwatch.export.parity import RUNTIMES, ParityDifference, score_limit_of
 from soundwatch.export.probes import SEED, probes
 from soundwatch.export.report import Verification
 
@@ -80,7 +80,7 @@ def verify_waveform_files(
 ) -> Verification:
     """Compare the scores of each file with those of the daemon's stages."""
     contract = daemon.contract
-    limit = INT8_SCORE_LIMIT if contract.name.endswith(INT8_SUFFIX) else SCORE_LIMIT
+    limit = score_limit_of(contract)
     scorers = {f"waveform, {RUNTIMES[backend]}": open_waveform_file(file, backend) for backend, file in files.items()}
     found: dict[str, list[ParityDifference]] = {rung: [] for rung in scorers}
     for probe, samples in track(sounds.items(), "Verifying", console=console, transient=True):
