@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run extras test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit newcomer test-pythons test-systemd fuzz deb clean help
+.PHONY: run extras test all-tests quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit newcomer test-pythons test-systemd fuzz deb clean help
 
 # Tests start hundreds of Python processes, which would compile the same modules again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -22,7 +22,11 @@ extras: .venv/run.stamp  ## Install extras into .venv, also after make run CPU=1
 demo: .venv/run.stamp  ## Play the demo scene in real time through the pipeline.
 	$(BIN)/soundwatch run --device demo $(OPTIONS)
 
-test: .venv/test.stamp .venv/browser.stamp lint  ## Run everything that CI runs, with two workers a core, at most four.
+# The types take a minute of one core, while most tests wait for real programs: both run at a time.
+test: .venv/test.stamp .venv/browser.stamp  ## Run everything that CI runs, with two workers a core, at most four.
+	$(MAKE) --no-print-directory --jobs 2 lint all-tests
+
+all-tests: .venv/test.stamp .venv/browser.stamp
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal $(OPTIONS)
 
 check: lint quick  ## Run style, types and the fast tests: the inner loop.
