@@ -18,7 +18,7 @@ from soundwatch.training.data.other_sounds import (
     write_other_sounds,
 )
 from soundwatch.training.evaluation.fitted_thresholds import RAISED_SHARE, choose_fitted
-from soundwatch.training.fit.head_fit import Example, fit_head, score_left_out, score_unlike
+from soundwatch.training.fit.head_fit import Example, Head, LeftOut, fit_head, score_left_out, score_unlike
 
 WIDTH = 12
 
@@ -58,6 +58,39 @@ def test_a_recording_is_scored_by_heads_without_its_group_and_a_sound_of_every_f
 def test_a_kind_that_sounds_like_a_class_is_found_and_no_other() -> None:
     assert score_unlike(_examples(alike=True), 2)[1] == {"same": 0}
     assert score_unlike(_examples(), 2)[1] == {}
+
+
+def test_a_class_of_one_recording_takes_no_kind_for_itself_and_gets_a_threshold() -> None:
+    examples = [one for one in _examples() if one.class_id != 1]
+    rng = np.random.default_rng(5)
+    single = [Example(_cloud(1, rng), 1, "own only") for _ in range(12)]
+    left_out, alike = score_unlike([*examples, *single], 2)
+    assert alike == {}
+    chosen = choose_fitted(left_out, 2)
+    assert chosen.clips == 12, "clips whose heads have not learned the class are not counted"
+    assert all(left_out.head.highest(one.features)[1] > chosen.values[1] for one in single)
+
+
+def test_the_head_is_the_mean_of_those_that_left_a_fold_out() -> None:
+    examples = _examples()
+    head = score_left_out(examples, 2).head
+    for one in examples:
+        assert (head.highest(one.features) > 0.5).tolist() == [one.class_id == 0, one.class_id == 1]
+
+
+def test_a_class_that_other_sounds_resemble_has_the_smaller_part_of_the_events_on_them() -> None:
+    rng = np.random.default_rng(2)
+    examples = [Example(np.zeros((1, 1), np.float32), k, f"own {k} {n}") for k in (0, 1) for n in range(20)]
+    examples += [Example(np.zeros((1, 1), np.float32), None, f"kind {n}", str(n)) for n in range(400)]
+    scores = rng.uniform(0, 0.4, (440, 2)).astype(np.float32)
+    scores[:20, 0] = 0.9  # far above all other sounds
+    scores[20:40, 1] = rng.uniform(0.3, 0.5, 20)  # among the highest of them
+    head = Head(np.zeros((2, 1), np.float32), np.zeros(2, np.float32))
+    chosen = choose_fitted(LeftOut(tuple(examples), scores, head), 2)
+    raised = (scores[40:] >= np.array(chosen.values)).sum(axis=0)
+    assert raised[0] <= 2
+    assert raised[1] >= 12
+    assert chosen.found >= 30
 
 
 def test_thresholds_bound_the_share_of_other_sounds_and_find_the_classes() -> None:

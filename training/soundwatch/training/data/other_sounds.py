@@ -25,6 +25,10 @@ from soundwatch.daemon.core.errors import ConfigError
 FILE_NAME: Final = "other_sounds.npz"
 _STEPS: Final = 31  # 5 bits compress to half the size of 8, and move no figure
 
+_MAY_SHIP: Final = re.compile(
+    r"CC[ -]?0.*|CC[ -]BY([ -][234]\.0)?|CC BY-NC 3\.0|CC-BY/CC0|public domain.*|BSD.*|own .*CC0.*"
+)
+
 Features = NDArray[np.float32]
 
 
@@ -73,6 +77,11 @@ class OtherSounds:
                 f"{', '.join(self.kinds)}."
             )
         return replace(self, sounds=tuple(sound for sound in self.sounds if sound.kind not in kinds))
+
+
+def may_ship(licence: str) -> bool:
+    """Return True for a licence that asks for no terms of its own for what is derived."""
+    return _MAY_SHIP.fullmatch(licence) is not None
 
 
 def named_alike(kinds: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:

@@ -1,13 +1,16 @@
 """Thresholds of a fitted head, and its open-set share, from scores of heads that left the recordings out.
 
-Conventions: every class may be raised by as many other sounds as any other. A threshold lies halfway between two scores
-of other sounds. The open-set share is measured twice: thresholds of one half of the groups on the other half.
+Rule: thresholds fall from the highest, each time for the class and by the step that find most of its left-out clips for
+each other sound that they raise, until no step stays within the share of other sounds that may be raised. A threshold
+lies halfway between two scores of other sounds. The share found is smoothed, since a class has a few dozen clips.
+The open-set share is measured twice: thresholds of one half of the groups on the other half.
 Does not: fit heads (`fit/head_fit.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,28 +48,62 @@ class FittedThresholds:
 def choose_fitted(left_out: LeftOut, classes: int) -> FittedThresholds:
     """Choose thresholds on all other sounds, and count what they raise on sounds that they were not chosen on."""
     rows = left_out.of_others()
-    values = _thresholds(left_out.scores[rows])
+    own = [left_out.scores[left_out.of_class(class_id), class_id] for class_id in range(classes)]
+    values = _thresholds(left_out.scores[rows], own)
     halves = np.array([_half(left_out.examples[row].group or "") for row in rows], np.int64)
     raised = 0
     for half in (0, 1):
-        chosen = _thresholds(left_out.scores[rows[halves != half]])
+        chosen = _thresholds(left_out.scores[rows[halves != half]], own)
         raised += int((left_out.scores[rows[halves == half]] >= chosen).any(axis=1).sum())
-    found = sum(int((left_out.scores[left_out.of_class(k), k] >= values[k]).sum()) for k in range(classes))
-    clips = sum(len(left_out.of_class(k)) for k in range(classes))
+    found = sum(int((scores >= values[k]).sum()) for k, scores in enumerate(own))
+    clips = sum(len(scores) for scores in own)
     return FittedThresholds(tuple(float(value) for value in values), found, clips, raised, len(rows))
 
 
-def _thresholds(scores: Scores) -> NDArray[np.float64]:
-    """Return the lowest thresholds (K,) of equal counts by which at most `RAISED_SHARE` of rows (N, K) are raised."""
-    falling = np.sort(scores, axis=0)[::-1]
-    chosen = np.full(scores.shape[1], HIGHEST)
-    for count in range(len(scores) - 1):
-        above = falling[count - 1] if count else np.ones(scores.shape[1])
-        values = np.round((above + falling[count]) / 2, 4)
-        if (scores >= values).any(axis=1).mean() > RAISED_SHARE:
-            break
-        chosen = values
-    return np.asarray(np.clip(chosen, LOWEST, HIGHEST), np.float64)
+def _thresholds(scores: Scores, own: Sequence[Scores]) -> NDArray[np.float64]:
+    """Return thresholds (K,) by which at most `RAISED_SHARE` of other sounds (N, K) are raised, by the rule above."""
+    allowed, classes = int(RAISED_SHARE * len(scores)), scores.shape[1]
+    falling = np.sort(scores, axis=0)[::-1][: allowed + 2]
+    above = np.vstack([np.ones(classes), falling[:-1]])
+    grid = np.clip(np.round((above + falling) / 2, 4), LOWEST, HIGHEST).astype(np.float64)  # (T, K)
+    found = np.stack([_smoothed_found(own[k], grid[:, k]) for k in range(classes)], axis=1)
+    places = np.array([min(allowed // classes, len(grid) - 1) if not len(own[k]) else 0 for k in range(classes)])
+    while True:
+        best, step = 0.0, (0, 0)
+        for k in range(classes):
+            raised = _raised_at(scores, grid, places, k)
+            steps = np.flatnonzero((np.arange(len(grid)) > places[k]) & (raised <= allowed))
+            gains = (found[steps, k] - found[places[k], k]) / np.maximum(raised[steps] - raised[places[k]], 0.5)
+            if len(gains) and gains.max() > best:
+                best, step = float(gains.max()), (k, int(steps[gains.argmax()]))
+        if best <= 0:
+            return np.asarray(grid[places, np.arange(classes)], np.float64)
+        places[step[0]] = step[1]
+
+
+def _raised_at(
+    scores: Scores, grid: NDArray[np.float64], places: NDArray[np.int64], class_id: int
+) -> NDArray[np.int64]:
+    """Count other sounds (T,) that any class raises, at each threshold of one class and the present ones of others."""
+    hit = scores >= grid[places, np.arange(grid.shape[1])]
+    hit[:, class_id] = False
+    free = np.sort(scores[~hit.any(axis=1), class_id])
+    return np.asarray(len(scores) - np.searchsorted(free, grid[:, class_id]), np.int64)
+
+
+def _smoothed_found(own: Scores, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the share (T,) of own clips found at each threshold, with scores spread as the clips vary."""
+    if not len(own):
+        return np.zeros(len(grid))
+    places = _log_odds(own.astype(np.float64))
+    width = 0.6 * (places.std() * len(own) ** -0.2 + 0.1)  # a logistic curve of this width has Scott's deviation
+    distances = (places[None, :] - _log_odds(grid)[:, None]) / width
+    return np.asarray(np.mean(1 / (1 + np.exp(-np.clip(distances, -30, 30))), axis=1), np.float64)
+
+
+def _log_odds(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    bounded = np.clip(values, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(bounded / (1 - bounded)), np.float64)
 
 
 def _half(group: str) -> int:

@@ -1,4 +1,4 @@
-"""A run whose head is fitted instead of trained: features of all clips, then one fit.
+"""A run whose head is fitted instead of trained: features of all clips, then the mean of heads without a fold each.
 
 Conventions: the run has one epoch. Synthetic sounds are in every fit; other recordings are in folds.
 Does not: choose thresholds (`evaluation/fitted_thresholds.py`).
@@ -20,7 +20,7 @@ from soundwatch.training.data.cache import ClipCache
 from soundwatch.training.data.negatives import is_synthetic
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.fit.head_features import head_features
-from soundwatch.training.fit.head_fit import Example, Head, fit_head, score_unlike
+from soundwatch.training.fit.head_fit import Example, Head, score_unlike
 from soundwatch.training.fit.loop import Row, Run, describe, mel_batches
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.progress import clip_table
@@ -43,8 +43,7 @@ def fit_run(run: Run, setup: RunSetup, read: ClipCache, save: Callable[[Run], No
     left_out, alike = score_unlike(examples, len(setup.labels))
     for kind, class_id in sorted(alike.items()):
         console.print(f"[yellow]{kind} sounds like {setup.labels[class_id]}: left out of the other sounds.[/]")
-    kept = left_out.examples
-    head = fit_head(kept, len(setup.labels))
+    kept, head = left_out.examples, left_out.head
     _set_head(run.network, head)
     run.epoch = setup.recipe.epochs
     own = [one for one in kept if one.class_id is not None]

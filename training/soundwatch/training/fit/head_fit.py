@@ -26,6 +26,7 @@ START_BIAS: Final = -3.0
 MAX_ITERATIONS: Final = 200
 ALIKE_SHARE: Final = 0.5  # of a kind's recordings that score as high as half of a class's own
 MIN_ALIKE: Final = 2
+MIN_GROUPS: Final = 2  # of a class; a single one is in every fit, since no head can learn the class without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,12 @@ class LeftOut:
     Attributes:
         examples: All recordings of the fits.
         scores: Highest scores (N, K); NaN for recordings of every fit.
+        head: Mean of these heads, whose scores thresholds chosen on `scores` fit.
     """
 
     examples: tuple[Example, ...]
     scores: NDArray[np.float32]
+    head: Head
 
     def of_others(self) -> NDArray[np.int64]:
         """Return the indexes of scored recordings of other sounds."""
@@ -76,8 +79,9 @@ class LeftOut:
         return np.array(rows, np.int64)
 
     def of_class(self, class_id: int) -> NDArray[np.int64]:
-        """Return the indexes of a class's recordings."""
-        return np.array([row for row, one in enumerate(self.examples) if one.class_id == class_id], np.int64)
+        """Return the indexes of a class's scored recordings."""
+        rows = [row for row, one in enumerate(self.examples) if one.class_id == class_id]
+        return np.array([row for row in rows if not np.isnan(self.scores[row]).any()], np.int64)
 
 
 def fit_head(examples: Sequence[Example], classes: int) -> Head:
@@ -114,13 +118,17 @@ def score_left_out(examples: Sequence[Example], classes: int) -> LeftOut:
     """Score every recording by a head that was fitted without its fold."""
     folds = _deal(examples)
     scores = np.full((len(examples), classes), np.nan, np.float32)
+    heads = []
     for fold in range(FOLDS):
-        left_out = np.flatnonzero(folds == fold)
-        if len(left_out):
-            head = fit_head([one for one, of in zip(examples, folds, strict=True) if of != fold], classes)
-            for row in left_out.tolist():
-                scores[row] = head.highest(examples[row].features)
-    return LeftOut(tuple(examples), scores)
+        head = fit_head([one for one, of in zip(examples, folds, strict=True) if of != fold], classes)
+        heads.append(head)
+        for row in np.flatnonzero(folds == fold).tolist():
+            scores[row] = head.highest(examples[row].features)
+    mean = Head(
+        np.asarray(np.mean([head.weight for head in heads], axis=0), np.float32),
+        np.asarray(np.mean([head.bias for head in heads], axis=0), np.float32),
+    )
+    return LeftOut(tuple(examples), scores, mean)
 
 
 def score_unlike(examples: Sequence[Example], classes: int) -> tuple[LeftOut, dict[str, int]]:
@@ -161,6 +169,8 @@ def _deal(examples: Sequence[Example]) -> NDArray[np.int64]:
     for class_id in sorted({-1 if one.class_id is None else one.class_id for one in examples}):
         rows = [row for row, one in enumerate(examples) if (-1 if one.class_id is None else one.class_id) == class_id]
         groups = {group for row in rows if (group := examples[row].group) is not None}
+        if class_id >= 0 and len(groups) < MIN_GROUPS:
+            continue
         order = sorted(groups, key=lambda group: hashlib.sha256(group.encode()).hexdigest())
         place = {group: number % FOLDS for number, group in enumerate(order)}
         for row in rows:
