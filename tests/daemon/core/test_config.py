@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from soundwatch.daemon.core.config import Config, DetectionConfig
-from soundwatch.daemon.core.config_file import check_against_contract, load_config, parse_yaml
+from soundwatch.daemon.core.config_file import check_against_contract, check_rereadable, load_config, parse_yaml
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.rules_config import RuleConfig, ThenConfig
 from soundwatch.daemon.core.schedule_config import ScheduleConfig, ScheduleEffectConfig, ThresholdsConfig
@@ -162,3 +163,14 @@ def test_calibrations_are_relative_to_the_folder_of_the_file(tmp_path: Path) -> 
 def test_the_configuration_of_an_earlier_release_is_read(file: Path) -> None:
     """A key that is renamed needs a migration: config.yaml as earlier releases had it stays valid."""
     assert isinstance(load_config(file), Config)
+
+
+def test_a_configuration_that_can_be_read_only_once_is_not_read_again(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", Path(os.devnull)):
+        with pytest.raises(ConfigError, match="is a pipe or a device, which cannot be read again"):
+            check_rereadable(path)
+    (tmp_path / "config.yaml").write_text("")
+    check_rereadable(tmp_path / "config.yaml")
+    check_rereadable(tmp_path / "none.yaml")
+    check_rereadable(None)

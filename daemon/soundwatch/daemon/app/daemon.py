@@ -33,7 +33,7 @@ from soundwatch.daemon.app.control import ControlActions, SourceControl
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.app.outputs import OutputManager
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
-from soundwatch.daemon.app.reload_requests import ReloadRequest, ReloadRequests, begin, refuse
+from soundwatch.daemon.app.reload_requests import ENDING_S, ReloadRequest, ReloadRequests, begin, refuse
 from soundwatch.daemon.app.summary import run_summary, uncalibrated_sources
 from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.errors import SoundwatchError
@@ -212,7 +212,7 @@ class Daemon:
                 yield
         finally:
             self._reloads.end()
-            reader.join()  # what it opened is closed with the rest
+            reader.join(ENDING_S)  # what it opened is closed with the rest
 
     def _run_reloads(self) -> None:
         """Run the thread that applies other configurations."""

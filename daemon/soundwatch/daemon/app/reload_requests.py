@@ -16,6 +16,7 @@ from soundwatch.daemon.core.config_change import ConfigBusyError
 from soundwatch.daemon.core.errors import ConfigError
 
 RELOAD_S: Final = 60.0
+ENDING_S: Final = 15.0  # for a reload that is under way at the end of the program
 
 ReloadRequest = Future[str]
 

@@ -22,7 +22,7 @@ from soundwatch.daemon.cli.options import (
 )
 from soundwatch.daemon.core.channels import ChannelSelection
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import load_config, parse_config
+from soundwatch.daemon.core.config_file import check_rereadable, load_config, parse_config
 from soundwatch.daemon.core.memory import limit_heap
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.spec import PAGE_PORT
@@ -101,9 +101,14 @@ def run(
             return _without_demo_journal(replace(_run_config(config, devices, given), sources=demo))
         return _without_demo_journal(_run_config(config, devices, given))
 
+    def reread(content: bytes | None) -> RunConfig:
+        if content is None:
+            check_rereadable(config_path)
+        return run_config(read(content))
+
     config = read()
     with open_logger(config.log) as log:
-        Daemon(run_config(config), lambda content: run_config(read(content)), log, config_path).run()
+        Daemon(run_config(config), reread, log, config_path).run()
 
 
 def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any]) -> RunConfig:

@@ -47,6 +47,18 @@ def load_config(path: Path | None) -> Config:
     return parse_config(content, path)
 
 
+def check_rereadable(path: Path | None) -> None:
+    """Refuse a configuration that can be read only once: a pipe would give nothing, or let the program wait for ever.
+
+    Raises:
+        ConfigError: The path is a pipe or a device.
+    """
+    if path is not None and (path.is_fifo() or path.is_char_device()):
+        raise ConfigError(
+            f"{path} is a pipe or a device, which cannot be read again. Restart the program, or start it with a file."
+        )
+
+
 def parse_config(content: bytes, path: Path) -> Config:
     """Parse the content of a configuration file.
 

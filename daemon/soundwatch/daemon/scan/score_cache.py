@@ -79,7 +79,7 @@ class ScoreCache:
             _lock(self._file, path)
             self._read(model)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def add(self, recording: RecordingFile, chunk: Chunk, scores: ChunkScores) -> None:
@@ -130,13 +130,14 @@ class ScoreCache:
         return scores
 
     def close(self) -> None:
-        """Close the file and release its lock."""
-        self._file.close()
+        """Close the file and release its lock; `add` has reported what could not be written."""
+        with contextlib.suppress(OSError):  # the rest of a failed write
+            self._file.close()
 
     def remove(self) -> None:
         """Remove the file after a complete scan."""
         self.path.unlink(missing_ok=True)
-        self._file.close()
+        self.close()
 
     def _read(self, model: str) -> None:
         """Read all records, and truncate the file at the first damaged one."""
@@ -163,13 +164,13 @@ class ScoreCache:
         self._file.truncate(offset)
 
     def _next(self) -> bytes | None:
-        """Return the bytes of the next record; None if there is no intact one."""
+        """Return the bytes of the next record; None if there is no intact one, as where a power loss left zeros."""
         frame = self._file.read(_FRAME.size)
         if len(frame) < _FRAME.size:
             return None
         length, checksum = _FRAME.unpack(frame)
         content = self._file.read(length)
-        return content if len(content) == length and zlib.crc32(content) == checksum else None
+        return content if 0 < len(content) == length and zlib.crc32(content) == checksum else None
 
     def _at(self, offset: int) -> _Record:
         self._file.seek(offset)

@@ -1,0 +1,33 @@
+"""The file that holds the scores of a scan until it is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.scan.score_cache import ScoreCache
+
+
+def test_a_full_disk_is_named_with_the_file_and_closing_the_file_hides_no_error(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, limit[1]))
+    try:
+        with pytest.raises(SinkError, match=r"Scores cannot be written to .*out.scan: File too large"):
+            ScoreCache(tmp_path / "out.scan", "double")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+def test_zeros_that_a_loss_of_power_left_are_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "out.scan"
+    ScoreCache(path, "double").close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(4096))
+    ScoreCache(path, "double").close()
+    assert path.read_bytes() == whole
+    path.write_bytes(bytes(4096))
+    with pytest.raises(ConfigError, match="is no file of a scan"):
+        ScoreCache(path, "double")
