@@ -3,7 +3,8 @@
 Run `make screenshots`; it takes two minutes, since a spectrogram of a minute takes a minute. It needs Debian's
 chromium.
 
-Conventions: docs/pictures/page-{light,dark,phone,settings,levels,rules}.png, 256 colors, below 300 kB each.
+Conventions: docs/pictures/page-{light,dark,phone,settings,editor,levels,week,rules}.png and clip.png, 256 colors, below
+300 kB each.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -77,7 +79,7 @@ def daemon(folder: str, keys: str, variables: Mapping[str, str] = MappingProxyTy
     config = Path(folder) / "config.yaml"
     config.write_text(
         f"node: balcony\nsinks: ['{url}', 'json:{folder}/events.jsonl']\n"
-        f"clips: {{folder: {folder}/clips, speech_guard: false}}\n{keys}\n"
+        f"clips: {{folder: {folder}/clips, pictures: true, speech_guard: false}}\n{keys}\n"
     )
     command = [SOUNDWATCH, "run", "--config", str(config)]
     environment = os.environ | {"STATE_DIRECTORY": folder} | dict(variables)
@@ -152,7 +154,7 @@ def take_rules(browser: Browser) -> None:
 
 
 def take_levels(browser: Browser) -> None:
-    """Take the levels of a day."""
+    """Take the levels of a day, and of each hour of its week."""
     with tempfile.TemporaryDirectory() as folder:
         write_level_day(Path(folder) / "journal.db", "balcony", "street")
         with daemon(folder, f"{STREET}\njournal: {{path: {folder}/journal.db}}") as url:
@@ -161,6 +163,10 @@ def take_levels(browser: Browser) -> None:
             page.get_by_label("Previous day").click()
             page.wait_for_selector("#levels figure")
             keep("page-levels", page.locator("#levels").screenshot())
+            if datetime.now().astimezone().isoweekday() == 1:  # yesterday is in the week before
+                page.get_by_label("Earlier statistics").click()
+            page.wait_for_selector("#statistics figure")
+            keep("page-week", page.locator("#statistics").screenshot())
 
 
 def open_page(page: Page, url: str) -> None:
@@ -195,6 +201,7 @@ def take_pages(browser: Browser) -> None:
         for page in pages.values():
             page.goto(url)
         first.wait_for_timeout(LOOKING_MS)
+        keep("clip", next(Path(folder, "clips").glob("*-siren-*.png")).read_bytes())
         for name, page in pages.items():
             open_one(page)
             page.wait_for_timeout(1000)

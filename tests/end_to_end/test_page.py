@@ -147,9 +147,10 @@ def test_a_week_and_a_day_are_shown_as_heat_maps(browser: Browser, site: Site) -
     page, said = opened(browser, site.url)
     statistics = page.locator("#statistics")
     expect(statistics).to_contain_text("Coverage")
-    expect(page.get_by_role("region", name="Day by hour").locator("tbody tr")).to_have_count(7)
+    days = datetime.now().isoweekday()  # those that have begun
+    expect(page.get_by_role("region", name="Day by hour").locator("tbody tr")).to_have_count(days)
     levels = page.get_by_role("region", name="LAeq, dB(A), mic0")
-    expect(levels.locator("tbody tr")).to_have_count(7)
+    expect(levels.locator("tbody tr")).to_have_count(days)
     expect(levels.locator("tbody")).to_contain_text("5757.4")
     expect(page.get_by_role("region", name="LAeq, dBFS(A), not calibrated, yard")).to_contain_text("−40")
     page.get_by_role("button", name="Day", exact=True).click()

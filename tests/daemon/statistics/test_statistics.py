@@ -111,18 +111,18 @@ def test_a_day_so_far_is_compared_up_to_the_same_time(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_sound_pressure_level_is_used_where_events_have_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_a_sound_pressure_level_is_used_where_events_have_one(tmp_path: Path, calibrated: bool) -> None:
     path = tmp_path / "levels.db"
     store = write_journal(path, *event_lines(1, at(0, 1), 1.0, level_dbfs=-1.0), *event_lines(2, at(0, 2), 1.0))
-    change = (
-        """UPDATE lines SET line = CAST(replace(CAST(line AS TEXT), '"onset"', '"level_dba":71.5,"onset"') AS BLOB)"""
-        " WHERE seq > 2"
-    )
-    store.transaction(lambda db: db.execute(change))
+    level = f'"level_dba":71.5,"calibrated":{str(calibrated).lower()},"onset"'
+    change = """UPDATE lines SET line = CAST(replace(CAST(line AS TEXT), '"onset"', ?) AS BLOB) WHERE seq > 2"""
+    store.transaction(lambda db: db.execute(change, (level,)))
+    assert store.query("SELECT max(level_dba) FROM events") == [(71.5 if calibrated else None,)]
     day = computed(store, "day", 0)
     assert day.loudest is not None
-    assert (day.loudest.id[-1], day.loudest.level_dba) == ("2", 71.5)
-    assert "71.5 dB(A)" in render_text(day)
+    assert (day.loudest.id[-1], day.loudest.level_dba) == (("2", 71.5) if calibrated else ("1", None))
+    assert ("71.5 dB(A)" in render_text(day)) == calibrated
     store.close()
 
 

@@ -22,7 +22,8 @@ SELECT s.seq, s.time,
     (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dbfs')) FROM lines
         WHERE id = s.id AND type IN ('start', 'update', 'end')),
     (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dba')) FROM lines
-        WHERE id = s.id AND type IN ('start', 'update', 'end'))
+        WHERE id = s.id AND type IN ('start', 'update', 'end')
+            AND json_extract(CAST(line AS TEXT), '$.calibrated'))
 FROM lines s WHERE s.seq > ? AND s.type = 'start' AND s.time >= ? AND s.time < ? ORDER BY s.seq LIMIT ?
 """
 _SOURCE_LINES: Final = """

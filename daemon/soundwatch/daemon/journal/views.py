@@ -22,7 +22,8 @@ FROM (SELECT s.seq, s.id, CAST(strftime('%s', s.time) AS INTEGER) AS unix_s, s.t
     (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dbfs')) FROM lines
         WHERE id = s.id AND type IN ('start', 'update', 'end')) AS level_dbfs,
     (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dba')) FROM lines
-        WHERE id = s.id AND type IN ('start', 'update', 'end')) AS level_dba
+        WHERE id = s.id AND type IN ('start', 'update', 'end')
+            AND json_extract(CAST(line AS TEXT), '$.calibrated')) AS level_dba
     FROM lines s WHERE s.type = 'start') e LEFT JOIN labels ON labels.id = e.id""",
     "coverage": """
 SELECT source, unix_s, duration_s - coalesce(before_s, 0) AS span_s,

@@ -1,15 +1,18 @@
 // An event's sound: a player and a spectrogram, which is computed here from the decoded sound.
 
 import { ramp } from "./colours.js";
-import { el, setText } from "./dom.js";
+import { el, mark, setText } from "./dom.js";
 import { span } from "./format.js";
-import { t } from "./language.js";
+import { locale, t } from "./language.js";
 import { LANGUAGE, relative } from "./net.js";
 
 const SIZE = 1024; // samples per spectrum
 const COLUMNS = 600;
 const RANGE_DB = 80;
 const MAX_HZ = 8000;
+const TICKS_KHZ = [8, 6, 4, 2, 0];
+const STEPS_S = [0.5, 1, 2, 5, 10, 30, 60];
+const MOST_TICKS = 8;
 
 export class Clip {
   constructor(clip) {
@@ -18,7 +21,10 @@ export class Clip {
     this.canvas = el("canvas", { class: "clip-picture", role: "img", "aria-label": t("Spectrogram of the clip, 0 to 8 kHz") });
     this.caption = el("p", { class: "muted" }, clip.duration_s ? `${span(clip.duration_s)} ` : "");
     const picture = clip.picture_url ? el("a", { class: "quiet", href: relative(clip.picture_url), target: "_blank" }, t("Picture")) : "";
-    this.element = el("div", { class: "clip" }, this.canvas, this.audio, el("div", { class: "clip-foot" }, this.caption, picture));
+    this.seconds = el("div", { class: "hour-axis", "aria-hidden": "true" });
+    const kilohertz = el("div", { class: "db-axis", "aria-hidden": "true" }, ...TICKS_KHZ.map((khz) => mark(khz ? String(khz) : "0 kHz", 1 - (1000 * khz) / MAX_HZ)));
+    this.plot = el("div", { class: "plot" }, kilohertz, this.canvas, this.seconds);
+    this.element = el("div", { class: "clip" }, this.plot, this.audio, el("div", { class: "clip-foot" }, this.caption, picture));
     this.load(url);
   }
 
@@ -35,7 +41,7 @@ export class Clip {
       this.draw((await context.decodeAudioData(await response.arrayBuffer())).getChannelData(0));
     } catch (error) {
       setText(this.caption, t("The clip cannot be loaded: {reason}", { reason: error.message }));
-      this.canvas.hidden = true;
+      this.plot.hidden = true;
     }
   }
 
@@ -49,6 +55,10 @@ export class Clip {
       for (const db of spectrum) peak = Math.max(peak, db);
       spectra.push(spectrum);
     }
+    const seconds = samples.length / (2 * MAX_HZ);
+    const step = STEPS_S.find((one) => seconds / one <= MOST_TICKS) ?? STEPS_S.at(-1);
+    const ticks = Array.from({ length: Math.floor(seconds / step) + 1 }, (_, tick) => tick * step);
+    this.seconds.replaceChildren(...ticks.map((second) => mark(`${second.toLocaleString(locale)} s`, second / seconds)));
     const colours = ramp();
     const picture = new ImageData(columns, SIZE / 2);
     spectra.forEach((spectrum, column) => {

@@ -21,6 +21,13 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// A label of an axis; `place` is its share of the length.
+export function mark(text, place) {
+  const element = el("span", {}, text);
+  element.style.setProperty("--at", place);
+  return element;
+}
+
 // Keeps one element per item in `list`. An element is created once and then updated, so that focus and players stay.
 export function keep(list, items, keyOf, make, update) {
   const known = new Map([...list.children].map((child) => [child.dataset.key, child]));

@@ -1,7 +1,7 @@
 // Sound levels of a day, from the meter's quarters of an hour: a chart and a table for each source. A quarter without
 // sound is a gap in both: a gap is never silence. Levels with and without calibration are never in one chart.
 
-import { byId, el, svg } from "./dom.js";
+import { byId, el, mark, svg } from "./dom.js";
 import { decibels, share, weighted } from "./format.js";
 import { locale, t } from "./language.js";
 import { ask } from "./net.js";
@@ -119,12 +119,6 @@ function runs(spans, keys) {
     last = valid ? span.end : null;
   }
   return found;
-}
-
-function mark(text, place) {
-  const element = el("span", {}, text);
-  element.style.setProperty("--at", place);
-  return element;
 }
 
 function table(key, spans, name, open) {

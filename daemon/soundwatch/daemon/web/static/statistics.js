@@ -16,7 +16,7 @@ const hourOf = (hour) => Number(hour.local.slice(11, 13));
 const utcDay = (text) => new Date(`${text}T00:00:00Z`);
 const date = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
 const moment = new Intl.DateTimeFormat(locale, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", day: "numeric", month: "short", timeZone: "UTC" });
-const short = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", timeZone: "UTC" });
+const short = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
 
 export class Statistics {
   constructor() {
@@ -96,6 +96,9 @@ function byClass(found) {
   });
 }
 
+// Days that have not begun have no row.
+const begun = ([, cells]) => cells.some((cell) => cell !== null);
+
 // Rows of days. An hour that a day lacks, or that has not begun, has no cell; an hour that a day has twice is one cell.
 function byDay(found) {
   const days = new Map();
@@ -107,7 +110,7 @@ function byDay(found) {
     cell.count += hour.events;
     cell.low ||= hour.coverage !== null && hour.coverage < LEAST;
   }
-  return [...days].map(([day, cells]) => ({ name: short.format(utcDay(day)), cells, total: cells.reduce((sum, cell) => sum + (cell?.count ?? 0), 0).toLocaleString(locale) }));
+  return [...days].filter(begun).map(([day, cells]) => ({ name: short.format(utcDay(day)), cells, total: cells.reduce((sum, cell) => sum + (cell?.count ?? 0), 0).toLocaleString(locale) }));
 }
 
 function heatMap(corner, name, last, rows) {
@@ -153,7 +156,7 @@ function levelCells(found, levels) {
     const cell = (days.get(day)[hourOf(hour)] ??= { db: null });
     if (levels[index] !== null) cell.db = Math.max(cell.db ?? -Infinity, levels[index]);
   });
-  return [...days].map(([day, cells]) => ({ name: short.format(utcDay(day)), cells, total: highestOf(cells) }));
+  return [...days].filter(begun).map(([day, cells]) => ({ name: short.format(utcDay(day)), cells, total: highestOf(cells) }));
 }
 
 function highestOf(cells) {
