@@ -98,7 +98,7 @@ deb: dist  ## Build a Debian package of this machine's architecture and release 
 home-assistant: dist  ## Write the Home Assistant add-on into dist/home-assistant.
 	sh scripts/home-assistant-addon
 
-screenshots: docs  ## Take the documentation's pictures of the pages (three minutes).
+screenshots: docs  ## Take the documentation's pictures of the pages (four minutes).
 	$(BIN)/python scripts/screenshots.py
 	$(BIN)/python scripts/browser_pictures.py
 

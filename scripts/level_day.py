@@ -1,4 +1,4 @@
-"""A journal with the sound levels of yesterday, which the meter measures in a day of synthesized street noise.
+"""A journal with the sound levels up to midnight, which the meter measures in days of synthesized street noise.
 
 Conventions: mono noise at 8 kHz in blocks of a second. The level follows the traffic of a day, single vehicles pass,
 and the input is off from 13:00 to 13:45. The seed is fixed, so that equal code gives an equal picture.
@@ -32,10 +32,10 @@ OFF_HOURS: Final = (13.0, 13.75)
 VEHICLES_A_MINUTE: Final = 2.0
 
 
-def write_level_day(path: Path, node: str, source: str) -> None:
+def write_level_days(path: Path, node: str, source: str, days: int) -> None:
     """Write the journal of a node with one calibrated source."""
     today = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    start_unix_ns = int((today - timedelta(days=1)).timestamp()) * 1_000_000_000
+    start_unix_ns = int((today - timedelta(days=days)).timestamp()) * 1_000_000_000
     contract = load_classifier_file("urban", "cpu").contract
     encoder = LineEncoder(
         node, SourceInfo(source, "synthesized", RATE_HZ, 1), start_unix_ns, contract, "", {}, SampleClock()
@@ -52,8 +52,8 @@ def write_level_day(path: Path, node: str, source: str) -> None:
     )
     random = np.random.default_rng(1)
     passing_db = 0.0
-    for second in range(86_400):
-        hour = second / 3600
+    for second in range(86_400 * days):
+        hour = second / 3600 % 24
         traffic = max(0.0, math.sin(math.pi * (hour - 4.5) / 19.5)) ** 0.6 if hour > 4.5 else 0.0
         if random.random() < VEHICLES_A_MINUTE / 60 * (0.1 + traffic):
             passing_db = random.uniform(8, 22)

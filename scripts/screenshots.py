@@ -1,6 +1,6 @@
 """Take the documentation's screenshots of the page, from a real daemon with the demo scene.
 
-Run `make screenshots`; it takes two minutes, since a spectrogram of a minute takes a minute. It needs Debian's
+Run `make screenshots`; it takes four minutes, since a spectrogram of a minute takes a minute. It needs Debian's
 chromium.
 
 Conventions: docs/pictures/page-{light,dark,phone,settings,editor,levels,week,rules}.png and clip.png, 256 colors, below
@@ -25,7 +25,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from level_day import write_level_day
+from level_day import write_level_days
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -36,6 +36,8 @@ CHROMIUM: Final = "/usr/bin/chromium"
 ARGUMENTS: Final = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 MOST_BYTES: Final = 300_000
 LOOKING_MS: Final = 75_000
+MARGIN: Final = 16
+DAYS: Final = 2
 TOKEN: Final = "a-token-for-screenshots"  # noqa: S105
 STREET: Final = "sources: {street: {device: demo}}"
 SETTINGS: Final = """
@@ -109,6 +111,23 @@ def open_one(page: Page) -> None:
     page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
 
 
+def of(page: Page, selector: str) -> bytes:
+    """Take one element of the page with a margin."""
+    box = page.locator(selector).first.evaluate(
+        "(element) => { const {x, y, width, height} = element.getBoundingClientRect();"
+        "return {x: x + scrollX, y: y + scrollY, width, height}; }"
+    )
+    return page.screenshot(
+        full_page=True,
+        clip={
+            "x": box["x"] - MARGIN,
+            "y": box["y"] - MARGIN,
+            "width": box["width"] + 2 * MARGIN,
+            "height": box["height"] + 2 * MARGIN,
+        },
+    )
+
+
 def keep(name: str, shot: bytes) -> None:
     """Write a picture in as few bytes as its few colors need."""
     path = PICTURES / f"{name}.png"
@@ -125,11 +144,10 @@ def take_settings(browser: Browser) -> None:
         page = browser.new_page(color_scheme="light", viewport={"width": 1000, "height": 900})
         open_page(page, url)
         page.locator("#settings details summary").first.click()
-        section = page.locator("section[aria-labelledby=settings-title]")
-        keep("page-settings", section.screenshot())
+        keep("page-settings", of(page, "section[aria-labelledby=settings-title]"))
         page.locator("#settings details summary").first.click()
         take_editor(page)
-        keep("page-editor", section.screenshot())
+        keep("page-editor", of(page, "section[aria-labelledby=settings-title]"))
 
 
 def take_editor(page: Page) -> None:
@@ -150,23 +168,23 @@ def take_rules(browser: Browser) -> None:
         open_page(page, url)
         page.get_by_label("Rule sounds").get_by_text("the last one on").wait_for(timeout=LOOKING_MS)
         page.get_by_label("Outputs of street_noise").get_by_text("failing").wait_for(timeout=LOOKING_MS)
-        keep("page-rules", page.locator("section[aria-labelledby=rules-title]").screenshot())
+        keep("page-rules", of(page, "section[aria-labelledby=rules-title]"))
 
 
 def take_levels(browser: Browser) -> None:
-    """Take the levels of a day, and of each hour of its week."""
+    """Take the levels of yesterday, and of each hour of its week."""
     with tempfile.TemporaryDirectory() as folder:
-        write_level_day(Path(folder) / "journal.db", "balcony", "street")
+        write_level_days(Path(folder) / "journal.db", "balcony", "street", DAYS)
         with daemon(folder, f"{STREET}\njournal: {{path: {folder}/journal.db}}") as url:
             page = browser.new_page(color_scheme="light", viewport={"width": 1000, "height": 900})
             open_page(page, url)
             page.get_by_label("Previous day").click()
             page.wait_for_selector("#levels figure")
-            keep("page-levels", page.locator("#levels").screenshot())
+            keep("page-levels", of(page, "#levels"))
             if datetime.now().astimezone().isoweekday() == 1:  # yesterday is in the week before
                 page.get_by_label("Earlier statistics").click()
             page.wait_for_selector("#statistics figure")
-            keep("page-week", page.locator("#statistics").screenshot())
+            keep("page-week", of(page, "#statistics figure"))
 
 
 def open_page(page: Page, url: str) -> None:

@@ -20,7 +20,7 @@ export class Clip {
     this.audio = el("audio", { controls: true, preload: "none", src: url });
     this.canvas = el("canvas", { class: "clip-picture", role: "img", "aria-label": t("Spectrogram of the clip, 0 to 8 kHz") });
     this.caption = el("p", { class: "muted" }, clip.duration_s ? `${span(clip.duration_s)} ` : "");
-    const picture = clip.picture_url ? el("a", { class: "quiet", href: relative(clip.picture_url), target: "_blank" }, t("Picture")) : "";
+    const picture = clip.picture_url ? el("a", { href: relative(clip.picture_url), target: "_blank" }, t("Picture")) : "";
     this.seconds = el("div", { class: "hour-axis", "aria-hidden": "true" });
     const kilohertz = el("div", { class: "db-axis", "aria-hidden": "true" }, ...TICKS_KHZ.map((khz) => mark(khz ? String(khz) : "0 kHz", 1 - (1000 * khz) / MAX_HZ)));
     this.plot = el("div", { class: "plot" }, kilohertz, this.canvas, this.seconds);
