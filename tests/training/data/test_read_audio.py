@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundwatch.daemon.capture.recording import BLOCK_MS
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.cache import ClipCache, decode
 from soundwatch.training.data.class_folders import split_folders
@@ -24,7 +25,8 @@ NOISE = np.random.default_rng(0).normal(0, 0.1, (48_000 * 3, 2)).astype(np.float
 def test_a_long_recording_is_cached_in_blocks(tmp_path: Path) -> None:
     """No block is longer than the reader's, however long the recording is."""
     soundfile.write(tmp_path / "a.wav", NOISE, 48_000)
-    assert max(block.shape[1] for block in resampled_blocks(tmp_path / "a.wav", SPEC)) <= SPEC.rate_hz // 2
+    longest = max(block.shape[1] for block in resampled_blocks(tmp_path / "a.wav", SPEC))
+    assert longest <= 1.1 * SPEC.rate_hz * BLOCK_MS["fast"] / 1000
 
 
 @pytest.mark.parametrize("windows", [1, 9])
