@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
+from picture_style import BLUE, FAINT, INK, ORANGE, STYLE
 
 from soundwatch.daemon.capture.demo import DEMO_SOUNDS, RATE_HZ, ROUND_S, demo_scene
 from soundwatch.daemon.core.channels import match_channels
@@ -45,26 +46,6 @@ SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
 SHOWN = next(sound for sound in DEMO_SOUNDS if sound.label == "dog_bark")
 ZOOMED_S: Final = 0.002
 TICKS_HZ: Final = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
-
-INK: Final = "#24292f"
-FAINT: Final = "#d0d7de"
-BLUE: Final = "#0072B2"
-ORANGE: Final = "#D55E00"
-STYLE: Final[Any] = {
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "figure.facecolor": "white",
-}
 
 
 def main() -> None:
