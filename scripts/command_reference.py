@@ -73,12 +73,13 @@ def exit_codes() -> str:
 
 
 def codes() -> dict[int, list[type[SoundwatchError]]]:
-    """The errors of each exit code, the most general first."""
+    """The errors of each exit code, the most general first; those of single packages depend on what was imported."""
     found: dict[int, list[type[SoundwatchError]]] = {}
     waiting = SoundwatchError.__subclasses__()
     while waiting:
         error = waiting.pop(0)
-        found.setdefault(error.exit_code, []).append(error)
+        if error.__module__.startswith("soundwatch.daemon.core."):
+            found.setdefault(error.exit_code, []).append(error)
         waiting += error.__subclasses__()
     return found
 
