@@ -224,7 +224,7 @@ class JournalStore:
                 self._restore(Path(self.path), self._file_lock)
             except (OSError, StoreError) as error:
                 raise sqlite3.OperationalError(
-                    f"{self.path} was deleted or replaced, and cannot be restored: {error}"
+                    f"{self.path} was deleted or replaced, or cannot be reached, and cannot be restored: {error}"
                 ) from error
             self.restored = True
 
