@@ -31,7 +31,7 @@ def test_an_environment_without_a_gpu_gets_no_second_runtime(
             raise PackageNotFoundError(name)
         return SimpleNamespace()
 
-    monkeypatch.setattr(extras, "distribution", distribution)
+    monkeypatch.setattr("importlib.metadata.distribution", distribution)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("sys.platform", "linux")
     assert f"`{command}`" in extras.install_command("scan", "ray")
