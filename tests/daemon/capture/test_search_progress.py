@@ -77,8 +77,9 @@ def test_on_a_terminal_a_bar_is_drawn_instead_of_entries(tmp_path: Path, monkeyp
         ):
             for place in (10, 20, 50):
                 progress.reach(place)
-        written = os.read(ours, 1 << 16)
+        written = b""
+        while b"50%" not in written:  # a terminal gives what was written in parts
+            written += os.read(ours, 1 << 16)
     os.close(ours)
     assert b"searching" in written
-    assert b"50%" in written
     assert log.events == []
