@@ -93,11 +93,13 @@ def test_a_short_time_to_listen_is_refused_before_the_microphone_is_opened(tmp_p
     assert b"The background has 60 s; at least 600 s were expected" in done.stderr
 
 
-def test_a_short_recording_is_refused(tmp_path: Path) -> None:
+def test_a_short_recording_is_refused_after_the_sentences_about_its_sound(tmp_path: Path) -> None:
     model = write_band_model(tmp_path / "bands.onnx")
-    soundfile.write(tmp_path / "short.wav", tone(300, 20.0, amplitude=0.004).T, 8000)
+    hum = tone(300, 20.0, amplitude=0.004)
+    soundfile.write(tmp_path / "short.wav", np.concatenate([hum, np.zeros_like(hum)]).T, 8000)
     done = soundwatch("calibrate", "--background", "short.wav", "--model", model, cwd=tmp_path)
     assert done.returncode == 2
+    assert b"soundwatch: short.wav: one channel is silent" in done.stderr
     assert b"The background has 20 s; at least 600 s were expected" in done.stderr
     assert not (tmp_path / "calibration.json").exists()
 

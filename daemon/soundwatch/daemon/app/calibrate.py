@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from soundwatch.daemon.capture import Recording
+from soundwatch.daemon.capture.containers.search import search_bars
+from soundwatch.daemon.capture.recording_findings import findings_for_events
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import check_against_contract
 from soundwatch.daemon.core.source import Source
@@ -17,7 +21,9 @@ from soundwatch.daemon.pipeline.scoring import score_windows
 from soundwatch.daemon.system.signals import stop_on_signals
 
 
-def calibrate_from_source(config: Config, background: Source, target_per_h: float, source: str | None) -> Calibration:
+def calibrate_from_source(
+    config: Config, background: Source, target_per_h: float, source: str | None, warn: Callable[[str], None]
+) -> Calibration:
     """Calibrate thresholds for the place of a background recording; a signal ends the recording early.
 
     Args:
@@ -25,6 +31,7 @@ def calibrate_from_source(config: Config, background: Source, target_per_h: floa
         background: The background.
         target_per_h: Limit of false events per hour, all classes together.
         source: Source whose gain, high-pass and durations apply; None for the common ones.
+        warn: Called with each sentence about a faulty recording, before it is refused or used.
 
     Raises:
         SoundwatchError: The model or the background cannot be used.
@@ -33,8 +40,11 @@ def calibrate_from_source(config: Config, background: Source, target_per_h: floa
     check_against_contract(config, classifier.contract)
     own = resolve_sources(_uncalibrated(config), classifier.contract)[source or COMMON]
     conditioning = Conditioning(own.settings.gain_db.value, own.settings.high_pass_hz.value)
-    with stop_on_signals(background.stop):
+    with stop_on_signals(background.stop), search_bars():
         scores = list(score_windows(background, classifier, conditioning))
+    if isinstance(background, Recording):
+        for advice in findings_for_events(background.findings(), classifier.contract.features.channels).values():
+            warn(advice)
     return calibrate(scores, own.rules, classifier.contract, target_per_h)
 
 

@@ -110,8 +110,16 @@ class RecordingMeter:
         return tuple(kind for kind, seen in found.items() if seen)
 
 
+def findings_for_events(findings: Mapping[FindingKind, str], model_channels: int) -> dict[FindingKind, str]:
+    """Select the findings about a recording whose events are searched; its length does not matter there."""
+    return {
+        kind: advice
+        for kind, advice in findings.items()
+        if kind != "too long" and (kind not in MONO_KINDS or model_channels == 1)
+    }
+
+
 def log_findings(findings: Mapping[FindingKind, str], path: Path, model_channels: int, log: Logger) -> None:
-    """Log what was found about a recording whose events are searched; its length does not matter there."""
-    for kind, advice in findings.items():
-        if kind != "too long" and (kind not in MONO_KINDS or model_channels == 1):
-            log.warning(kind.replace(" ", "_"), file=str(path), advice=advice)
+    """Log what was found about a recording whose events are searched."""
+    for kind, advice in findings_for_events(findings, model_channels).items():
+        log.warning(kind.replace(" ", "_"), file=str(path), advice=advice)

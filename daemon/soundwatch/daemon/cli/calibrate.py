@@ -68,14 +68,18 @@ def calibrate(
     sound: Source = (
         open_source("background", own.device, own.channels, own.pcm)
         if seconds
-        else Recording("background", Path(background), "fast", 0)
+        else Recording("background", Path(background), "fast", 0, measure=True)
     )
     timer = threading.Timer(seconds or 0, sound.stop)
     timer.daemon = True
     if seconds:
         click.echo(f"Recording {sound.info.description} for {seconds:g} s; avoid sounds of the classes.", err=True)
         timer.start()
-    found = calibrate_from_source(config, sound, float(per_h[1]), source)
+
+    def warn(advice: str) -> None:
+        click.echo(f"soundwatch: {background}: {advice}", err=True)
+
+    found = calibrate_from_source(config, sound, float(per_h[1]), source, warn)
     timer.cancel()
     path = out or (config_path or Path("config.yaml")).parent / (
         f"{source}.calibration.json" if source else "calibration.json"
