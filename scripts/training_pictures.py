@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from support.ports import free_port  # noqa: E402  # the tests' own
 from support.pty_terminal import Terminal  # noqa: E402
 
-COLUMNS, ROWS = 120, 34
+COLUMNS, ROWS = 100, 40
 EPOCHS: Final = 6
 CACHE: Final = {"XDG_CACHE_HOME": "cache"}
 SHOWN: Final = re.compile(r"epoch 4/6 .*[3-9][0-9]%")  # the picture is taken when a line is like this

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.fit.loop import Row, describe
 from soundwatch.training.fit.progress import RunProgress, format_time
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup
@@ -93,3 +94,18 @@ def test_a_terminal_shows_rate_and_time_left_and_no_lines(monkeypatch: pytest.Mo
 )
 def test_a_duration_has_a_readable_unit(duration_s: float, text: str) -> None:
     assert format_time(duration_s) == text
+
+
+@pytest.mark.parametrize("columns", [40, 80, 100])
+def test_the_lines_of_an_epoch_break_between_their_figures(columns: int) -> None:
+    labels = ("air_conditioner", "car_horn", "children_playing", "dog_bark", "engine idling", "gun-shot", "music")
+    row: Row = {"epoch": 4, "train_loss": 0.303, "train_accuracy": 0.912, "seconds": 31.2}
+    row |= {"test_loss": 1.234, "accuracy": 0.745, "macro_f1": 0.759, **{f"recall_{label}": 0.5 for label in labels}}
+    text = describe(row, 6, columns)
+    assert all(len(line) <= columns for line in text.splitlines())
+    for entry in ("epoch 4/6", "macro F1 0.759", "(31 s)", *(f"{label} 0.50" for label in labels)):
+        assert any(entry in line for line in text.splitlines()), f"{entry} is not in one line of\n{text}"
+
+
+def test_an_epoch_without_held_out_clips_is_one_line() -> None:
+    assert describe({"epoch": 1, "train_loss": 0.5, "seconds": 2.0}, 3, 100) == "epoch 1/3  loss 0.500  (2 s)"

@@ -59,7 +59,7 @@ def fit_run(run: Run, setup: RunSetup, read: ClipCache, save: Callable[[Run], No
     row["seconds"] = time.monotonic() - began_s
     run.history.append(row)
     save(run)
-    console.print(describe(row, setup.recipe.epochs), highlight=False, soft_wrap=True)
+    console.print(describe(row, setup.recipe.epochs, console.width), highlight=False, soft_wrap=True)
 
 
 def collect_examples(network: nn.Sequential, setup: RunSetup, read: ClipCache, console: Console) -> list[Example]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Final
 
 import numpy as np
@@ -43,6 +44,7 @@ from soundwatch.training.model.network import build_network, count_parameters
 from soundwatch.training.model.recipe import Recipe
 
 CHECK_EVERY_STEPS: Final = 20  # to read a loss, the processor waits for an accelerator
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 
 Row = dict[str, float | None]
 
@@ -179,7 +181,7 @@ def train(
         row["seconds"] = time.monotonic() - began_s
         run.history.append(row)
         save(run)
-        console.print(describe(row, recipe.epochs), highlight=False, soft_wrap=True)
+        console.print(describe(row, recipe.epochs, console.width), highlight=False, soft_wrap=True)
 
 
 def _step(
@@ -255,13 +257,22 @@ def _refuse_not_finite(losses: list[Tensor], steps: int, epoch: int) -> None:
         )
 
 
-def describe(row: Row, epochs: int) -> str:
-    """Format the figures of one epoch as a line."""
-    line = f"epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.3f}"
+def describe(row: Row, epochs: int, columns: int) -> str:
+    """Format the figures of one epoch as lines: the totals, and the recall of each class."""
+    totals = [f"epoch {row['epoch']}/{epochs}", f"loss {row['train_loss']:.3f}"]
     if row.get("train_accuracy") is not None:
-        line += f" accuracy {row['train_accuracy']:.3f}"
+        totals.append(f"accuracy {row['train_accuracy']:.3f}")
     if row.get("accuracy") is not None:
-        line += f"  held out: loss {row['test_loss']:.3f} accuracy {row['accuracy']:.3f} macro F1 {row['macro_f1']:.3f}"
-        recalls = {key.removeprefix("recall_"): value for key, value in row.items() if key.startswith("recall_")}
-        line += "  recall " + " ".join(f"{label} {value:.2f}" for label, value in recalls.items() if value is not None)
-    return f"{line}  ({row['seconds']:.0f} s)"
+        totals.append(f"held out: loss {row['test_loss']:.3f}")
+        totals += [f"accuracy {row['accuracy']:.3f}", f"macro F1 {row['macro_f1']:.3f}"]
+    recalls = {key.removeprefix("recall_"): value for key, value in row.items() if key.startswith("recall_")}
+    recall = [f"{label} {value:.2f}" for label, value in recalls.items() if value is not None]
+    lines = _wrapped([*totals, f"({row['seconds']:.0f} s)"], columns)
+    return "\n".join(lines + (_wrapped(["  recall", *recall], columns) if recall else []))
+
+
+def _wrapped(entries: list[str], columns: int) -> list[str]:
+    """Wrap entries between, and not within, at a number of columns."""
+    text = "  ".join(entry.replace(" ", NO_BREAK) for entry in entries)
+    lines = wrap(text, columns, subsequent_indent=NO_BREAK * 10, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(NO_BREAK, " ") for line in lines]
