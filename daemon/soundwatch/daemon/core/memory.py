@@ -7,30 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 from typing import Final
 
-MAPPED_BYTES: Final = 512 << 10  # more than a second of 48 kHz stereo, which is allocated every second
-KEPT_BYTES: Final = 2 << 20
+MAPPED_BYTES: Final = 128 << 10
 _M_TRIM_THRESHOLD: Final = -1  # of malloc.h
-_M_ARENA_MAX: Final = -8
 _M_MMAP_THRESHOLD: Final = -3
 _M_MMAP_MAX: Final = -4
 _LARGEST_INT: Final = (1 << 31) - 1
 
 
 def limit_heap() -> None:
-    """Give blocks of `MAPPED_BYTES` or more pages of their own, and keep `KEPT_BYTES` of free heap, for good.
+    """Give blocks of `MAPPED_BYTES` or more pages of their own for the life of the program.
 
-    glibc's own limit rises with each larger block that is freed, up to 32 MB. Then long buffers come from the heap,
-    where small blocks keep the pages between them resident. Below the limit, each buffer of a window would cost new
-    pages every second, which takes a fifth of the processor time of a live microphone.
+    This is glibc's default, which rises with each larger block that is freed, up to 32 MB. Then buffers of a second of
+    sound come from the heap, where small blocks keep the pages between them resident.
     """
     with contextlib.suppress(OSError, TypeError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
-        library.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
-        library.mallopt(_M_ARENA_MAX, 1)
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
 
 
 def keep_heap() -> None:
@@ -47,10 +40,6 @@ def keep_heap() -> None:
 
 
 def release_memory() -> None:
-    """Free unreachable objects, and return free memory to the system where the C library can.
-
-    It is for after a large computation and after the start.
-    """
-    gc.collect()
+    """Return the memory that is free to the system, where the C library can; for after a large computation."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
