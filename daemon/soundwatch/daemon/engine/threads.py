@@ -96,11 +96,12 @@ class InferenceThread:
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._second = queue.SimpleQueue[tuple[Classifier, list[Features]] | None]()
         self._second_scores = queue.SimpleQueue[list[Scores] | BaseException]()
-        self._second_thread: threading.Thread | None = None
+        self._second_thread = threading.Thread(target=self._run_second, name="inference-2", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start both threads; later the system may refuse one."""
         self._thread.start()
+        self._second_thread.start()
 
     def submit(self, batch: list[PendingItem]) -> None:
         """Queue a batch."""
@@ -111,8 +112,7 @@ class InferenceThread:
         self._batches.put(None)
         self._thread.join(patience_s)
         self._second.put(None)
-        if self._second_thread is not None:
-            self._second_thread.join(patience_s)
+        self._second_thread.join(patience_s)
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
@@ -128,9 +128,6 @@ class InferenceThread:
         shared = classifier.provider == CPU and len(features) >= SHARED_WINDOWS
         half = (len(features) + 1) // 2 if shared else len(features)
         if half < len(features):
-            if self._second_thread is None:  # windows of one source alone never need it
-                self._second_thread = threading.Thread(target=self._run_second, name="inference-2", daemon=True)
-                self._second_thread.start()
             self._second.put((classifier, features[half:]))
         others: list[Scores] | BaseException = []
         try:
