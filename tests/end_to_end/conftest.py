@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from support.web_harness import Site
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +22,14 @@ def browser() -> Iterator[Browser]:
     skip_without_chromium()
     with a_browser() as browser:
         yield browser
+
+
+@pytest.fixture
+def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
+    """Return a server with two rules and an empty folder of clips, or skip where there is no browser."""
+    from soundwatch.daemon.core.config import ClipsConfig, Config
+    from support.web_harness import RULES, a_site
+
+    (tmp_path / "clips").mkdir()
+    with a_site(config=Config(clips=ClipsConfig(folder=str(tmp_path / "clips"))), rules=RULES) as site:
+        yield site

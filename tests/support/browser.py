@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 WAIT_MS = 60_000
@@ -75,6 +75,11 @@ def opened(browser: Browser, url: str, **context: Any) -> tuple[Page, list[str]]
     said = complaints_of(page)
     page.goto(url)
     return page, said
+
+
+def event_rows(page: Page) -> Locator:
+    """Return the rows of the page's list of events."""
+    return page.locator("#events > li")
 
 
 def cut_texts(page: Page) -> list[str]:

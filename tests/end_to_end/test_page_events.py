@@ -1,0 +1,140 @@
+"""Events on the page in a real browser: filters, labels, clips, tags and errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Browser, expect
+
+from support.browser import event_rows, opened
+from support.journal_factory import hello
+from support.web_harness import IDS, Site, clip_line, lost_line, reading, today
+
+
+def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
+    site.append(today(1), today(2, class_="high"), today(3, source="yard", peak_score=0.55))
+    page, said = opened(browser, site.url)
+    expect(event_rows(page)).to_have_count(3)
+    expect(page.locator("#day-total")).to_have_text("3 events")
+    expect(page.locator("#levels")).to_be_empty()
+    page.locator("#class").select_option("high")
+    expect(event_rows(page)).to_have_count(1)
+    page.locator("#class").select_option("")
+    page.get_by_label("Search").fill("yard")
+    expect(event_rows(page)).to_have_count(1)
+    page.get_by_label("Search").fill("")
+    page.get_by_label("Peak score").select_option("0.7")
+    expect(event_rows(page)).to_have_count(2)
+    site.append(today(4, peak_score=0.6))
+    page.locator("#hours button", has_text="high").click()
+    expect(event_rows(page)).to_have_count(1)
+    expect(page.locator("#hours button", has_text="high")).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Search").fill("nothing is like this")
+    expect(page.locator("#events-state")).to_have_text("No event matches the filter.")
+    page.get_by_label("Search").fill("")
+    page.get_by_label("Previous day").click()
+    expect(page.locator("#day-title")).to_have_text("Yesterday")
+    expect(event_rows(page)).to_have_count(0)
+    assert said == []
+    page.context.close()
+
+
+def test_an_event_is_labeled_with_a_button_and_unlabeled(browser: Browser, site: Site) -> None:
+    site.append(today(1), today(1, "end"))
+    page, said = opened(browser, site.url)
+    event_rows(page).first.locator("summary").click()
+    page.get_by_role("button", name="Correct").click()
+    expect(page.locator(".verdict")).to_contain_text("Your label: correct.")
+    expect(page.locator(".mark")).to_have_text("✓ correct")
+    page.get_by_role("button", name="Delete label").click()
+    page.get_by_label("Correct class").select_option("high")
+    expect(page.locator(".verdict")).to_contain_text("Your label: high.")
+    assert site.journal.store.query("SELECT id, class FROM labels") == [(IDS[1], "high")]
+    page.get_by_role("button", name="Delete label").click()
+    page.get_by_label("Correct class").select_option("none of the classes")
+    expect(page.locator(".mark")).to_have_text("✗ none")
+    page.reload()
+    expect(page.locator(".mark")).to_have_text("✗ none")
+    assert said == []
+    page.context.close()
+
+
+def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tmp_path: Path) -> None:
+    samples = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(32_000) / 16_000)
+    soundfile.write(tmp_path / "clips" / "a.flac", samples, 16_000)
+    of_clip = msgspec.structs.replace(clip_line(1, "a.flac"), picture="a.png")
+    site.append(today(1), today(1, "end"), of_clip, today(2), clip_line(2, None, reason="speech"))
+    page, said = opened(browser, site.url)
+    expect(page.locator(".with-sound").last).to_have_text("♪")
+    event_rows(page).last.locator("summary").click()
+    expect(page.locator("audio")).to_have_attribute("src", f"api/clips/{IDS[1]}")
+    expect(page.get_by_role("link", name="Picture")).to_have_attribute("href", f"api/clips/{IDS[1]}/picture")
+    page.wait_for_function("() => document.querySelector('canvas.clip-picture').width > 300")
+    brightest = page.evaluate(
+        "() => { const {width, height} = document.querySelector('canvas.clip-picture');"
+        "const context = document.querySelector('canvas.clip-picture').getContext('2d');"
+        "const {data} = context.getImageData(width / 2, 0, 1, height);"
+        "let best = 0; for (let y = 0; y < height; y += 1) if (data[4 * y] < data[4 * best]) best = y;"
+        "return 1 - (best + 0.5) / height; }"
+    )
+    assert 8000 * brightest == pytest.approx(1000, abs=40), "the tone is where it should be"
+    page.evaluate("document.querySelector('audio').play()")
+    page.wait_for_function("() => document.querySelector('audio').currentTime > 0")
+    event_rows(page).first.locator("summary").click()
+    expect(event_rows(page).first).to_contain_text("No clip was saved: speech.")
+    assert said == []
+    page.context.close()
+
+
+def test_names_are_shown_as_escaped_text(browser: Browser, site: Site) -> None:
+    evil = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+    site.append(today(1, class_=evil, source="mic0"), msgspec.structs.replace(lost_line(), detail=evil))
+    page, said = opened(browser, site.url)
+    expect(event_rows(page).first.locator(".class")).to_have_text(evil.replace("_", " "))
+    expect(page.locator(".about").first).to_have_text(evil)
+    assert page.locator("main img, main script").count() == 0
+    assert page.title() == "soundwatch on balcony"
+    assert said == []
+    page.context.close()
+
+
+def test_the_highest_tags_are_shown_now_and_in_an_event(browser: Browser, site: Site) -> None:
+    tags = {"speech": 0.5, "dog_growl": 0.75, "rain": 0.25, "bell": 0.0}
+    window = reading(tags=tuple(tags), tag_values=np.array([*tags.values()], np.float32))
+    site.view.live.publish(window)
+    site.append(hello("low", "high"), today(1, also={"dog_growl": 0.75, "speech": 0.5}))
+    site.append(today(2, class_="glass", experimental=True))
+    page, said = opened(browser, site.url)
+    expect(page.get_by_text("Also: dog growl 0.75, speech 0.50, rain 0.25")).to_be_visible()
+    expect(event_rows(page).first.locator(".class")).to_have_text("glass (experimental)")
+    event_rows(page).last.locator("summary").click()
+    expect(page.locator(".event-body .facts")).to_contain_text("Alsodog growl 0.75, speech 0.50")
+    assert said == []
+    page.context.close()
+
+
+def test_a_lost_source_and_a_failing_program_are_shown(browser: Browser, site: Site) -> None:
+    page, said = opened(browser, site.url)
+    expect(page.locator("#status")).to_have_text("No source is running")
+    expect(page.locator("#events-state")).to_contain_text("No events yet today.")
+    site.append(lost_line())
+    expect(page.locator("#status")).to_have_text("1 problem")
+    expect(page.locator(".source-state").first).to_have_text("Lost")
+    expect(page.locator(".problems")).to_have_text("mic0 delivers no sound: mic0 was unplugged.")
+    step = page.locator(".next-step")
+    expect(step).to_contain_text("yard is not calibrated: its thresholds are the model's.")
+    expect(step.locator("code")).to_have_text("soundwatch calibrate --background 3600")
+    assert said == []
+    page.context.close()
+
+
+def test_a_failed_request_for_events_is_shown(browser: Browser, site: Site) -> None:
+    page, _ = opened(browser, site.url)
+    page.route("**/api/events?*", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
+    page.get_by_label("Search").fill("x")
+    expect(page.locator("#events-state")).to_have_text("The events cannot be shown: The disk is on fire.")
+    page.context.close()
