@@ -19,37 +19,19 @@ begins a new stream.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import soundfile
-from harness import Results, Table, provenance, table, write_results
-
-from soundwatch.daemon.capture import open_live_source
-from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.config import DetectionConfig
-from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceNotice
-from soundwatch.daemon.core.types import Block
-from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
-from soundwatch.daemon.diagnostics.benchmark import error_logger
-from soundwatch.daemon.engine.context import EngineContext
-from soundwatch.daemon.engine.engine import Engine
-from soundwatch.daemon.engine.session import SourceSession
-from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.daemon.sinks.direct import DirectWriter
+from harness import provenance, write_results
+from microphone_faults_tables import TABLES
+from microphone_scene import Noted, Scene, Tapped, Wall, listening
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 AWAY_S: Final = 5.0
@@ -57,97 +39,11 @@ FROZEN_S: Final = 20.0  # the sound server keeps about twelve
 HOUR_NS: Final = 3_600_000_000_000
 DISCONNECTS: Final = 100
 WARM: Final = 10  # disconnects after which nothing may grow any more
-BEFORE_S: Final = 3.0
 AFTER_S: Final = 4.0
-GIVE_UP_S: Final = 30.0
 BLOCKS: Final = 10
 
 sys.path.insert(0, str(ROOT / "tests"))
-from support.band_model import write_band_model  # noqa: E402 -- the tests' own
-from support.virtual_microphone import RATE_HZ, VirtualMicrophone  # noqa: E402
-
-
-class Tapped:
-    """A source whose blocks are noted as they pass."""
-
-    def __init__(self, source: LiveSource) -> None:
-        self.source = source
-        self.lags_s: list[float] = []
-        self.lost_s = 0.0
-        self._heard_s = 0.0
-
-    @property
-    def info(self) -> SourceInfo:
-        """As the source has it."""
-        return self.source.info
-
-    @property
-    def start_unix_ns(self) -> int:
-        """As the source has it."""
-        return self.source.start_unix_ns
-
-    def blocks(self) -> Iterator[Block | SourceNotice]:
-        """As the source gives them."""
-        for item in self.source.blocks():
-            if isinstance(item, Block) and item.samples.shape[1]:
-                self._heard_s += item.samples.shape[1] / item.rate_hz
-                self.lost_s += item.lost_samples / item.rate_hz
-                self.lags_s.append(time.monotonic() - self._heard_s)
-            yield item
-
-    def stop(self) -> None:
-        """As the source does."""
-        self.source.stop()
-
-    @property
-    def process(self) -> int:
-        """The recorder of this source that is running."""
-        device = self.source.info.description.removeprefix("pulse:")
-        children = " ".join(file.read_text("ascii") for file in Path("/proc/self/task").glob("*/children")).split()
-        lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in children}
-        return next(pid for pid, line in lines.items() if line[0] == b"parec" and f"--device={device}".encode() in line)
-
-
-@dataclass(slots=True)
-class Noted:
-    """A sink that notes when each line came."""
-
-    name: str = "noted"
-    lines: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
-    open: threading.Event = field(default_factory=threading.Event)
-
-    def write(self, line: bytes) -> None:
-        """Keep it, once it may."""
-        self.open.wait()
-        self.lines.append((time.monotonic(), json.loads(line)))
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def wait_for(self, what: str, since_s: float) -> float:
-        """Return the time of the source's `health` line with a state, or of its line with a type."""
-        give_up_s = time.monotonic() + GIVE_UP_S
-        while time.monotonic() < give_up_s:
-            for at_s, line in list(self.lines):
-                if at_s >= since_s and what in (line.get("state"), line["type"]) and line["source"] == "mic0":
-                    return at_s
-            time.sleep(0.005)
-        raise TimeoutError(f"no {what} within {GIVE_UP_S:g} s")
-
-
-@dataclass(slots=True)
-class Scene:
-    """Parts that a fault is injected into."""
-
-    server: VirtualMicrophone
-    tapped: Tapped
-    tone: Path
-    sink: Noted
-    players: list[Any] = field(default_factory=list)
-
-    def play(self, name: str) -> None:
-        """Play the low tone into a microphone from now on."""
-        self.players.append(self.server.start_playing(self.tone, name))
+from support.virtual_microphone import RATE_HZ  # noqa: E402
 
 
 def restart(scene: Scene) -> None:
@@ -192,13 +88,6 @@ def choke(scene: Scene) -> None:
     scene.sink.open.clear()
     time.sleep(FROZEN_S)
     scene.sink.open.set()
-
-
-class Wall:
-    """The wall clock as the daemon reads it."""
-
-    true_ns = staticmethod(time.time_ns)
-    shift_ns = 0
 
 
 def set_clock(shift_ns: int) -> Callable[[Scene], None]:
@@ -285,43 +174,6 @@ FAULTS: Final = (
 )
 
 
-@contextlib.contextmanager
-def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread]]:
-    """The daemon at a microphone that a tone is played into; with `yard` at another one too, which comes second."""
-    home = Path(tempfile.mkdtemp(prefix="soundwatch-"))  # a socket's path has to be short
-    server = VirtualMicrophone(home)
-    os.environ.update(server.env)
-    soundfile.write(home / "low.wav", low_tone(600.0), RATE_HZ, subtype="PCM_16")
-    if microphone == "yard":
-        server.plug_in("yard")
-    Wall.shift_ns = 0
-    tapped = Tapped(open_live_source("mic0", f"pulse:{microphone}.monitor"))
-    steady = Tapped(open_live_source("steady", "pulse:vmic.monitor"))
-    sink = Noted()
-    sink.open.set()
-    scene = Scene(server, tapped, home / "low.wav", sink)
-    sessions = [SourceSession(tapped), SourceSession(steady)] if microphone == "yard" else [SourceSession(tapped)]
-    engine = threading.Thread(target=Engine(ears_of(sink, home), error_logger()).run, args=(sessions,))
-    engine.start()
-    try:
-        while not tapped.lags_s:
-            time.sleep(0.01)
-        scene.play(microphone)
-        time.sleep(BEFORE_S)
-        yield scene, steady, engine
-    finally:
-        sink.open.set()
-        for session in sessions:
-            session.stop()
-        engine.join(GIVE_UP_S)
-        steady.stop()
-        for player in scene.players:
-            player.kill()
-            player.wait()
-        server.kill()
-        shutil.rmtree(home, ignore_errors=True)
-
-
 def endure(fault: Fault) -> Any:
     """Inject one fault, and return the measurements."""
     with listening(fault.microphone) as (scene, steady, _):
@@ -399,13 +251,6 @@ def counted(sink: Noted) -> dict[str, int]:
     return {"events": sum(line["type"] == "start" for line in lines), "wrong_events": sum(wrong)}
 
 
-def low_tone(seconds: float) -> Any:
-    """A tone of 300 Hz (S, 1) that is on for a second and off for another, so that there are events."""
-    time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
-    ramp = np.clip(20 * np.sin(np.pi * time_s), 0, 1)
-    return (0.5 * ramp * np.sin(2 * np.pi * 300 * time_s)).astype(np.float32)[:, None]
-
-
 def wrong_events(lines: list[dict[str, Any]]) -> int:
     """Return the number of a source's wrong events."""
     wrong, open_id, latest = 0, None, ""
@@ -419,16 +264,6 @@ def wrong_events(lines: list[dict[str, Any]]) -> int:
         wrong += line["class"] != "low" or not fits or line["time"] < latest or line["onset"] > line["time"]
         open_id, latest = None if line["type"] == "end" else line["id"], line["time"]
     return wrong + (open_id is not None)
-
-
-def ears_of(sink: Noted, folder: Path) -> EngineContext:
-    """All but the source."""
-    classifier = load_classifier_file(str(write_band_model(folder / "bands.onnx")), "cpu")
-    rules = build_rules(DetectionConfig(min_duration_s=0.1, cooldown_s=0.3, update_s=0.5), classifier.contract)
-    journal = DirectWriter([sink], error_logger())
-    return EngineContext(
-        "faults", classifier, rules, thresholds_in_force(rules, classifier.contract.labels), WallClock(), journal
-    )
 
 
 def main() -> None:
@@ -451,66 +286,6 @@ def main() -> None:
         "disconnects": disconnects,
     }
     write_results("microphone_faults", results, TABLES["microphone_faults"])
-
-
-def faults_table(results: Results) -> Table:
-    """Return a row for each fault."""
-    rows: list[tuple[str, ...]] = []
-    for fault in results["faults"]:
-        runs = fault["runs"]
-        off = max(runs, key=lambda run: abs(run["missing_accounted_s"] - run["missing_true_s"]))
-        others = [run["other_lost_s"] for run in runs if run["other_lost_s"] is not None]
-        rows.append(
-            (
-                fault["name"],
-                f"{max(run['noticed_s'] for run in runs):.1f}",
-                "" if runs[0]["recovered_s"] is None else f"{max(run['recovered_s'] for run in runs):.1f}",
-                f"{off['missing_accounted_s']:.2f}",
-                f"{off['missing_true_s']:.2f}",
-                f"{max(others):.2f}" if others else "",
-                f"{sum(run['wrong_events'] for run in runs)} of {sum(run['events'] for run in runs)}",
-            )
-        )
-    rows.append(_disconnects(results["disconnects"]))
-    titles = ("fault", "noticed after, s", "recovered after, s", "missing by account, s", "in truth, s")
-    machine, times = results["machine"], len(results["faults"][0]["runs"])
-    note = (
-        f"`{results['command']}`, {results['date']}: the worst of {times} runs each, on {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['system']}."
-    )
-    return table((*titles, "lost by another microphone, s", "wrong events"), rows, note)
-
-
-def _disconnects(many: Results) -> tuple[str, ...]:
-    """The row of one microphone that is unplugged again and again."""
-    wrong = f"{many['wrong_events']} of {many['events']}"
-    times = (f"{many['noticed_s']:.1f}", f"{many['recovered_s']:.1f}")
-    return (f"unplugged {many['times']} times in a row", *times, "", "", f"{many['other_lost_s']:.2f}", wrong)
-
-
-def growth_table(results: Results) -> Table:
-    """Return a row for each process: its resources during and after the disconnections."""
-    many = results["disconnects"]
-    names = {
-        "daemon": "the program",
-        "flapping": "that captures the microphone that is unplugged",
-        "steady": "that captures the other",
-    }
-    rows = []
-    for key, name in names.items():
-        warm, after = many["warm"][key], many["after"][key]
-        memory = (f"{warm['memory_kb'] / 1000:.1f}", f"{after['memory_kb'] / 1000:.1f}")
-        rows.append((name, *memory, *(f"{warm[what]}, {after[what]}" for what in ("threads", "files"))))
-    early, late = f"MB after {many['warm_times']}", f"after {many['times']}"
-    return table(("process", early, late, "threads", "open files"), rows)
-
-
-TABLES: Final = {
-    "microphone_faults": {
-        "faults": faults_table,
-        "growth": growth_table,
-    },
-}
 
 
 if __name__ == "__main__":

@@ -11,25 +11,21 @@ Does not: run a source or a model.
 
 from __future__ import annotations
 
-import random
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from harness import Results, Table, machine_of, provenance, resident_mb, table, write_results
+from rules_week_lines import BEGIN_S, HOUR_S, SOURCES, WEEK_S, event_lines, week_seconds
 
 from soundwatch.daemon.app.rule_outputs import RuleOutputs, prepare_rules
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.types import EventType
-from soundwatch.daemon.events.schema import UNNUMBERED, EventLine
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.rules.history import fold_journal
 from soundwatch.daemon.rules.rule_set import RuleSet
@@ -43,13 +39,8 @@ from support.rule_lines import configured  # noqa: E402
 from support.sink_harness import SinkHarness  # noqa: E402
 
 EVENTS: Final = 4000
-SOURCES: Final = ("street", "yard", "door")
-HOUR_S: Final = 3600.0
-WEEK_S: Final = 7 * 24 * HOUR_S
-BEGIN_S: Final = datetime(2026, 11, 16, tzinfo=UTC).timestamp()
 OUTAGES_S: Final = ((30 * HOUR_S, 31 * HOUR_S), (100 * HOUR_S, 110 * HOUR_S))
 RESTART_S: Final = 105 * HOUR_S
-CLASSES: Final = {"dog_bark": 40, "siren": 12, "car_horn": 12, "drilling": 16, "jackhammer": 14, "gun_shot": 2}
 REFUSED_CLASS: Final = "gun_shot"  # the server answers 400 to messages about this class
 LATE_TITLE: Final = ": late messages"
 RULES: Final = """
@@ -149,7 +140,7 @@ def run_week(folder: Path, events: int, seed: int, restart: bool) -> dict[str, A
         seed: Seed of the events.
         restart: Whether the outputs are restarted in the second outage.
     """
-    week, lines = Week(), sorted(_lines(events, seed), key=lambda line: line.time)
+    week, lines = Week(), sorted(event_lines(events, seed), key=lambda line: line.time)
     before_mb, before_s = resident_mb(), time.process_time()
     with http_service(week.answer) as service:
         text = RULES.replace("URL", service.url)
@@ -160,9 +151,9 @@ def run_week(folder: Path, events: int, seed: int, restart: bool) -> dict[str, A
         outputs = opened()
         for line, following in pairwise([*lines, None]):
             assert line is not None  # only the last of them is None
-            week.now_s = _seconds(line)
+            week.now_s = week_seconds(line)
             outputs.journal.append(line)
-            next_s = WEEK_S if following is None else _seconds(following)
+            next_s = WEEK_S if following is None else week_seconds(following)
             outage = _outage(week.now_s)
             if outage is None:
                 outputs.settle()
@@ -222,56 +213,6 @@ def _rule(due: Sequence[int], name: str, week: Week) -> dict[str, Any]:
         "lost": sum(not (arrived[place] or refused[place]) for place in range(len(due))),
         "doubled": sum(count - 1 for count in (arrived + refused).values()),
     }
-
-
-def _lines(events: int, seed: int) -> Iterator[EventLine]:
-    """Yield start and end of each event."""
-    chance = random.Random(seed)  # noqa: S311  # not for secrets
-    for number in range(events):
-        begin_s, duration_s = chance.uniform(0, WEEK_S - 60), round(chance.uniform(1, 40), 3)
-        class_ = chance.choices(tuple(CLASSES), tuple(CLASSES.values()))[0]
-        source, level_dbfs = chance.choice(SOURCES), round(chance.gauss(-35, 8), 1)
-        yield _line("start", number, source, class_, level_dbfs, begin_s)
-        yield _line("end", number, source, class_, level_dbfs, begin_s, duration_s)
-
-
-def _line(
-    type_: EventType,
-    number: int,
-    source: str,
-    class_: str,
-    level_dbfs: float,
-    begin_s: float,
-    duration_s: float | None = None,
-) -> EventLine:
-    return EventLine(
-        type=type_,
-        seq=UNNUMBERED,
-        id=f"{number:026d}",
-        time=_time(begin_s + (duration_s or 0.0)),
-        node="edge1",
-        source=source,
-        class_=class_,
-        class_id=tuple(CLASSES).index(class_),
-        score=0.9,
-        peak_score=0.9,
-        level_dbfs=min(level_dbfs, 0.0),
-        onset=_time(begin_s),
-        offset=None if duration_s is None else _time(begin_s + duration_s),
-        duration_s=duration_s,
-        reason=None if duration_s is None else "decay",
-        latency_ms=10,
-        model="m",
-        provider="p",
-    )
-
-
-def _time(at_s: float) -> str:
-    return format_utc(round((BEGIN_S + at_s) * 1e9))
-
-
-def _seconds(line: EventLine) -> float:
-    return datetime.fromisoformat(line.time).timestamp() - BEGIN_S
 
 
 def _outage(at_s: float) -> tuple[float, float] | None:

@@ -25,8 +25,9 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from harness import Results, Table, machine_of, provenance, share, table, write_results
+from harness import provenance, write_results
 from rich.console import Console
+from trials_tables import TABLES
 
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.source import SourceInfo
@@ -50,7 +51,6 @@ from soundwatch.training.fit.thresholds import choose_thresholds
 from soundwatch.training.model.checkpoint import FILE_NAME
 from soundwatch.training.sounds.ambience import ambiences, gain_to_dbfs
 
-RESULTS: Final = Path(__file__).parent / "results"
 TRIALS: Final[dict[Trial, str]] = {"street": "street", "open-set": "openset", "robustness": "robustness"}
 TARGET_PER_H: Final = 0.5
 OTHER_SEED: Final = 2
@@ -199,172 +199,6 @@ def write(trial: Trial, entries: list[dict[str, Any]], arguments: argparse.Names
         "entries": entries,
     }
     write_results(TRIALS[trial], results, TABLES[TRIALS[trial]])
-
-
-def network_title(entry: Results) -> str:
-    """A tested network with its held-out data."""
-    folds = ", ".join(map(str, entry["holds_back_folds"]))
-    return f"`{entry['recipe']}` without fold {folds}" if folds else f"`{entry['recipe']}` as shipped"
-
-
-def by_thresholds(results: Results) -> dict[str, list[Results]]:
-    """Entries under what their thresholds are."""
-    kinds = dict.fromkeys(entry["thresholds"] for entry in results["entries"])
-    return {kind: [entry for entry in results["entries"] if entry["thresholds"] == kind] for kind in kinds}
-
-
-def models(entries: list[Results]) -> str:
-    """The identities of the networks."""
-    names = {f"`{entry['report']['model']}` ({network_title(entry)})": None for entry in entries}
-    return ", ".join(names)
-
-
-def together(founds: list[Results]) -> tuple[str, str, str]:
-    """Recall, precision and F1 of several scenes as one."""
-    there, told, right = (sum(found[key] for found in founds) for key in ("there", "told", "right"))
-    shares = (right / there if there else None, right / told if told else None, 2 * right / max(1, there + told))
-    recall, precision, f1 = ("none" if value is None else share(value) for value in shares)
-    return recall, precision, f1
-
-
-def street_table(results: Results) -> Table:
-    """A row for each kind of thresholds and each ratio, all scenes as one; in brackets each of them."""
-    rows = []
-    for thresholds, entries in by_thresholds(results).items():
-        for levels in zip(*(entry["report"]["levels"] for entry in entries), strict=True):
-            recall, precision, f1 = together([level["found"] for level in levels])
-            hours = sum(level["hours"] for level in levels)
-            false, alone = (
-                sum(level[key] * level["hours"] for level in levels) / hours
-                for key in ("false_events_per_h", "false_events_alone_per_h")
-            )
-            waits = [level["latency_s"] for level in levels if level["latency_s"]]
-            rows.append(
-                (
-                    thresholds,
-                    f"{levels[0]['snr_db']:g} dB",
-                    f"{recall} ({', '.join(share(level['found']['recall']) for level in levels)})",
-                    precision,
-                    f1,
-                    together([level["found_tight"] for level in levels])[0],
-                    f"{false:.1f}",
-                    f"{alone:.1f}",
-                    *(", ".join(f"{wait[key]:.1f}" for wait in waits) for key in ("median", "p95")),
-                    ", ".join(f"{level['onset_late_s']['median']:.1f}" for level in levels if level["onset_late_s"]),
-                )
-            )
-    headings = ("thresholds", "SNR", "found (each fold)", "right", "F1", "found, tight collar", "false events/h")
-    more = ("of them far from any clip", "latency, median s", "95 %, s", "onset put late by, median s")
-    clips = sum(entry["report"]["clips"] for entry in next(iter(by_thresholds(results).values())))
-    heard = f"{clips} clips at each ratio; {models(results['entries'])}"
-    return table((*headings, *more), rows, f"{heard}. {machine_of(results)}")
-
-
-def street_classes_table(results: Results) -> Table:
-    """Return a row for each class, all scenes as one: the share found at each ratio, at the second the share right."""
-    entries = next(iter(by_thresholds(results).values()))
-    levels = list(zip(*(entry["report"]["levels"] for entry in entries), strict=True))
-    rows = []
-    for label in levels[0][0]["classes"]:
-        found = [together([scene["classes"][label] for scene in scenes]) for scenes in levels]
-        clips = sum(scene["classes"][label]["there"] for scene in levels[0])
-        rows.append((label, str(clips), *(recall for recall, _, _ in found), found[1][1]))
-    ratios = [f"{scenes[0]['snr_db']:g} dB" for scenes in levels]
-    return table(("class", "clips", *(f"found, {ratio}" for ratio in ratios), f"right, {ratios[1]}"), rows)
-
-
-def openset_table(results: Results) -> Table:
-    """Return a row for each network: other sounds that raise an event, and false events an hour of ambience."""
-    rows = []
-    for entry in results["entries"]:
-        report = entry["report"]
-        low, high = (f"{100 * report[f'raised_share_{end}']:.0f}" for end in ("low", "high"))
-        rows.append(
-            (
-                network_title(entry),
-                entry["thresholds"],
-                f"{report['negatives']['raised']} of {report['negatives']['recordings']}",
-                f"{100 * report['raised_share']:.1f} % ({low} to {high} %)",
-                f"{report['ambience_h'] * 60:.0f} min",
-                f"{report['false_events_per_h']:.1f} (below {report['false_events_per_h_high']:.1f})",
-                f"{without_babble(report['ambience']):.1f}",
-            )
-        )
-    headings = ("network", "thresholds", "raise an event", "share (95 % confidence)", "ambience", "false events/h")
-    return table((*headings, "without babble"), rows, f"{models(results['entries'])}. {machine_of(results)}")
-
-
-def without_babble(parts: list[Results]) -> float:
-    """False events an hour in the ambience but for babble."""
-    quiet = [part for part in parts if part["kind"] != "babble"]
-    events = sum(sum(part["events"].values()) for part in quiet)
-    return float(events / sum(part["minutes"] for part in quiet) * 60)
-
-
-def columns(results: Results) -> list[str]:
-    """A heading for each network and its thresholds."""
-    return [f"{network_title(entry)}, {entry['thresholds']}" for entry in results["entries"]]
-
-
-def openset_kinds_table(results: Results) -> Table:
-    """Return a row for each kind of recording that raised an event in some network."""
-    reports = [entry["report"] for entry in results["entries"]]
-    kinds = sorted({kind for report in reports for kind, counts in report["kinds"].items() if counts["raised"]})
-    raised = {kind: [str(report["kinds"][kind]["raised"]) for report in reports] for kind in kinds}
-    heard = reports[0]["kinds"]
-    return table(
-        ("kind", "recordings", *columns(results)),
-        ((kind, str(heard[kind]["recordings"]), *raised[kind]) for kind in kinds),
-    )
-
-
-def ambience_table(results: Results) -> Table:
-    """Return a row for each part of the ambience: the events it raised in each network."""
-    rows = []
-    for parts in zip(*(entry["report"]["ambience"] for entry in results["entries"]), strict=True):
-        level = "" if parts[0]["level_dbfs"] is None else f"{parts[0]['level_dbfs']:g} dBFS"
-        told = [", ".join(f"{n} {label}" for label, n in part["events"].items()) or "none" for part in parts]
-        rows.append((parts[0]["kind"], level, f"{parts[0]['minutes']:.0f} min", *told))
-    return table(("kind", "level", "length", *columns(results)), rows)
-
-
-def verdict(change: float, error: float) -> str:
-    """Describe whether a change costs at most two points, within its error."""
-    if abs(change + 2) < error:
-        return "too near to say"
-    return "yes" if change > -2 else "**no**"
-
-
-def robustness_table(results: Results) -> Table:
-    """Return a row for each condition: the change in accuracy of each network, and of both together."""
-    reports = [entry["report"] for entry in results["entries"]]
-    clips = sum(report["clips"] for report in reports)
-    rows = []
-    for changes in zip(*(report["changes"] for report in reports), strict=True):
-        lost, gained = (sum(change[key] for change in changes) for key in ("lost", "gained"))
-        both, error = 100 * (gained - lost) / clips, 100 * (gained + lost) ** 0.5 / clips
-        limit = verdict(both, error) if changes[0]["limited"] else ""
-        shown = (f"{change['change_points']:+.1f}" for change in changes)
-        rows.append((changes[0]["name"], changes[0]["group"], *shown, f"{both:+.1f} ± {error:.1f}", limit))
-    names = [f"fold {', '.join(map(str, report['folds']))} ({share(report['accuracy'])} clean)" for report in reports]
-    headings = ("condition", "kind", *names, f"all {clips} clips, points", "within 2 points")
-    return table(headings, rows, f"{models(results['entries'])}. {machine_of(results)}")
-
-
-TABLES: Final = {
-    "street": {
-        "street": street_table,
-        "street-classes": street_classes_table,
-    },
-    "openset": {
-        "openset": openset_table,
-        "openset-kinds": openset_kinds_table,
-        "ambience": ambience_table,
-    },
-    "robustness": {
-        "robustness": robustness_table,
-    },
-}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,149 @@
+"""Tables of benchmarks/false_events.py: found sounds, false events and prices."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness import Results, Table, machine_of, share, table
+
+
+def entries_at(results: Results) -> list[Results]:
+    """The entries at the shipped price, at one threshold for all classes, and of what ships."""
+    return [
+        entry
+        for entry in results["entries"]
+        if entry.get("price", results["shipped_price"]) == results["shipped_price"]
+    ]
+
+
+def title(entry: Results, results: Results) -> str:
+    """A system and what its thresholds are."""
+    names = {"cross-validated": "soundwatch, cross-validated", "shipped": f"`{results['shipped']}`"}
+    name = names.get(entry["name"], entry["name"])
+    if "threshold" in entry:
+        return f"{name}, {entry['threshold']:g} for all classes"
+    return f"{name}, by price" if "price" in entry else f"{name}, its own thresholds"
+
+
+def interval(figures: Results, digits: int = 2) -> str:
+    """A figure with its interval."""
+    value, low, high = (f"{figures[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def percent(figures: Results) -> str:
+    """A share in percent with its interval."""
+    value, low, high = (f"{100 * figures[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} % ({low} to {high})"
+
+
+def streets_table(results: Results) -> Table:
+    """Return a row for each system and street: found, false events an hour, latency."""
+    rows = []
+    for entry in entries_at(results):
+        for scenario in entry["scenarios"]:
+            delay = scenario["delay_s"] or {"median": None, "p95": None}
+            learned = entry["name"] == "shipped"
+            rows.append(
+                (
+                    title(entry, results),
+                    f"{scenario['snr_db']:g} dB, {scenario['negatives_per_h']:g}/h",
+                    interval(scenario["found"]) + ("*" if learned else ""),
+                    interval(scenario["false_per_h"], 1),
+                    "" if delay["median"] is None else f"{delay['median']:.1f} s, {delay['p95']:.1f} s",
+                )
+            )
+    first = results["entries"][0]["scenarios"][0]
+    headings = ("system", "street", "found", "false events/h", "latency, median, 95 %")
+    hours = f"Each network is heard for an hour of each street, on {first['backgrounds']} backgrounds."
+    return table(headings, rows, f"{hours} {machine_of(results)}")
+
+
+def raised_table(results: Results) -> Table:
+    """Return a row for each system: the share of recordings of none of the classes that raise an event."""
+    groups = list(results["entries"][0]["raised"])
+    rows = [
+        (title(entry, results), *(percent(entry["raised"][group]["share"]) for group in groups))
+        for entry in entries_at(results)
+    ]
+    counts = results["entries"][-1]["raised"]
+    names = {"test_recordings": "other recordings", "test_kinds": "held-out kinds"}
+    headings = [
+        f"{names.get(group, group)} ({counts[group]['recordings']} recordings, {counts[group]['kinds']} kinds)"
+        for group in groups
+    ]
+    return table(("system", *headings), rows)
+
+
+def classes_table(results: Results) -> Table:
+    """Return a row for each class: found and false events an hour of the validated networks and of YAMNet, by price."""
+    chosen = {entry["name"]: entry for entry in results["entries"] if entry.get("price") == results["shipped_price"]}
+    first = next(iter(chosen.values()))
+    headings = [f"{name}, {what}" for name in chosen for what in ("found at 10 dB", "false/h")]
+    rows = []
+    for label in first["scenarios"][0]["classes"]:
+        cells = []
+        for entry in chosen.values():
+            counts = entry["scenarios"][0]["classes"][label]
+            cells += [
+                "" if counts["found"] is None else share(counts["found"]["value"]),
+                f"{counts['false_per_h']['value']:.1f}",
+            ]
+        rows.append((label, *cells))
+    return table(("class", *headings), rows)
+
+
+def prices_table(results: Results) -> Table:
+    """Return a row for each price: found and raised shares of the cross-validated networks."""
+    rows = []
+    for entry in results["entries"]:
+        if entry["name"] != "cross-validated" or "price" not in entry:
+            continue
+        street, busy, loud = entry["scenarios"]
+        rows.append(
+            (
+                f"{100 * entry['price']:g} %",
+                *(
+                    f"{interval(scenario['found'])}; {scenario['false_per_h']['value']:.1f}"
+                    for scenario in (street, busy, loud)
+                ),
+                *(f"{100 * scenario['share']['value']:.1f} %" for scenario in entry["raised"].values()),
+            )
+        )
+    if not rows:
+        return table((), (), "Not measured yet.")
+    names = [
+        f"{scenario['snr_db']:g} dB, {scenario['negatives_per_h']:g}/h: found; false/h"
+        for scenario in results["entries"][0]["scenarios"]
+    ]
+    return table(("price of a false event an hour", *names, *results["entries"][0]["raised"]), rows)
+
+
+def summary_table(results: Results) -> Table:
+    """Return found sounds of the cross-validated networks and false events of the shipped model."""
+    crossed = [entry for entry in entries_at(results) if entry["name"] == "cross-validated"]
+    shipped = next(entry for entry in results["entries"] if entry["name"] == "shipped")
+    rows = []
+    for place, street in enumerate(shipped["scenarios"]):
+        name = f"street at {street['snr_db']:g} dB, {street['negatives_per_h']:g} hard negatives an hour"
+        found = interval(crossed[0]["scenarios"][place]["found"]) if crossed else "not measured yet"
+        delay = street["delay_s"]
+        rows.append((name, found, interval(street["false_per_h"], 1), f"{delay['median']:.1f} s, {delay['p95']:.1f} s"))
+    shares = [
+        f"{percent(shipped['raised'][group]['share'])} of recordings of {words}"
+        for group, words in (("test_kinds", "held-out kinds"), ("test_recordings", "other kinds"))
+    ]
+    headings = ("place", "sounds found", "false events an hour", "onset to line, median, 95 %")
+    note = f"Other sounds by themselves raise an event in {' and in '.join(shares)}."
+    return table(headings, rows, f"{note} {machine_of(results)}")
+
+
+TABLES: Final = {
+    "false-events": {
+        "event-summary": summary_table,
+        "event-streets": streets_table,
+        "event-raised": raised_table,
+        "event-classes": classes_table,
+        "event-prices": prices_table,
+    },
+}
