@@ -259,3 +259,28 @@ def test_a_source_is_checked_continuously_and_again_after_a_loss() -> None:
     assert (examined.info, examined.start_unix_ns) == (source.info, 7)
     examined.stop()
     assert source.stopped
+
+
+@pytest.mark.parametrize(("later_hz", "kept"), [(RATE_HZ, True), (2 * RATE_HZ, False)])
+def test_the_measured_rate_is_forgotten_where_a_source_comes_back_at_another_rate(later_hz: int, kept: bool) -> None:
+    class Returns:
+        info = SourceInfo("mic", "USB", RATE_HZ, 1)
+        start_unix_ns = 0
+
+        def blocks(self) -> Iterator[Block | SourceStateChange]:
+            for second in range(61):
+                yield Block(np.zeros((1, RATE_HZ), np.float32), RATE_HZ, second * RATE_HZ, 0, second * 10**9 + 1)
+            yield SourceStateChange("lost", "ended", "Unplugged.")
+            for second in range(100, 110):
+                yield Block(np.zeros((1, later_hz), np.float32), later_hz, second * later_hz, 0, second * 10**9 + 1)
+
+        def stop(self) -> None:
+            pass
+
+    *_, before, last = (
+        item
+        for item in MonitoredSource(Returns(), now=lambda: ClockReading(0, 0)).blocks()
+        if isinstance(item, AudioQuality)
+    )
+    assert before.measured_hz == pytest.approx(RATE_HZ)
+    assert last.measured_hz == (before.measured_hz if kept else None)

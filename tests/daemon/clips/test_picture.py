@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from soundwatch.daemon.clips.clip_store import ClipStore, list_clips, list_pictures, picture_path
+from soundwatch.daemon.clips.clip_store import ClipStore, list_clips, list_pictures, picture_path, read_ages
 from soundwatch.daemon.clips.picture import COLUMNS, INK, LEFT, ROWS, TOP, check_pillow, shades, spectrogram_png
+from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 from support.clip_factory import clip
@@ -70,6 +71,19 @@ def test_a_picture_is_private_counts_as_its_clip_and_goes_with_it(tmp_path: Path
     store.trim()
     assert list_pictures(tmp_path) == set(), "its clip was removed by hand"
     assert (tmp_path / "holiday.png").exists()
+
+
+def test_a_file_that_cannot_be_removed_stops_no_other_removal_and_no_record_of_ages(tmp_path: Path) -> None:
+    now_ns = 0
+    store = ClipStore(tmp_path, ClipsConfig(max_age_days=1), steady_ns=lambda: now_ns)
+    old = store.save(clip())
+    picture_path(old.path).mkdir()  # no file, so it cannot be unlinked
+    picture_path(old.path.with_name(old.path.name.replace("siren", "alarm"))).mkdir()  # has no clip
+    now_ns = round(2 * DAY_S * 1e9)
+    with pytest.raises(OSError, match="directory"):
+        store.trim()
+    assert list_clips(tmp_path) == []
+    assert read_ages(tmp_path).run_s == 2 * DAY_S
 
 
 def test_a_clip_that_is_too_old_is_removed_with_its_picture(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def test_the_picture_of_a_clip_is_served_from_its_folder_only(site: Site, tmp_pa
     assert (answers[0].content, answers[0].headers["content-type"]) == (b"\x89PNG", "image/png")
     assert answers[0].headers["cache-control"] == "no-store"
     assert answers[1].json()["error"] == "This event has no picture, or its picture was deleted."
+    (tmp_path / "clips" / "a.flac").unlink()
+    assert site.get(f"/api/clips/{IDS[0]}/picture").status_code == 404, "its clip was removed by hand"
 
 
 def test_no_line_can_make_it_send_another_file(site: Site, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class MonitoredSource(SourceWrapper):
         Raises:
             SourceError: As for the source.
         """
-        state = QualityState()
+        state, rate_hz = QualityState(), 0
         for item in self._source.blocks():
             if isinstance(item, Block):
                 now = self._now()
@@ -60,6 +60,8 @@ class MonitoredSource(SourceWrapper):
                 chosen = self._choice is not None
                 block = replace(item, samples=select_channels(item.samples, self._choice)) if chosen else item
                 measured = item if self._choice == "mix" else block
+                if item.rate_hz != rate_hz:  # a source that is back may have another rate
+                    state, rate_hz = replace(state, measured_hz=None), item.rate_hz
                 # before the handover, or this thread would compete with the engine for Python's lock
                 state, periods = update_quality(state, measured, arrival_ns if has_clock else None)
                 yield block

@@ -136,7 +136,7 @@ class NetworkSource:
         gather_s, longest_s, rate_hz = self._connection.gather_s, self._connection.longest_gather_s, self.info.rate_hz
         if self._gather_until is not None:
             wanted_s = PIECE_S + (self._gather_until - end_sample) / rate_hz
-            gather_s = min(wanted_s, longest_s)
+            gather_s = max(0.0, min(wanted_s, longest_s))  # a poll of a negative time would never end
         if gather_s and size < longest_s * rate_hz and not self._stopped:
             wait_closed(self._connection.fd, round(gather_s * 1000))
 

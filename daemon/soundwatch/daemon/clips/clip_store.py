@@ -19,7 +19,7 @@ import os
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -144,23 +144,24 @@ class ClipStore:
             The number of removed files.
 
         Raises:
-            OSError: The folder cannot be read, or the record of ages cannot be written.
+            OSError: The folder cannot be read, the ages cannot be written, or, after all else, a file cannot be removed.
         """
         now_s, clips = self._run_s(), list_clips(self.folder)
         ages = {clip.path.name: self._ages.written_at_s.get(clip.path.name, now_s) for clip in clips}
         oldest_s = now_s - self._config.max_age_days * DAY_S
         expired = {name for name, written_at_s in ages.items() if written_at_s <= oldest_s}
         going = select_expired(clips, self._config, expired)
-        removed = _remove(going)
-        for picture in list_pictures(self.folder) - {picture_path(clip.path) for clip in clips}:
-            picture.unlink(missing_ok=True)  # its clip was removed by a user
+        failures = _remove(going)
+        failures += _unlink(list_pictures(self.folder) - {picture_path(clip.path) for clip in clips})  # clips are gone
         self._ages = AgeRecord(run_s=now_s, written_at_s=ages)
         for clip in going:
             if not clip.path.exists():
                 self._ages.written_at_s.pop(clip.path.name, None)
         record = msgspec.json.encode(self._ages)
         replace_file(self.folder / AGES_NAME, lambda part: part.write_bytes(record), mode=0o600)
-        return removed
+        if failures:
+            raise failures[0]
+        return len(going)
 
     def _run_s(self) -> float:
         return (self._steady_ns() - self._begin_ns) / 1e9
@@ -174,7 +175,9 @@ class ClipStore:
             if clip.path not in best and freed_bytes < needed_bytes:
                 going.append(clip)
                 freed_bytes += clip.size_bytes
-        return freed_bytes >= needed_bytes and _remove(going) > 0
+        if freed_bytes >= needed_bytes:
+            _remove(going)
+        return not all(clip.path.exists() for clip in going)
 
 
 def read_ages(folder: Path) -> AgeRecord:
@@ -282,11 +285,16 @@ def encode_flac(clip: PendingClip) -> bytes:
     return buffer.getvalue()
 
 
-def _remove(going: Sequence[StoredClip]) -> int:
-    removed = 0
-    for clip in going:
-        with contextlib.suppress(OSError):
-            picture_path(clip.path).unlink(missing_ok=True)
-            clip.path.unlink()
-            removed += 1
-    return removed
+def _remove(going: Sequence[StoredClip]) -> list[OSError]:
+    """Remove clips with their pictures; return the errors."""
+    return _unlink(path for clip in going for path in (clip.path, picture_path(clip.path)))
+
+
+def _unlink(paths: Iterable[Path]) -> list[OSError]:
+    failures = list[OSError]()
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            failures.append(error)
+    return failures

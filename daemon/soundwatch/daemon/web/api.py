@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route as Path
 
+from soundwatch.daemon.core.clip_files import PICTURE, SOUND, clip_path, clip_picture_path, clips_folder
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web import openapi
 from soundwatch.daemon.web.accept_language import wanted_language
-from soundwatch.daemon.web.clip_files import PICTURE, SOUND, clip_path, clips_folder
 from soundwatch.daemon.web.events import last_clip
 from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
 from soundwatch.daemon.web.middleware import RequestRefused, is_authenticated
@@ -108,8 +108,11 @@ def _clips(view: DaemonView, *, picture: bool = False) -> Endpoint:
         parse_query(request.scope["query_string"], Query)
         folder = clips_folder(view.config().clips)
         line = await asyncio.to_thread(last_clip, view.journal.store, request.path_params["name"])
-        file = None if line is None else line.picture if picture else line.file
-        path = await asyncio.to_thread(clip_path, folder, file, types)
+        file, drawn = (None, None) if line is None else (line.file, line.picture)
+        if picture:
+            path = await asyncio.to_thread(clip_picture_path, folder, file, drawn)
+        else:
+            path = await asyncio.to_thread(clip_path, folder, file)
         if path is None:
             raise RequestRefused(404, missing)
         return FileResponse(path, media_type=types[path.suffix])

@@ -17,10 +17,10 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from soundwatch.daemon.core.clip_files import PICTURE, clip_path, clips_folder, unreachable_clip
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.journal.deletion import delete_events, last_seqs
 from soundwatch.daemon.sinks.daemon_view import DaemonView
-from soundwatch.daemon.web.clip_files import PICTURE, clip_path, clips_folder, unreachable_clip
 from soundwatch.daemon.web.events import find_event, last_clip
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import EventId

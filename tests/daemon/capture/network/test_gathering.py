@@ -48,6 +48,17 @@ def test_sound_that_may_wait_is_read_when_it_is_asked_for(gathering: tuple[Netwo
     assert list(sound) == []
 
 
+def test_an_end_that_has_passed_is_not_waited_for(gathering: tuple[NetworkSource, int]) -> None:
+    source, write_to = gathering
+    sound = source.blocks()
+    next(sound)
+    os.write(write_to, bytes(1600))
+    source.gather_until(-8_000_000)
+    assert next(sound).first_sample == 800
+    source.stop()
+    assert list(sound) == []
+
+
 def test_the_end_of_a_source_is_noticed_while_its_sound_waits(gathering: tuple[NetworkSource, int]) -> None:
     source, _ = gathering
     sound = source.blocks()

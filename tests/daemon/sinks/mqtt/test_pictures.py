@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +44,7 @@ def test_the_picture_of_a_clip_is_published_and_is_an_image_entity(
     config = Config(clips=ClipsConfig(folder=str(tmp_path), pictures=True))
     harness.view = replace(harness.view, config=lambda: config)
     worker = harness.open(f"mqtt://{mosquitto.address},pictures=1")
+    (tmp_path / "B.flac").write_bytes(b"sound")
     (tmp_path / "B.png").write_bytes(b"\x89PNG of B")
     harness.journal.append(clip_line(tmp_path, "B"))
     harness.wait_for(worker)
@@ -59,18 +62,41 @@ def test_the_picture_of_a_clip_is_published_and_is_an_image_entity(
 def test_only_the_newest_picture_of_a_source_is_published_and_a_deleted_one_is_left_out(tmp_path: Path) -> None:
     for name in ("A", "B", "C"):
         (tmp_path / f"{name}.png").write_bytes(name.encode())
+    for name in ("A", "B"):
+        (tmp_path / f"{name}.flac").write_bytes(b"sound")
     log = MemoryLogger()
-    lines = entries(clip_line(tmp_path, "A"), clip_line(tmp_path, "B"), clip_line(tmp_path, "gone", "yard"))
-    found = picture_messages(lines, Topics("edge1"), log, "mqtt")
+    lines = entries(
+        clip_line(tmp_path, "A"), clip_line(tmp_path, "B"), clip_line(tmp_path, "gone", "yard"),
+        clip_line(tmp_path, "C", "roof"),
+    )  # fmt: skip
+    found = picture_messages(lines, Topics("edge1"), tmp_path, log, "mqtt")
     assert [(message.topic, message.payload, message.retained) for message in found] == [(PICTURE, b"B", False)]
     assert log.events == []
 
 
-def test_a_picture_that_cannot_be_read_is_logged_and_blocks_nothing(tmp_path: Path) -> None:
-    (tmp_path / "A.png").mkdir()
+def test_a_picture_that_cannot_be_read_is_logged_and_blocks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("A.flac", "A.png"):
+        (tmp_path / name).write_bytes(b"content")
+    monkeypatch.setattr(Path, "read_bytes", _fail)
     log = MemoryLogger()
-    assert picture_messages(entries(clip_line(tmp_path, "A")), Topics("edge1"), log, "mqtt") == []
+    assert picture_messages(entries(clip_line(tmp_path, "A")), Topics("edge1"), tmp_path, log, "mqtt") == []
     assert log.events == ["mqtt_picture_unreadable"]
+
+
+def _fail(_: Path) -> bytes:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("picture", ["", ".", "a/b", "../secret.png", "/etc/passwd", "A.flac", "\x00.png", "x" * 300])
+def test_a_line_with_a_bad_name_of_a_picture_publishes_nothing_and_fails_no_sink(tmp_path: Path, picture: str) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "A.flac").write_bytes(b"sound")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    line = msgspec.structs.replace(clip_line(folder, "A"), picture=picture)
+    assert picture_messages(entries(line), Topics("edge1"), folder, MemoryLogger(), "mqtt") == []
 
 
 @pytest.mark.parametrize("pictures", [True, False])

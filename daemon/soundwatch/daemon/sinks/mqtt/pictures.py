@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from soundwatch.daemon.core.clip_files import clip_picture_path
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
@@ -25,7 +26,7 @@ class _Clip(msgspec.Struct):
 
     type: str
     source: str | None = None
-    path: str | None = None
+    file: str | None = None
     picture: str | None = None
 
 
@@ -34,20 +35,24 @@ def has_pictures(config: Config) -> bool:
     return config.clips.folder is not None and config.clips.pictures
 
 
-def picture_messages(entries: Sequence[JournalEntry], topics: Topics, log: Logger, sink: str) -> list[MqttMessage]:
-    """Return the newest picture of each source; one that was deleted since is left out.
+def picture_messages(
+    entries: Sequence[JournalEntry], topics: Topics, folder: Path | None, log: Logger, sink: str
+) -> list[MqttMessage]:
+    """Return the newest picture of each source; one that was deleted since, as its clip, is left out.
 
     Args:
         entries: Lines of the journal.
         topics: Topics of the machine.
+        folder: Folder of the clips; a picture of another folder is left out.
         log: Gets each picture that cannot be read.
         sink: Name of the sink in the log.
     """
     newest: dict[str, Path] = {}
     for entry in entries:
         clip = msgspec.json.decode(entry.line, type=_Clip)
-        if clip.type == "clip" and clip.source is not None and clip.path is not None and clip.picture is not None:
-            newest[clip.source] = Path(clip.path).with_name(clip.picture)
+        path = clip_picture_path(folder, clip.file, clip.picture) if clip.type == "clip" else None
+        if clip.source is not None and path is not None:
+            newest[clip.source] = path
     messages = []
     for source, path in newest.items():
         try:

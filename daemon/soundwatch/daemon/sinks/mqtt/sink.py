@@ -26,6 +26,7 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.backoff import Backoff
+from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -107,7 +108,8 @@ class MqttSink:
                 raise PermissionError(f"the broker refuses {refusal.topic}: {refusal.reason}")
             self._log.error("mqtt_line_too_large", sink=self._name, topic=refusal.topic, reason=refusal.reason)
         if self._options.pictures:
-            pictures = picture_messages(entries, self._topics, self._log, self._name)
+            folder = clips_folder(self._view.config().clips)
+            pictures = picture_messages(entries, self._topics, folder, self._log, self._name)
             self._states.publish_extra(connection, "pictures", pictures)
         self._sent_seq = entries[-1].seq
         self._patience_s = FIRST_PATIENCE_S

@@ -38,6 +38,11 @@ def clip_path(folder: Path | None, file: str | None, types: Mapping[str, str] = 
     return path if path.is_relative_to(root) and path.suffix in types and path.is_file() else None
 
 
+def clip_picture_path(folder: Path | None, file: str | None, picture: str | None) -> Path | None:
+    """Resolve the path of the picture of a clip; None as for `clip_path`, or if the clip itself is gone."""
+    return None if clip_path(folder, file) is None else clip_path(folder, picture, PICTURE)
+
+
 def unreachable_clip(folder: Path | None, file: str, recorded: str | None) -> str | None:
     """Return why a clip that `clip_path` does not find may still exist; None if its file is gone.
 
