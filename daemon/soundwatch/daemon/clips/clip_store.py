@@ -144,7 +144,7 @@ class ClipStore:
             The number of removed files.
 
         Raises:
-            OSError: The folder cannot be read, the ages cannot be written, or, after all else, a file cannot be removed.
+            OSError: The folder cannot be read, the ages cannot be written, or at last a file cannot be removed.
         """
         now_s, clips = self._run_s(), list_clips(self.folder)
         ages = {clip.path.name: self._ages.written_at_s.get(clip.path.name, now_s) for clip in clips}
