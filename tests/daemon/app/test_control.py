@@ -148,6 +148,35 @@ def test_a_reload_that_locks_a_schedule_pauses_a_source_that_a_person_has_resume
     assert not site.hears("office")
 
 
+@pytest.mark.parametrize(
+    ("before", "disabled", "after"),
+    [(PAUSE, True, LOCKED), (LOCKED.replace("when:", "enabled: false, when:"), False, LOCKED), (LOCKED, False, LOCKED)],
+    ids=["disabled by hand", "disabled in the file", "locked before"],
+)
+def test_a_reload_that_locks_a_schedule_ends_what_was_switched_by_hand(
+    tmp_path: Path, before: str, disabled: bool, after: str
+) -> None:
+    for moment, paused in (("2026-11-30T12:00", True), ("2026-11-30T07:00", False)):
+        site = bench(tmp_path, moment, before)
+        if disabled:
+            site.control.set_schedule("office_hours", False)
+        config = bench(tmp_path, moment, after).config
+        site.control.configure(RunConfig(config, config.sources))
+        assert site.hears("office") is not paused
+        with pytest.raises(LockedError):
+            site.control.set_schedule("office_hours", False)
+        site.control.set_schedule("office_hours", True)
+        site.go_to("2026-11-30T12:00:01")
+        assert not site.hears("office")
+
+
+def test_a_reload_keeps_a_locked_schedule_enabled_that_the_file_disables(tmp_path: Path) -> None:
+    site = bench(tmp_path, "2026-11-30T12:00", LOCKED.replace("when:", "enabled: false, when:"))
+    site.control.set_schedule("office_hours", True)
+    site.control.configure(RunConfig(site.config, site.config.sources))
+    assert not site.hears("office")
+
+
 def test_an_offset_comes_after_the_schedules_and_is_told_once(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T23:30", NIGHT)
     site.control.set_offset("yard", -0.05)

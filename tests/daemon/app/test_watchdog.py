@@ -89,6 +89,13 @@ def test_the_program_is_ready_after_the_first_window_or_if_every_microphone_wait
     assert is_ready(EngineProgress(0, [source("mic0", "waiting"), source("yard", "waiting")]))
 
 
+def test_a_paused_source_is_not_running_and_not_waited_for() -> None:
+    paused, lost = source("mic0", "heard", heard_s=94), source("yard", "lost")
+    paused.paused = True
+    assert is_ready(EngineProgress(0, [paused, lost]))
+    assert status_text(EngineProgress(0, [paused, lost])) == "0 of 2 sources running; waiting for mic0, yard"
+
+
 def test_the_status_names_active_classes_and_waiting_sources_and_stays_short() -> None:
     progress = EngineProgress(0, [source("mic0", "heard", active=True), source("yard", "waiting")])
     assert status_text(progress) == "1 of 2 sources running; low on mic0; waiting for yard"

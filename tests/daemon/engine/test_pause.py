@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.source import AudioFault, AudioQuality, SourceInfo, SourceStateChange
 from soundwatch.daemon.core.types import Block, WindowResult
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
@@ -94,6 +95,48 @@ def test_a_source_that_ends_while_it_is_paused_accounts_for_the_pause() -> None:
     assert gap["reason"] == "paused"
     assert gap["duration_s"] == stats["lost_s"] == pytest.approx(3, abs=0.2)
     assert stats["duration_s"] == 6.0
+
+
+def quality(level_dbfs: float, *, changed: bool) -> AudioQuality:
+    faults: tuple[AudioFault, ...] = ("quiet",) if level_dbfs < -60 else ()
+    return AudioQuality(faults, level_dbfs, level_dbfs, 0.1, 0.0, 0.0, False, None, changed=changed)
+
+
+def test_no_line_has_a_measurement_of_a_pause_and_a_fault_that_began_in_it_is_reported_later() -> None:
+    context, sink = engine_context(BandClassifier())
+    engine = Engine(context, MemoryLogger())
+    source = Switched(9)
+    session = SourceSession(source)
+    notices: dict[int, AudioQuality] = {
+        4: quality(-70, changed=True),
+        6: quality(-71, changed=False),  # measured in part before the source was resumed
+        7: quality(-72, changed=False),
+        8: quality(-73, changed=False),
+    }
+
+    def before(second: int) -> None:
+        if second in (3, 5):
+            engine.set_listening("mic", second == 5)
+        if second in notices:
+            [state] = engine._sources
+            engine._inbox.put(partial(engine.handle_notice, state, notices[second]))
+
+    source.before = {second: partial(before, second) for second in range(9)}
+    engine.run([session])
+    assert [line["level_dbfs"] for line in sink.of("health") if "level_dbfs" in line] == [-72.0]
+
+
+def test_a_source_that_is_lost_and_resumed_stays_lost() -> None:
+    context, _ = engine_context(BandClassifier())
+    engine = Engine(context, MemoryLogger())
+    source = engine.add_source(SourceSession(Switched(1)))
+    for notice in (
+        SourceStateChange("lost", "absent", "mic is lost."),
+        SourceStateChange("paused", "asked", "mic is paused."),
+        SourceStateChange("resumed", "asked", "mic is resumed."),
+    ):
+        engine.handle_notice(source, notice)
+    assert source.state == "lost"
 
 
 def test_pausing_twice_or_an_unknown_source_has_no_effect() -> None:

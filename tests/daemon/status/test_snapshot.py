@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from soundwatch.daemon.core.source import SourceTransition
 from soundwatch.daemon.events.health_schema import JournalHealthLine, OverloadLine, QualityLine, SourceHealthLine
 from soundwatch.daemon.events.schema import EventLine, GapLine, HelloLine, Line, StatsLine
@@ -75,6 +77,31 @@ def test_a_source_is_running_waiting_lost_paused_and_ended() -> None:
     )
     assert after(hello(), so_far).sources["mic"].state == "heard"
     assert after(hello(), so_far, ended).sources["mic"].state == "ended"
+
+
+@pytest.mark.parametrize(
+    ("states", "resumed"),
+    [
+        (["paused", hello()], "heard"),
+        ([hello(), "paused", hello()], "heard"),
+        (["waiting", "paused", hello()], "heard"),
+        ([hello(), "paused", "lost"], "lost"),
+        ([hello(), "paused", "lost", "back"], "heard"),
+        (["paused"], "opening"),
+    ],
+    ids=["at the start", "another stream", "absent at the start", "lost", "lost and back", "before the first sound"],
+)
+def test_a_paused_source_is_paused_until_it_is_resumed(states: list[Any], resumed: str) -> None:
+    lines: list[Line] = [health(state) if isinstance(state, str) else state for state in states]
+    assert after(*lines).sources["mic"].state == "paused"
+    assert after(*lines, health("resumed")).sources["mic"].state == resumed
+
+
+def test_a_source_that_ended_while_it_was_paused_is_running_in_its_next_stream() -> None:
+    ended = StatsLine(**OF_MIC, windows=1, duration_s=4.0, lost_s=0.0, coverage=1.0, final=True)
+    board = after(hello(), health("paused"), ended)
+    assert board.sources["mic"].state == "ended"
+    assert apply_line(board, hello()).sources["mic"].state == "heard"
 
 
 def test_events_that_last_are_known_and_counted_once() -> None:

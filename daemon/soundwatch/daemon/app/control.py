@@ -106,7 +106,9 @@ class SourceControl:
         with self._lock:
             schedules = run_config.config.schedules
             self._run_config = run_config
-            self._enabled = {name: on for name, on in self._enabled.items() if name in schedules}
+            self._enabled = {
+                name: on for name, on in self._enabled.items() if name in schedules and not schedules[name].locks
+            }
             self._offsets = {name: offset for name, offset in self._offsets.items() if name in run_config.sources}
             self._scheduled = {name: by for name, by in self._scheduled.items() if name in run_config.sources}
             self._muted = None  # the journal may have dropped the line, and new rules read it

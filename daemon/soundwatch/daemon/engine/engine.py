@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import SourceNotice, SourceStateChange, SourceTransition, state_after
+from soundwatch.daemon.core.source import SourceNotice, SourceStateChange, SourceTransition
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Scores
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.emitter import emit_lines
@@ -36,6 +36,7 @@ from soundwatch.daemon.engine.source_state import (
     engine_source,
     log_notice,
     mark_paused,
+    take_notice,
     take_paused_gap,
 )
 from soundwatch.daemon.engine.threads import InferenceThread, batched_blocks
@@ -150,16 +151,16 @@ class Engine:
         if not source.has_backpressure:
             self._adapt_stride(since_ns)
 
-    def handle_notice(self, source: EngineSource, notice: SourceNotice) -> None:
+    def handle_notice(self, source: EngineSource, delivered: SourceNotice) -> None:
         """Handle a change of a source's state, audio quality or clock."""
-        now_ns = self._now_ns()
+        notice, now_ns = take_notice(source, delivered), self._now_ns()
+        if notice is None:
+            return
         if isinstance(notice, SourceStateChange) and notice.state in ("lost", "paused"):
             every = self._pending.stride_windows
             source.front_end_state, contents = self._context.flush(source.name, source.front_end_state, every)
             self._enqueue(source, contents, now_ns)
         self._pending.put(PendingItem(self._context, source, notice, now_ns, source.end_sample))
-        if isinstance(notice, SourceStateChange):
-            source.state = state_after(notice.state)
         log_notice(self._log, source.name, notice)
 
     def finish_source(self, source: EngineSource) -> None:

@@ -15,7 +15,7 @@ from soundwatch.daemon.engine.source_state import EngineSource
 
 FIRST_SOUND_NS: Final = 30_000_000_000  # a camera may take 15 s to start, and is then `waiting`
 SHOWN: Final = 5
-AWAY: Final = ("waiting", "lost", "paused")
+AWAY: Final = ("waiting", "lost")
 
 
 @dataclass(slots=True)
@@ -56,13 +56,13 @@ def is_ready(progress: EngineProgress) -> bool:
     """Return True once a window was classified, or every source is away."""
     sources = progress.sources
     return any(source.detection_state.windows for source in sources) or (
-        bool(sources) and all(source.state in AWAY for source in sources)
+        bool(sources) and all(_is_away(source) for source in sources)
     )
 
 
 def status_text(progress: EngineProgress) -> str:
     """Return the active sounds and the absent sources in one line of text."""
-    running = [source for source in progress.sources if source.state == "heard"]
+    running = [source for source in progress.sources if source.state == "heard" and not source.paused]
     sounds = [
         f"{label} on {source.name}"
         for source in running
@@ -70,13 +70,17 @@ def status_text(progress: EngineProgress) -> str:
         for label, class_state in zip(source.encoder.contract.labels, source.detection_state.decided, strict=True)
         if class_state.active
     ]
-    away = [source.name for source in progress.sources if source.state in AWAY]
+    away = [source.name for source in progress.sources if _is_away(source)]
     parts = [f"{len(running)} of {len(progress.sources)} sources running"]
     if sounds:
         parts.append(_some(sounds))
     if away:
         parts.append("waiting for " + _some(away))
     return "; ".join(parts)
+
+
+def _is_away(source: EngineSource) -> bool:
+    return source.paused or source.state in AWAY
 
 
 def _some(names: Sequence[str]) -> str:

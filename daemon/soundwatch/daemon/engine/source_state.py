@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceState, SourceStateChange
+from soundwatch.daemon.core.source import (
+    AudioQuality,
+    ClockCorrection,
+    SourceNotice,
+    SourceState,
+    SourceStateChange,
+    state_after,
+)
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap
 from soundwatch.daemon.detection.decide import initial_state
 from soundwatch.daemon.engine.context import ClipTap, EngineContext, LevelTap
@@ -41,7 +48,9 @@ class EngineSource:
         windowed_until: Number of the sample after its latest window.
         paused: True while its sound is discarded on request.
         paused_gap: All discarded sound, as a block without samples that follows it.
-        state: State of the source when its last block or notice arrived.
+        state: State of the source apart from a pause, when its last block or notice arrived.
+        mixed_quality: True if the next report of its audio quality contains discarded sound.
+        missed_quality: True if the audio quality has changed in a report that was discarded.
         last_sound_ns: Arrival of its last block.
         stats: Running statistics; a frozen record, so any thread may read it.
         stats_sample: Sample at which its stats are due next.
@@ -63,6 +72,8 @@ class EngineSource:
     paused: bool = False
     paused_gap: Block | None = None
     state: SourceState = "opening"
+    mixed_quality: bool = False
+    missed_quality: bool = False
     last_sound_ns: int = 0
     stats: SourceStats = field(default_factory=SourceStats)
     stats_sample: int = 0
@@ -122,6 +133,27 @@ class PendingItem:
     since_ns: int
     end_sample: int = 0
     new_samples: int = 0
+
+
+def take_notice(source: EngineSource, notice: SourceNotice) -> SourceNotice | None:
+    """Take a notice into the state of its source.
+
+    Returns:
+        The notice; None for an audio quality that was measured in discarded sound. The first one after a pause is
+        marked as changed if one before was.
+    """
+    if isinstance(notice, SourceStateChange):
+        if notice.reason == "asked":
+            source.mixed_quality = True
+        else:
+            source.state = state_after(notice.state)
+    if not isinstance(notice, AudioQuality):
+        return notice
+    if source.paused or source.mixed_quality:
+        source.mixed_quality, source.missed_quality = False, source.missed_quality or notice.changed
+        return None
+    missed, source.missed_quality = source.missed_quality, False
+    return replace(notice, changed=True) if missed else notice
 
 
 def log_notice(log: Logger, source: str, notice: SourceNotice) -> None:

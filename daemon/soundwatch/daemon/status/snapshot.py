@@ -32,7 +32,7 @@ class SourceStatus:
     """State of one source.
 
     Attributes:
-        state: State of the source.
+        state: State of the source; `paused` from a pause until the source is resumed or ends.
         since: Start of the state.
         detail: Explanation for people.
         hello: The line `hello` of the stream; None before the first sound.
@@ -41,6 +41,7 @@ class SourceStatus:
         events: Number of events that started, by class.
         gaps: Number of gaps.
         lost_s: Sound missing in all gaps.
+        unpaused_state: State apart from a pause.
     """
 
     state: SourceState = "opening"
@@ -52,6 +53,7 @@ class SourceStatus:
     events: Mapping[str, int] = field(default_factory=dict)
     gaps: int = 0
     lost_s: float = 0.0
+    unpaused_state: SourceState = "opening"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +103,33 @@ def apply_line(snapshot: StatusSnapshot, line: Line) -> StatusSnapshot:
 def _of_source(source: SourceStatus, line: Line) -> SourceStatus:
     match line:
         case HelloLine():
-            return replace(source, state="heard", since=line.time, detail="", hello=line, active=())
+            return replace(_of_state(source, "heard", line.time, ""), hello=line, active=())
         case EventLine():
             return _of_event(source, line)
         case GapLine():
             return replace(source, gaps=source.gaps + 1, lost_s=source.lost_s + line.duration_s)
         case SourceHealthLine():
-            return replace(source, state=state_after(line.state), since=line.time, detail=line.detail)
+            return _of_transition(source, line)
         case QualityLine():
             return replace(source, faults=line.faults)
         case StatsLine() if line.final:
-            return replace(source, state="ended", since=line.time)
+            return replace(source, state="ended", unpaused_state="ended", since=line.time)
         case _:
             return source
+
+
+def _of_transition(source: SourceStatus, line: SourceHealthLine) -> SourceStatus:
+    if line.state == "paused":
+        return replace(source, state="paused", since=line.time, detail=line.detail)
+    if line.state == "resumed":
+        return replace(source, state=source.unpaused_state, since=line.time, detail=line.detail)
+    return _of_state(source, state_after(line.state), line.time, line.detail)
+
+
+def _of_state(source: SourceStatus, state: SourceState, time: str, detail: str) -> SourceStatus:
+    if source.state == "paused":
+        return replace(source, unpaused_state=state)
+    return replace(source, state=state, unpaused_state=state, since=time, detail=detail)
 
 
 def _of_event(source: SourceStatus, line: EventLine) -> SourceStatus:
