@@ -101,16 +101,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make quick` leaves out: tests of external programs, and whole folders of slow ones.
 
-    With several workers, each one's section of the list begins with slow tests: at the end, when idle workers take the
-    tests of others, short ones are left.
+    With several workers, each one's section of the list begins with modules that have slow tests: at the end, when idle
+    workers take the tests of others, short ones are left. The tests of a module stay together, with the fixtures that
+    they share.
     """
     for item in items:
         if EXTERNAL_FIXTURES & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("microphone"):
             item.add_marker(pytest.mark.external)
         if not SLOW_FOLDERS.isdisjoint(item.path.parents):
             item.add_marker(pytest.mark.slow)
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    fast = [item for item in items if not item.get_closest_marker("slow")]
+    slow_modules = {item.path for item in items if item.get_closest_marker("slow")}
+    slow = [item for item in items if item.path in slow_modules]
+    fast = [item for item in items if item.path not in slow_modules]
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         items[:] = [
