@@ -213,9 +213,11 @@ def test_starting_the_command_line_imports_no_torch_and_no_heavy_library(command
     assert done.stderr.strip() == "[]"
 
 
-@pytest.mark.parametrize("root", [*SOURCE_ROOTS, "scripts"])
+@pytest.mark.parametrize("root", [*SOURCE_ROOTS, "benchmarks", "scripts", "tests"])
 def test_every_file_can_be_read_in_one_sitting(root: str) -> None:
-    for path in sorted((ROOT / "scripts").glob("*.py")) if root == "scripts" else modules(root):
+    paths = sorted((ROOT / root).rglob("*.py"))
+    assert paths
+    for path in paths:
         assert path.read_text(encoding="utf-8").count("\n") <= LONGEST_FILE_LINES, path
 
 
