@@ -10,7 +10,6 @@ epoch's time is the second's. The weights' difference is the largest of any weig
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import subprocess
@@ -24,7 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 import soundfile
-from harness import Results, Table, figure, machine_of, provenance, table, with_range, write_results
+from harness import Results, Table, figure, machine_of, option_parser, provenance, table, with_range, write_results
 
 from soundwatch.daemon.inference.classifier import activate_classes, load_classifier_file
 from soundwatch.daemon.inference.triton_client import RemoteClassifier, TritonServer
@@ -116,7 +115,7 @@ def serving(address: str, note: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure all."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--triton", help="HOST:PORT of a server")
     parser.add_argument("--note", default="a Triton server", help="what it is")
     options = parser.parse_args()

@@ -21,7 +21,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from harness import Results, Table, figure, in_own_process, machine_of, provenance, table, with_range, write_results
+from harness import (
+    Results,
+    Table,
+    figure,
+    in_own_process,
+    machine_of,
+    option_parser,
+    provenance,
+    table,
+    with_range,
+    write_results,
+)
 
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 
@@ -166,7 +177,7 @@ def compare(model: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Compare all, or measure one for the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--model", default="urban")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -15,7 +15,6 @@ Does not: train.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 from false_events_tables import TABLES
-from harness import machine, write_results
+from harness import machine, option_parser, write_results
 from rich.console import Console
 from yamnet import YamNetScorer, by_frigate, by_yamcam
 
@@ -230,7 +229,7 @@ def targets_of(root: Path, fold: int) -> tuple[Target, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sounds", type=Path, required=True)
     parser.add_argument("--yamnet", type=Path)

@@ -7,7 +7,6 @@ claims; CI runs those of the first file, with fewer kills.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from harness import Results, Table, provenance, table, write_results
+from harness import Results, Table, option_parser, provenance, table, write_results
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -26,7 +25,7 @@ from support.fault_harness import Outcome, Place  # noqa: E402
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--kills", type=int, default=200, help="number of kills")
     arguments = parser.parse_args()
     faults: list[Callable[[Place], Outcome]] = [

@@ -10,7 +10,6 @@ the same words. Needs ffmpeg. Writes benchmarks/results/files.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -21,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from file_cases import cases
-from harness import Results, Table, machine_of, provenance, table, write_results
+from harness import Results, Table, machine_of, option_parser, provenance, table, write_results
 
 BEFORE: Final = "00759db4"
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -190,7 +189,7 @@ TABLES: Final = {"files": {"file-cases": render}}
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--cases", type=Path, action="append", default=[])
     options = parser.parse_args()
     results = provenance("python benchmarks/files.py --cases CASES") | measure(options.cases)

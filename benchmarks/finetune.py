@@ -15,7 +15,6 @@ trained again while it is there. Writes benchmarks/results/finetune.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import time
@@ -28,7 +27,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import torch
-from harness import Results, Table, share, table, write_results
+from harness import Results, Table, option_parser, share, table, write_results
 from rich.console import Console
 
 from soundwatch.export.exporter import export_checkpoint
@@ -76,7 +75,7 @@ class Way:
 
 def main() -> None:
     """Run all of it and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder in UrbanSound8K's layout")
     parser.add_argument("--teacher", type=Path, required=True, help="YAMNet's .tflite file")
     parser.add_argument("--negatives", type=Path, action="append", default=[], help="sounds of none of the classes")

@@ -12,7 +12,6 @@ the fleet is away while as much is written, and asks for it; from its start unti
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import signal
@@ -26,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 from fleet_watch import Watch, raise_open_file_limit
-from harness import Results, Table, free_port, machine_of, provenance, table, write_results
+from harness import Results, Table, free_port, machine_of, option_parser, provenance, table, write_results
 
 from soundwatch.daemon.fleet.store import FleetStore
 from soundwatch.daemon.journal.query import LineFilter
@@ -160,7 +159,7 @@ def _latencies(seconds: list[float]) -> dict[str, float]:
 
 def main() -> None:
     """Measure, and write it down."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--machines", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=2.0, help="of steady running, twice")
     parser.add_argument("--stores", default="sqlite,postgresql")

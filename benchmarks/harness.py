@@ -8,6 +8,7 @@ Imports nothing heavy, so that a benchmark of memory can use it.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
@@ -39,6 +40,19 @@ Tables = Mapping[str, Callable[[Results], Table]]
 def figure(values: Sequence[float]) -> Figure:
     """Return median and range."""
     return {"median": round(statistics.median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
+
+
+def option_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the command line, whose help has the lines of a benchmark's docstring."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def model_option(description: str | None) -> str:
+    """Return the model of the command line of a benchmark without other options."""
+    parser = option_parser(description)
+    parser.add_argument("--model", default="urban", help="a shipped model or an ONNX file [default: %(default)s]")
+    model: str = parser.parse_args().model
+    return model
 
 
 def restart_with_one_thread() -> None:

@@ -9,7 +9,6 @@ measures accuracy.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from harness import (
     Table,
     figure,
     machine_of,
+    model_option,
     provenance,
     restart_with_one_thread,
     table,
@@ -116,9 +116,7 @@ def measure(model: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="urban")
-    model = parser.parse_args().model
+    model = model_option(__doc__)
     restart_with_one_thread()
     identity = load_classifier_file(model, "cpu").contract.identity
     results = {

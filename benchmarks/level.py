@@ -23,6 +23,7 @@ from harness import (
     Table,
     figure,
     machine_of,
+    option_parser,
     provenance,
     restart_with_one_thread,
     table,
@@ -142,6 +143,7 @@ TABLES: Final = {"level": {"level": cost_table}}
 
 def main() -> None:
     """Measure and write the results."""
+    option_parser(__doc__).parse_args()
     restart_with_one_thread()
     results = {**provenance("python benchmarks/level.py"), **measured()}
     write_results("level", results, TABLES["level"])

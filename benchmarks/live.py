@@ -11,7 +11,6 @@ each process in the memory that it maps, and the memory alone: PSS if no other p
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -29,6 +28,7 @@ from harness import (
     Table,
     figure,
     machine_of,
+    option_parser,
     provenance,
     table,
     with_range,
@@ -168,7 +168,7 @@ def run(model: str, rounds: int, seconds: float, earlier: str | None) -> dict[st
 
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--model", default="urban")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=30.0)

@@ -6,7 +6,6 @@ results/losses.json. What is done and counted: tests/support/delivery_loss.py.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from harness import Results, Table, provenance, table, write_results
+from harness import Results, Table, option_parser, provenance, table, write_results
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DISK_BYTES: Final = 16_000_000
@@ -47,7 +46,7 @@ def harms(trial: Trial) -> list[tuple[str, Callable[[], object]]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = option_parser(__doc__)
     parser.add_argument("--events", type=int, default=10_000)
     events = parser.parse_args().events
     began_s = time.monotonic()

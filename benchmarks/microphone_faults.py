@@ -18,7 +18,6 @@ begins a new stream.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -29,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness import provenance, write_results
+from harness import option_parser, provenance, write_results
 from microphone_faults_tables import TABLES
 from microphone_scene import Noted, Scene, Tapped, Wall, listening
 
@@ -268,7 +267,7 @@ def wrong_events(lines: list[dict[str, Any]]) -> int:
 
 def main() -> None:
     """Do every fault, several times, and write down what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--times", type=int, default=3, help="how often each [default: 3]")
     parser.add_argument("--disconnects", type=int, default=DISCONNECTS, help=f"in a row [default: {DISCONNECTS}]")
     options = parser.parse_args()

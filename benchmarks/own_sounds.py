@@ -15,7 +15,6 @@ trained again. Writes benchmarks/results/own_sounds.json.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import re
@@ -28,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness import Results, Table, machine_of, provenance, table, write_results
+from harness import Results, Table, machine_of, option_parser, provenance, table, write_results
 
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
@@ -194,7 +193,7 @@ TABLES: Final = {"own_sounds": {"own-sounds": render}}
 
 def main() -> None:
     """Divide, train, measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--sounds", type=Path, required=True)
     parser.add_argument("--classes", required=True)
     parser.add_argument("--exclude", default="baby cry|crying|cattle|moo\\b|cricket|insect|cowbell|night_ambience")

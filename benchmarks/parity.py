@@ -8,7 +8,6 @@ Conventions: differences are the largest over all values of a sound; for the cli
 
 from __future__ import annotations
 
-import argparse
 import platform
 import tempfile
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 import torch
-from harness import Results, Table, table, write_results
+from harness import Results, Table, option_parser, table, write_results
 from parity_resamplers import CONSOLE, RESAMPLED_CLIPS, Shift, compare_resamplers, compare_with_torchaudio, read, spread
 from rich.progress import track
 
@@ -42,7 +41,7 @@ LADDER_CLIPS: Final = 20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = option_parser(__doc__)
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="A shipped model, an ONNX file or a checkpoint.")
     arguments = parser.parse_args()

@@ -8,7 +8,6 @@ Conventions: a DNS query is each call that addresses port 53; a file counts once
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from harness import Results, Table, table, write_results
+from harness import Results, Table, option_parser, table, write_results
 
 from soundwatch.daemon import __version__
 
@@ -88,7 +87,7 @@ def version_of(program: str) -> str:
 
 def main() -> None:
     """Count both installations."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--before", required=True, metavar="PROGRAM")
     options = parser.parse_args()
     obstacle = tracing_obstacle()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from harness import Results, Table, machine_of, provenance, resident_mb, table, write_results
+from harness import Results, Table, machine_of, option_parser, provenance, resident_mb, table, write_results
 from rules_week_lines import BEGIN_S, HOUR_S, SOURCES, WEEK_S, event_lines, week_seconds
 
 from soundwatch.daemon.app.rule_outputs import RuleOutputs, prepare_rules
@@ -243,6 +243,7 @@ TABLES: Final = {"rules-week": {"rules-week": rules_table}}
 
 def main() -> None:
     """Measure and write the results."""
+    option_parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         measured = run_week(Path(folder), EVENTS, seed=0, restart=True)
     write_results("rules-week", provenance("python benchmarks/rules_week.py") | measured, TABLES["rules-week"])

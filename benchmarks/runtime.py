@@ -6,7 +6,6 @@ from which the documentation's tables are made. Figures are medians with their r
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -23,7 +22,18 @@ from typing import Any, Final
 
 import numpy as np
 import soundfile
-from harness import Results, Table, figure, machine_of, provenance, repeat, table, with_range, write_results
+from harness import (
+    Results,
+    Table,
+    figure,
+    machine_of,
+    option_parser,
+    provenance,
+    repeat,
+    table,
+    with_range,
+    write_results,
+)
 
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -162,7 +172,7 @@ def _resident_mb(pid: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure all and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--model", default="urban")
     model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as folder:

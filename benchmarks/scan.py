@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 import soundfile
-from harness import Results, Table, in_own_process, machine_of, provenance, table, write_results
+from harness import Results, Table, in_own_process, machine_of, option_parser, provenance, table, write_results
 
 from soundwatch.daemon.app import scan
 from soundwatch.daemon.capture.demo import demo_scene
@@ -93,7 +93,7 @@ def detection_windows_per_s() -> float:
 
 def main() -> None:
     """Measure all variants, or the one named."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--half-hours", type=int, default=12, help="of sound in the archive")
     parser.add_argument("--engines", default="local,ray")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)

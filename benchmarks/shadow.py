@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any, Final
 
 import numpy as np
-from harness import Results, Table, machine_of, provenance, resident_mb, table, write_results
+from harness import Results, Table, machine_of, option_parser, provenance, resident_mb, table, write_results
 from streams import Paced, Timed
 
 from soundwatch.daemon.core.config import Config, ShadowConfig
@@ -89,7 +89,7 @@ def trial(model: str, share: float, streams: int, seconds: float) -> dict[str, A
 
 def main() -> None:
     """Measure all, or one trial."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--model", default="urban")
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=40.0)

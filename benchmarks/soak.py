@@ -13,7 +13,6 @@ libraries are loaded and buffers filled in the first hour.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import shutil
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from harness import Results, Table, free_port, provenance, table, write_results
+from harness import Results, Table, free_port, option_parser, provenance, table, write_results
 
 from soundwatch.daemon.capture.demo import demo_scene
 
@@ -157,7 +156,7 @@ def draw(results: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--hours", type=float, default=24.0, help="of sound")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,6 @@ Speech over a clip is as loud as the clip, or 10 dB louder. Writes benchmarks/re
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import time
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 import soxr
-from harness import Results, Table, table, write_results
+from harness import Results, Table, option_parser, table, write_results
 from numpy.typing import NDArray
 
 from soundwatch.daemon.clips.ring_buffer import to_int16
@@ -46,7 +45,7 @@ PEAK = 0.25
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     for name in ("--data", "--negatives", "--teacher", "--voices"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--model", type=Path, default=GUARD_MODEL)

@@ -11,7 +11,6 @@ Does not: say that a floor can be reached.
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 import time
@@ -22,7 +21,17 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from harness import Results, Table, machine_of, provenance, restart_with_one_thread, table, with_range, write_results
+from harness import (
+    Results,
+    Table,
+    machine_of,
+    model_option,
+    provenance,
+    restart_with_one_thread,
+    table,
+    with_range,
+    write_results,
+)
 
 from soundwatch.daemon.diagnostics.benchmark import RATE_HZ, NoiseSource, benchmark_context, error_logger
 from soundwatch.daemon.engine import engine, threads
@@ -156,9 +165,7 @@ def measure(model: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="urban")
-    model = parser.parse_args().model
+    model = model_option(__doc__)
     restart_with_one_thread()
     identity = load_classifier_file(model, "cpu").contract.identity
     results = {**provenance("python benchmarks/stages.py"), "model": identity, "stages": measure(model)}

@@ -21,7 +21,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from harness import Results, Table, in_own_process, machine_of, provenance, resident_mb, table, write_results
+from harness import (
+    Results,
+    Table,
+    in_own_process,
+    machine_of,
+    option_parser,
+    provenance,
+    resident_mb,
+    table,
+    write_results,
+)
 
 from soundwatch.daemon.capture.pacing import Pacer
 from soundwatch.daemon.core.memory import limit_heap
@@ -187,7 +197,7 @@ def day(model: str, hours: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure all, or one part of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--model", default="urban")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--streams", default="1,100,500", help="how many at once, one trial each")

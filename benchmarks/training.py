@@ -14,7 +14,6 @@ bfloat16, and kernels of a step times 10 microseconds; the larger counts. Writes
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -29,7 +28,7 @@ import msgspec
 import numpy as np
 import torch
 import torch._inductor.config
-from harness import RESULTS, Results, Table, machine_of, provenance, table, write_results
+from harness import RESULTS, Results, Table, machine_of, option_parser, provenance, table, write_results
 from torch import nn
 from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
@@ -217,7 +216,7 @@ TABLES: Final = {"training": {"training": render}}
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()

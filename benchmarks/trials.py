@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from harness import provenance, write_results
+from harness import option_parser, provenance, write_results
 from rich.console import Console
 from trials_tables import TABLES
 
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--negatives", type=Path, action="append", required=True, help="may be given more than once")

@@ -10,7 +10,6 @@ Conventions: processor time is user and system time of the daemon and its childr
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import socket
@@ -25,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from harness import Results, Table, cpu_s, machine_of, provenance, resident_mb, table, write_results
+from harness import Results, Table, cpu_s, machine_of, option_parser, provenance, resident_mb, table, write_results
 from websockets.sync.client import connect
 
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -102,7 +101,7 @@ def measure(seconds: float, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = option_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
