@@ -86,3 +86,9 @@ def test_the_card_has_the_measured_precision_of_tags() -> None:
     assert "| alarm | 9 | 7 | 0.00 | - |" in text
     assert "Their precision was not measured: glass, alarm." in card(tags=("glass", "alarm"))
     assert "## Tags" not in card()
+
+
+def test_folds_that_the_data_names_are_not_repeated() -> None:
+    named = msgspec.structs.replace(SMALL_PROVENANCE, data="UrbanSound8K folds 1, 2 and other sounds", folds=(1, 2))
+    assert card(provenance=named).count("folds 1, 2") == 1
+    assert "UrbanSound8K, folds 1, 2: " in card(provenance=msgspec.structs.replace(named, data="UrbanSound8K"))

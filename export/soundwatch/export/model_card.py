@@ -93,7 +93,7 @@ def _operation(contract: ModelContract, operation: Operation) -> str:
         f"There, {operation.found:.2f} of the sounds were found on average over the classes, with "
         f"{operation.false_per_h:.1f} false events an hour among hard negatives; "
         f"{100 * operation.raised_share:.1f} % of the recordings raised an event.",
-        operation_table(contract),
+        operation_table(contract, thresholds=False),
     ]
     if muted:
         parts.append(f"Disabled, since every threshold gives too many false events: {', '.join(muted)}.")
@@ -119,8 +119,13 @@ def _tags(contract: ModelContract) -> str:
     )
 
 
-def operation_table(contract: ModelContract) -> str:
-    """Return the table of thresholds and of the share found at rates of false events; "" without figures."""
+def operation_table(contract: ModelContract, *, thresholds: bool = True) -> str:
+    """Return the table of thresholds and of the share found at rates of false events; "" without figures.
+
+    Args:
+        contract: The contract.
+        thresholds: Include the thresholds, not their 90 % intervals alone.
+    """
     if contract.operation is None:
         return ""
     classes = contract.operation.classes
@@ -129,16 +134,19 @@ def operation_table(contract: ModelContract) -> str:
     for label in contract.labels:
         result = classes[label]
         curve = [f"{point.found:.2f} ({point.threshold:.2f})" for point in result.curve]
-        threshold = f"{contract.thresholds[label]:.2f} ({result.low:.2f} to {result.high:.2f})"
+        interval = f"{result.low:.2f} to {result.high:.2f}"
+        threshold = f"{contract.thresholds[label]:.2f} ({interval})" if thresholds else interval
         rows.append((label, threshold, f"{result.found:.2f}", f"{result.false_per_h:.2f}", *curve))
-    return _table(("class", "threshold (90 %)", "found", "false events/h", *rates), rows)
+    heading = "threshold (90 %)" if thresholds else "90 % of thresholds"
+    return _table(("class", heading, "found", "false events/h", *rates), rows)
 
 
 def _training(contract: ModelContract) -> str:
     origin = contract.provenance
-    folds = f", folds {', '.join(map(str, origin.folds))}" if origin.folds else ""
+    folds = f"folds {', '.join(map(str, origin.folds))}" if origin.folds else ""
+    data = origin.data if folds in origin.data else f"{origin.data}, {folds}"
     return (
-        f"{origin.data}{folds}: {origin.clips} clips, {origin.epochs} epochs, by recipe `{origin.recipe}` "
+        f"{data}: {origin.clips} clips, {origin.epochs} epochs, by recipe `{origin.recipe}` "
         f"(`{origin.recipe_sha256[:12]}`), seed {origin.seed}, with soundwatch {origin.soundwatch} and torch "
         f"{origin.torch}. {origin.parameters:,} parameters."
     )
@@ -185,9 +193,8 @@ def _front_end(spec: FeatureSpec) -> str:
 
 
 def _limits(contract: ModelContract) -> str:
-    listed = ", ".join(contract.labels)
     limits = [
-        f"It detects {listed} only; a similar sound may be detected as one of them.",
+        "It detects its classes only; a similar sound may be detected as one of them.",
         f"It uses no frequency above {_number(contract.features.mel_max_hz)} Hz.",
         "It does not give the direction, number or origin of sounds.",
         "It is no alarm system: do not let safety depend on it.",
