@@ -208,6 +208,26 @@ def test_clips_of_an_earlier_run_are_reported_without_the_option(tmp_path: Path)
     assert audit(Config(journal=journal, clips=ClipsConfig(folder=str(folder)))).clips.earlier == {}
 
 
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_picture_of_an_earlier_run_whose_clip_was_removed_by_hand_is_reported(tmp_path: Path, dropped: bool) -> None:
+    folder = tmp_path / "clips"
+    store = ClipStore(folder, ClipsConfig())
+    stored = store.save(clip())
+    store.save_picture(stored, b"picture")
+    line = ClipLine(
+        seq=1, time=TIME, node="n", source="mic0", id="E1", class_="siren", file=stored.path.name,
+        path=str(stored.path), reason=None, start=TIME, duration_s=2.0, lost_s=0.0, bytes=1, rate_hz=16_000, channels=1,
+    )  # fmt: skip
+    write_journal(tmp_path / "journal.db", line)
+    if dropped:
+        with contextlib.closing(JournalStore(tmp_path / "journal.db")) as trimmed:
+            trimmed.drop_oldest(1.0)
+    config = Config(journal=JournalConfig(path=str(tmp_path / "journal.db")))
+    assert audit(config).clips.earlier == {str(folder): 1}, "a clip with its picture counts once"
+    stored.path.unlink()
+    assert audit(config).clips.earlier == {str(folder): 1}
+
+
 @pytest.mark.parametrize("sink", ["http://0.0.0.0:8433", "http://[::]:8433", "http://192.0.2.1", "http://host:x"])
 def test_an_address_that_run_refuses_is_refused(sink: str) -> None:
     done = soundwatch("privacy", "audit", "-F", sink)

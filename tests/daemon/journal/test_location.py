@@ -7,13 +7,14 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.journal.location import open_for_reading, open_for_writing
+from soundwatch.daemon.journal.location import open_for_labels, open_for_reading, open_for_writing
 from soundwatch.daemon.journal.lock import writer_pid
 from support.memory_logger import MemoryLogger
 
@@ -52,6 +53,40 @@ def test_a_folder_or_a_device_is_no_journal_and_nothing_is_made_beside_it(path: 
     with pytest.raises(StoreError, match=f"{path} is {kind}, so it cannot be the journal"):
         open_for_writing(config, MemoryLogger())
     assert not Path(f"{os.devnull}.lock").exists()
+
+
+def loop_in(folder: Path) -> str:
+    (folder / "a").symlink_to(folder / "b")
+    (folder / "b").symlink_to(folder / "a")
+    return str(folder / "a")
+
+
+@pytest.mark.parametrize(
+    ("path_in", "reason"),
+    [
+        (lambda folder: str(folder / ("x" * 300)), "File name too long"),
+        (lambda folder: str(folder / "/".join(["x" * 200] * 30)), "File name too long"),
+        (loop_in, "Too many levels of symbolic links"),
+        (lambda folder: f"{loop_in(folder)}/journal.db", "Too many levels of symbolic links"),
+        (lambda folder: f"{folder}/\x00.db", "null"),
+        (lambda _: "~no-such-user/journal.db", "home directory"),
+    ],
+)
+def test_a_path_where_no_file_can_be_is_refused_with_a_sentence(
+    tmp_path: Path, path_in: Callable[[Path], str], reason: str
+) -> None:
+    config = JournalConfig(path=path_in(tmp_path))
+    for opened in (open_for_reading, open_for_labels, lambda config: open_for_writing(config, MemoryLogger())):
+        with pytest.raises(
+            StoreError, match=rf"cannot be the journal: .*{reason}.*\. Give another journal\.path\."
+        ) as found:
+            opened(config)
+        assert found.value.final
+
+
+def test_a_name_without_room_for_the_lock_beside_it_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot be opened as a journal: File name too long\."):
+        open_for_writing(JournalConfig(path=str(tmp_path / ("x" * 253))), MemoryLogger())
 
 
 def test_an_empty_file_and_a_database_of_another_program_are_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import websockets
+from starlette.datastructures import Headers
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
@@ -185,3 +186,22 @@ def test_a_post_that_is_not_json_pauses_no_source(site: Site, body: bytes) -> No
         answer = client.post("/api/sources/mic0/pause", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 422
     assert site.switched == before
+
+
+@pytest.mark.parametrize(
+    ("header", "client"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("203.0.113.9, 192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:4711", "192.0.2.1"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("[::ffff:192.0.2.1]:4711", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("unknown", None),
+        ("[", None),
+        ("", None),
+    ],
+)
+def test_the_client_of_a_proxy_is_an_address_without_its_port(header: str, client: str | None) -> None:
+    assert middleware._last_forwarded(Headers({"X-Forwarded-For": header})) == client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soundwatch.daemon.web.rate_limit import MAX_CLIENTS, RateLimiter
+from soundwatch.daemon.web.rate_limit import MAX_CLIENTS, RateLimiter, client_key
 
 
 def test_a_client_has_a_burst_and_then_a_steady_rate() -> None:
@@ -27,6 +27,22 @@ def test_an_ipv6_network_is_one_client() -> None:
     assert rates.take("2001:db8::1", 0) == 0
     assert rates.take("2001:db8::2", 0) > 0
     assert rates.take("2001:db8:0:1::1", 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::ffff:c000:202", "192.0.2.2"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("[2001:db8::1]", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unix", "unix"),
+    ],
+)
+def test_an_address_names_one_client_in_every_spelling(address: str, key: str) -> None:
+    assert client_key(address) == key
 
 
 def test_the_number_of_buckets_is_limited() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from soundwatch.daemon.clips.clip_store import list_clips
+from soundwatch.daemon.clips.clip_store import list_clips, list_pictures, picture_path
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.events import clip_folders
@@ -29,7 +29,8 @@ def earlier_clips(config: JournalConfig, folder: str | None) -> dict[str, int]:
         folder: Configured folder of the clips; None if no clips are recorded.
 
     Returns:
-        Number of clips by folder; empty if the journal cannot be read, which `audit_journal` reports.
+        Number of clips by folder, with pictures whose clip is gone; empty if the journal cannot be read, which
+        `audit_journal` reports.
     """
     path = journal_path(config)
     if not isinstance(path, Path) or not path.exists():
@@ -42,9 +43,12 @@ def earlier_clips(config: JournalConfig, folder: str | None) -> dict[str, int]:
     except (StoreError, sqlite3.Error):
         return {}
     current = None if folder is None else Path(folder).resolve()
-    files = {Path(line["path"]).resolve() for line in lines if line.get("path")}
+    recorded = [Path(line["path"]) for line in lines if line.get("path") and Path(line["path"]).name]
+    files = {(clip if clip.exists() else picture_path(clip)).resolve() for clip in recorded}
     for earlier in folders:
         with contextlib.suppress(OSError):  # as of another user
-            files |= {clip.path.resolve() for clip in list_clips(Path(earlier))}
+            clips = {clip.path for clip in list_clips(Path(earlier))}
+            pictures = list_pictures(Path(earlier)) - {picture_path(clip) for clip in clips}
+            files |= {path.resolve() for path in clips | pictures}
     counts = Counter(str(file.parent) for file in files if file.parent != current and file.is_file())
     return dict(sorted(counts.items()))

@@ -6,6 +6,7 @@ folder of the system for the state of programs of a user. `memory` keeps nothing
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -25,11 +26,15 @@ from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
 
 
 def journal_path(config: JournalConfig) -> Path | Literal[":memory:"]:
-    """Return the path of the configured journal."""
+    """Return the path of the configured journal.
+
+    Raises:
+        StoreError: No file can be at the configured path, or this user cannot reach its folder.
+    """
     if config.path == "memory":
         return MEMORY
     if config.path is not None:
-        return Path(config.path).expanduser()
+        return _reachable(config.path)
     state_directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     folder = Path(state_directory) if state_directory else platformdirs.user_state_path("soundwatch", appauthor=False)
     return folder / "journal.db"
@@ -59,8 +64,8 @@ def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
     if path == MEMORY:
         return JournalStore(MEMORY)
     assert isinstance(path, Path)
-    _check_regular(path)
     try:
+        _check_regular(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = _open_locked(path)
         if store.migrated_from is not None:
@@ -81,7 +86,7 @@ def open_for_reading(config: JournalConfig) -> JournalStore:
         StoreError: There is no file, or it is no journal.
     """
     path = journal_path(config)
-    if not isinstance(path, Path) or not path.exists():
+    if not isinstance(path, Path) or not _reachable(str(path)).exists():
         raise StoreError(
             f"There is no journal at {path}. `soundwatch run` makes one; give its configuration with --config, or its "
             "file with --journal."
@@ -99,6 +104,19 @@ def open_for_labels(config: JournalConfig) -> JournalStore:
     store = open_for_reading(config)  # opening for writing could replace a damaged file, which only the daemon may do
     store.transaction(lambda db: db.execute("PRAGMA query_only = OFF"))
     return store
+
+
+def _reachable(text: str) -> Path:
+    """Expand a path, and check that the system can look for a file there; the file may be absent."""
+    try:
+        path = Path(text).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise StoreError(f"{text!r} cannot be the journal: {reason}. Give another journal.path.", final=True) from error
+    return path
 
 
 def _check_regular(path: Path) -> None:
@@ -120,7 +138,9 @@ def _open_locked(path: Path) -> JournalStore:
 def _fall_back(config: JournalConfig, error: StoreError, log: Logger) -> JournalStore:
     """Open a journal in memory where the disk is full or no file was configured; else raise the error."""
     path = journal_path(config)
-    full = isinstance(path, Path) and path.parent.is_dir() and shutil.disk_usage(path.parent).free < DISK_BYTES
+    full = False
+    with contextlib.suppress(OSError):  # there is no such folder
+        full = isinstance(path, Path) and shutil.disk_usage(path.parent).free < DISK_BYTES
     if config.path is not None and not full:
         raise error
     log.warning("journal_in_memory", error=f"{error} The disk is full." if full else str(error))

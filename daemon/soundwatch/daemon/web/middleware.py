@@ -179,9 +179,13 @@ class SecurityMiddleware:
 
 
 def _last_forwarded(headers: Headers) -> str | None:
-    """Return the client of a proxy, which adds its address at the end of `X-Forwarded-For`; None for an unknown one."""
-    address = ",".join(headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
-    return None if parse_ip(address) is None else address
+    """Return the client of a proxy, which adds its address at the end of `X-Forwarded-For`; None for an unknown one.
+
+    Some proxies add the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
+    """
+    text = ",".join(headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    address = parse_ip(text) or parse_ip(_host_name(text))
+    return None if address is None else str(address)
 
 
 def _response_headers(settings: Settings) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Limits of one client: a token bucket for its request rate, and a count of its open requests.
 
 Conventions: seconds of a monotonic clock. An IPv6 client is identified by its /64 network, which one household shares.
+An IPv4 address within IPv6 (`::ffff:192.0.2.1`) is that IPv4 address.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from typing import Final
+
+from soundwatch.daemon.core.loopback import parse_ip
 
 MAX_CLIENTS: Final = 1000
 
@@ -72,8 +75,7 @@ class OpenRequests:
 
 def client_key(address: str) -> str:
     """Return the identity of a client: its IPv4 address, or its IPv6 /64 network."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else address
+    parsed = parse_ip(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
+    return address if parsed is None else str(parsed)
