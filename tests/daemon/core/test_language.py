@@ -19,12 +19,17 @@ def test_a_sentence_is_english_text_and_is_shown_in_other_languages() -> None:
 
 
 def test_a_sentence_within_a_sentence_is_in_its_language() -> None:
-    inner = Sentence("Invalid enum value {value} - at `{key}`.", value="'{x}'", key="log.level")
+    inner = Sentence(
+        "Invalid enum value {value} - at `{key}`. Choose one of these: {choices}.",
+        value="'{x}'",
+        key="log.level",
+        choices="debug, info",
+    )
     error = ConfigError(Sentence("{path}: {reason}", path="a.yaml", reason=inner))
-    assert str(error) == "a.yaml: Invalid enum value '{x}' - at `log.level`."
-    assert (
-        in_language(error_text(error), "fr")
-        == "a.yaml\N{NO-BREAK SPACE}: '{x}' n’est pas une valeur possible de `log.level`."
+    assert str(error) == "a.yaml: Invalid enum value '{x}' - at `log.level`. Choose one of these: debug, info."
+    assert in_language(error_text(error), "fr") == (
+        "a.yaml\N{NO-BREAK SPACE}: '{x}' n’est pas une valeur possible de `log.level`. "
+        "Valeurs possibles\N{NO-BREAK SPACE}: debug, info."
     )
     assert in_language(error_text(ConfigError("plain")), "fr") == "plain"
 

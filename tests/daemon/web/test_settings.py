@@ -51,6 +51,27 @@ def test_a_trusted_proxy_names_its_clients_and_does_not_check_them() -> None:
         settings("http://127.0.0.1:1,trusted_proxies=nginx")
 
 
+def test_trusted_proxies_of_a_network_name_their_clients() -> None:
+    parsed = settings("http://127.0.0.1:1,trusted_proxies=172.18.0.1/16 fd0c::/64 192.0.2.7")
+    addresses = (
+        "172.18.3.4",
+        "::ffff:172.18.3.4",
+        "172.19.0.1",
+        "fd0c::9",
+        "fd0d::9",
+        "192.0.2.7",
+        "192.0.2.8",
+        "name",
+    )
+    assert [parsed.names_clients(address) for address in addresses] == [
+        *(True, True, False),
+        *(True, False),
+        *(True, False),
+        False,
+    ]
+    assert not parsed.is_proxy("172.18.3.4")
+
+
 @pytest.mark.parametrize("word", ["supervisor", "172.30.32.0/23", "172.30.32.2:80", "*"])
 def test_a_proxy_is_named_by_its_address(word: str) -> None:
     with pytest.raises(ConfigError, match=r"an IP address was expected, as proxy=192\.0\.2\.7"):

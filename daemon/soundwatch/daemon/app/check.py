@@ -14,7 +14,7 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.detection.rules import SourceRules, check_detectable, resolve_sources
 from soundwatch.daemon.rules.check import check_rules
-from soundwatch.daemon.sinks.kinds import is_page
+from soundwatch.daemon.sinks.kinds import is_page, parse_sink
 
 
 def check_config(config: Config, contract: ModelContract) -> dict[str, SourceRules]:
@@ -47,6 +47,10 @@ def check_outputs(config: Config, contract: ModelContract, in_force: Mapping[str
     """
     check_rules(config, contract, in_force)
     with detached_view(config, contract) as view:
+        for page in filter(is_page, config.sinks):
+            from soundwatch.daemon.web.settings import check_settings
+
+            check_settings(parse_sink(page), view.node)
         for prepared in prepare_all([text for text in config.sinks if not is_page(text)], view):
             prepared.check()
         for target in prepare_rules(config, view).values():

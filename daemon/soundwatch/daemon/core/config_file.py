@@ -7,9 +7,10 @@ Does not: define the keys (`config.py`).
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 import yaml
@@ -25,7 +26,10 @@ from soundwatch.daemon.core.text import did_you_mean
 
 LONGEST_BYTES: Final = 1 << 20
 
-# Messages of msgspec about one value.
+_EXPONENT: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")  # a number for people, a text for YAML
+
+# Messages of msgspec about one value, and the parts of its place.
+_PART: Final = re.compile(r"\[[^\]]*\]|[^.\[]+")
 _OUT_OF_RANGE: Final = re.compile(r"Expected `(?P<type>[^`]*)` (?P<range>[<>]=? \S+) - at `\$\.?(?P<key>[^`]*)`")
 _WRONG_TYPE: Final = re.compile(r"Expected `(?P<type>[^`]*)`, got `(?P<found>[^`]*)` - at `\$\.?(?P<key>[^`]*)`")
 _NO_CHOICE: Final = re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.?(?P<key>[^`]*)`", re.DOTALL)
@@ -75,9 +79,10 @@ def parse_config(content: bytes, path: Path) -> Config:
     try:
         config = msgspec.convert({} if tree is None else tree, Config)
     except (msgspec.ValidationError, RecursionError) as error:
-        reason = _explain(str(error))
+        reason = _explain(str(error), tree)
         raise ConfigError(Sentence("{path}: {reason}", path=str(path), reason=reason)) from error
     _check_text(config, path)
+    _check_names(config, path)
     for name, source in config.sources.items():
         if "://" in str(source.device):
             check_address(str(source.device), f"{path}: sources.{name}.device")
@@ -147,6 +152,14 @@ def _check_text(config: Config, path: Path) -> None:
             raise ConfigError(f"{path}: {value!r} contains a character that names cannot contain. Remove it.")
 
 
+def _check_names(config: Config, path: Path) -> None:
+    """Refuse a source, a schedule or a rule without a name."""
+    for key, names in (("sources", config.sources), ("schedules", config.schedules), ("rules", config.rules)):
+        for name in names:
+            if not name.strip():
+                raise ConfigError(f"{path}: {key}: the name {name!r} is empty. Write one before the colon.")
+
+
 def check_against_contract(config: Config, contract: ModelContract) -> None:
     """Refuse a configuration that does not fit a model.
 
@@ -186,8 +199,12 @@ def _texts(tree: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _explain(message: str) -> str:
-    """Return msgspec's message, with the nearest known key for an unknown one, or how to write text."""
+def _explain(message: str, tree: Any) -> str:
+    """Return msgspec's message, with the nearest known key, the values of a choice, or how to write the value."""
+    wrong_type = _WRONG_TYPE.fullmatch(message)
+    choices = _choices_at(wrong_type["key"]) if wrong_type else ""
+    if choices.startswith("true, "):
+        return f"{message.replace('`$.', '`')}. Choose one of these: {choices}."
     if re.match(r"Expected `[^`]*\bstr\b[^`]*`(, got `(bool|int|float|null|date|datetime)`| - at `key`)", message):
         return (
             f"{message.replace('`$.', '`')}. YAML reads words such as no, on, off and yes, and numbers, as other types "
@@ -195,10 +212,21 @@ def _explain(message: str) -> str:
         )
     if found := _OUT_OF_RANGE.fullmatch(message):
         return Sentence("Expected `{type}` {range} - at `{key}`.", **found.groupdict())
-    if found := _WRONG_TYPE.fullmatch(message):
-        return Sentence("Expected `{type}`, got `{found}` - at `{key}`.", **found.groupdict())
+    if wrong_type:
+        values = (value for value in _values_at(tree, wrong_type["key"]) if isinstance(value, str))
+        written = next((value for value in values if _EXPONENT.fullmatch(value)), None)
+        if "float" in wrong_type["type"] and written is not None:
+            return (
+                f"{message.replace('`$.', '`')}. YAML reads {written} as text; write a number with a point and a sign "
+                "of the exponent, as 1.0e+3."
+            )
+        return Sentence("Expected `{type}`, got `{found}` - at `{key}`.", **wrong_type.groupdict())
     if found := _NO_CHOICE.fullmatch(message):
-        return Sentence("Invalid enum value {value} - at `{key}`.", **found.groupdict())
+        return Sentence(
+            "Invalid enum value {value} - at `{key}`. Choose one of these: {choices}.",
+            choices=_choices_at(found["key"]),
+            **found.groupdict(),
+        )
     unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
     if unknown is None:
         return message.replace("`$.", "`") + "."
@@ -210,13 +238,46 @@ def _explain(message: str) -> str:
 
 def _keys_at(where: str) -> list[str]:
     """List the known keys at a path such as `sources[...]` or `detection.classes[...]`."""
-    type_: Any = Config
-    for part in re.findall(r"\[[^\]]*\]|[^.\[]+", where):
+    record = next(type_ for type_ in _types_at(where) if hasattr(type_, "__struct_fields__"))
+    return [field.encode_name for field in msgspec.structs.fields(record)]
+
+
+def _choices_at(where: str) -> str:
+    """List the values of a choice at a path such as `log.level`; empty for no choice."""
+    types_ = _types_at(where)
+    named = [str(value) for type_ in types_ if get_origin(type_) is Literal for value in get_args(type_)]
+    return ", ".join([*(("true", "false") if bool in types_ else ()), *named]) if named else ""
+
+
+def _types_at(where: str) -> list[Any]:
+    """List the types that a value may have at a path such as `sources[...]` or `schedules[...].when[0]`."""
+    types_: list[Any] = [Config]
+    for part in _PART.findall(where):
         if part.startswith("["):
-            type_ = type_.__args__[1 if type_.__origin__ is dict else 0]
+            items = [get_args(type_)[1 if get_origin(type_) is dict else 0] for type_ in types_ if get_args(type_)]
         else:
-            type_ = next(f.type for f in msgspec.structs.fields(type_) if f.encode_name == part)
-            records = [one for one in getattr(type_, "__args__", ()) if hasattr(one, "__struct_fields__")]
-            if records and getattr(type_, "__origin__", None) not in (dict, tuple):
-                type_ = records[0]
-    return [field.encode_name for field in msgspec.structs.fields(type_)]
+            records = [type_ for type_ in types_ if hasattr(type_, "__struct_fields__")]
+            items = [f.type for type_ in records for f in msgspec.structs.fields(type_) if f.encode_name == part]
+        types_ = [type_ for item in items for type_ in _alternatives(item)]
+    return types_
+
+
+def _values_at(tree: Any, where: str) -> list[Any]:
+    """List the values at a path; `[...]` and `[0]` stand for every item."""
+    values = [tree]
+    for part in _PART.findall(where):
+        if part.startswith("["):
+            items = [one.values() if isinstance(one, dict) else one for one in values if isinstance(one, dict | list)]
+            values = [item for some in items for item in some]
+        else:
+            values = [one[part] for one in values if isinstance(one, dict) and part in one]
+    return values
+
+
+def _alternatives(type_: Any) -> list[Any]:
+    """List the types of a union, without annotations."""
+    if get_origin(type_) is Annotated:
+        return _alternatives(get_args(type_)[0])
+    if get_origin(type_) in (Union, types.UnionType):
+        return [one for part in get_args(type_) for one in _alternatives(part)]
+    return [type_]

@@ -8,6 +8,7 @@ which alone requests are accepted. With a certificate the server speaks TLS only
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from soundwatch.daemon.web.tls import TlsFiles, load_context
 
 TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # name of the variable
 MIN_TOKEN_LENGTH: Final = 16
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE)
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -36,8 +38,8 @@ class HttpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         host: Additional host name, for a reverse proxy.
         frame: Origins of pages that may frame the page, separated by spaces.
         proxy: Addresses of proxies that check their users, separated by spaces; their requests need no token.
-        trusted_proxies: Addresses of proxies that name their clients in X-Forwarded-For, separated by spaces; limits of
-            requests are those of each client.
+        trusted_proxies: Addresses or networks of proxies that name their clients in X-Forwarded-For, separated by
+            spaces; limits of requests are those of each client.
         certificate: File with the certificate of the server and those of its issuers, for TLS.
         key: File with the private key of the server.
     """
@@ -63,7 +65,7 @@ class Settings:
         proxy_host: Host name of the reverse proxy; empty if there is none.
         frame_ancestors: Origins of pages that may frame the page.
         proxies: Addresses of proxies that check their users.
-        trusted_proxies: Addresses of proxies that name their clients in `X-Forwarded-For`, those in `proxies` too.
+        trusted_proxies: Networks of proxies that name their clients in `X-Forwarded-For`, those in `proxies` too.
         tls: Files for TLS; None for a server without it.
     """
 
@@ -74,7 +76,7 @@ class Settings:
     proxy_host: str = ""
     frame_ancestors: tuple[str, ...] = ()
     proxies: frozenset[IpAddress] = frozenset()
-    trusted_proxies: frozenset[IpAddress] = frozenset()
+    trusted_proxies: frozenset[IpNetwork] = frozenset()
     tls: TlsFiles | None = None
 
     @property
@@ -88,7 +90,8 @@ class Settings:
 
     def names_clients(self, address: str) -> bool:
         """Return whether a client's address is that of a proxy that names its clients in `X-Forwarded-For`."""
-        return bool(self.trusted_proxies) and parse_ip(address) in self.trusted_proxies
+        client = parse_ip(address) if self.trusted_proxies else None
+        return client is not None and any(client in network for network in self.trusted_proxies)
 
     @property
     def url(self) -> str:
@@ -122,7 +125,7 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     host, port = _parse_address(spec)
     token = _read_token(spec, options, environment)
     proxies = _parse_proxies(spec, "proxy", options.proxy or "")
-    trusted = proxies | _parse_proxies(spec, "trusted_proxies", options.trusted_proxies or "")
+    trusted = frozenset(map(ipaddress.ip_network, proxies)) | _parse_networks(spec, options.trusted_proxies or "")
     if token is None and not proxies and not is_loopback(host):
         raise ConfigError(
             f"-F {spec.text} can be reached from other machines, so it requires a token. "
@@ -137,6 +140,15 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     origins = _parse_origins(spec, options.frame or "")
     tls = _read_tls(spec, options)
     return Settings(host, port, token, frozenset(names), proxy_host, origins, proxies, trusted, tls)
+
+
+def check_settings(spec: SinkSpec, machine: str) -> None:
+    """Check the specification and the files of an `http` sink; the token may be in the environment of the service.
+
+    Raises:
+        ConfigError: As in `parse_settings`.
+    """
+    parse_settings(spec, machine, {TOKEN_VARIABLE: "-" * MIN_TOKEN_LENGTH})
 
 
 def _read_tls(spec: SinkSpec, options: HttpOptions) -> TlsFiles | None:
@@ -163,6 +175,19 @@ def _parse_proxies(spec: SinkSpec, option: str, text: str) -> frozenset[IpAddres
             )
         proxies.add(address)
     return frozenset(proxies)
+
+
+def _parse_networks(spec: SinkSpec, text: str) -> frozenset[IpNetwork]:
+    networks = set[IpNetwork]()
+    for word in text.split():
+        try:
+            networks.add(ipaddress.ip_network(parse_ip(word) or word, strict=False))
+        except ValueError:
+            raise ConfigError(
+                f"-F {spec.text}: trusted_proxies={word} is not an address; an IP address was expected, as "
+                "trusted_proxies=192.0.2.7, or a network, as 192.0.2.0/24, several separated by spaces."
+            ) from None
+    return frozenset(networks)
 
 
 def _parse_origins(spec: SinkSpec, text: str) -> tuple[str, ...]:

@@ -15,10 +15,12 @@ import msgspec
 
 from soundwatch.daemon.core.clip_files import clip_picture_path
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.topics import Topics
+from soundwatch.daemon.sinks.spec import SinkSpec
 
 
 class _Clip(msgspec.Struct):
@@ -33,6 +35,19 @@ class _Clip(msgspec.Struct):
 def has_pictures(config: Config) -> bool:
     """Return whether clips have pictures."""
     return config.clips.folder is not None and config.clips.pictures
+
+
+def check_pictures(spec: SinkSpec, config: Config) -> None:
+    """Refuse to publish pictures where clips have none.
+
+    Raises:
+        ConfigError: The configuration has no pictures of clips.
+    """
+    if not has_pictures(config):
+        raise ConfigError(
+            f"-F {spec.text}: pictures=1 publishes the pictures of clips, and none are written. Set clips.folder and "
+            "clips.pictures: true, or leave pictures out."
+        )
 
 
 def picture_messages(

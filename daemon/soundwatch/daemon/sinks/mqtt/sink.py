@@ -37,7 +37,7 @@ from soundwatch.daemon.sinks.mqtt.fleet import line_messages, report_payload, re
 from soundwatch.daemon.sinks.mqtt.home_assistant import BIRTH_TOPIC
 from soundwatch.daemon.sinks.mqtt.options import MqttOptions, parse_address, parse_broker
 from soundwatch.daemon.sinks.mqtt.ownership import Owner, Ownership
-from soundwatch.daemon.sinks.mqtt.pictures import picture_messages
+from soundwatch.daemon.sinks.mqtt.pictures import check_pictures, picture_messages
 from soundwatch.daemon.sinks.mqtt.states import StatePublisher
 from soundwatch.daemon.sinks.mqtt.topics import (
     SCHEDULES,
@@ -268,6 +268,12 @@ class MqttSink:
             self._log.warning("mqtt_disconnected", sink=self._name, reason=reason)
 
 
+def _check(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> None:
+    if options.pictures:
+        check_pictures(spec, view.config())
+    parse_broker(spec, options)
+
+
 def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`.
 
@@ -288,6 +294,6 @@ def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> Prep
         name=name,
         place=("mqtt", host_place(host), port),
         open=lambda: MqttSink(name, parse_broker(spec, options), options, view),
-        check=lambda: parse_broker(spec, options),
+        check=lambda: _check(spec, options, view),
         durable=True,
     )
