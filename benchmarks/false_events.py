@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--sounds", type=Path, required=True)
     parser.add_argument("--yamnet", type=Path)
     parser.add_argument(
-        "--network", action="append", default=[], help="a run, checkpoint or file that holds folds back"
+        "--network", action="append", required=True, help="a run, checkpoint or file that holds folds back"
     )
     parser.add_argument("--model", default="urban", help="what ships")
     parser.add_argument("--prices", type=float, nargs="+", default=PRICES)
@@ -246,13 +246,12 @@ def main() -> None:
     drawn: dict[str, Any] = {}
     held_out = [hold_out(open_network(network), arguments.data, None) for network in arguments.network]
     networks = [network_system(item.classifier, item.targets, item.folds) for item in held_out]
-    if networks:
-        learned_from = [
-            hold_out(item.classifier, arguments.data, item.classifier.contract.provenance.folds) for item in held_out
-        ]
-        choosers = [[network_system(item.classifier, item.targets, item.folds)] for item in learned_from]
-        entries += sweep(bench, "cross-validated", networks, choosers, arguments.prices)
-        drawn["cross-validated"] = curves(bench, networks)
+    learned_from = [
+        hold_out(item.classifier, arguments.data, item.classifier.contract.provenance.folds) for item in held_out
+    ]
+    choosers = [[network_system(item.classifier, item.targets, item.folds)] for item in learned_from]
+    entries += sweep(bench, "cross-validated", networks, choosers, arguments.prices)
+    drawn["cross-validated"] = curves(bench, networks)
     shipped = open_network(arguments.model)
     learned = hold_out(shipped, arguments.data, (1, 2, 3))
     own = network_system(shipped, learned.targets, learned.folds)

@@ -120,22 +120,23 @@ def prices_table(results: Results) -> Table:
 
 
 def summary_table(results: Results) -> Table:
-    """Return found sounds of the cross-validated networks and false events of the shipped model."""
-    crossed = [entry for entry in entries_at(results) if entry["name"] == "cross-validated"]
+    """Return a row for each street: figures of the cross-validated networks, then false events of the shipped model."""
+    crossed = next(entry for entry in entries_at(results) if entry["name"] == "cross-validated")
     shipped = next(entry for entry in results["entries"] if entry["name"] == "shipped")
     rows = []
-    for place, street in enumerate(shipped["scenarios"]):
-        name = f"street at {street['snr_db']:g} dB, {street['negatives_per_h']:g} hard negatives an hour"
-        found = interval(crossed[0]["scenarios"][place]["found"]) if crossed else "not measured yet"
-        delay = street["delay_s"]
-        rows.append((name, found, interval(street["false_per_h"], 1), f"{delay['median']:.1f} s, {delay['p95']:.1f} s"))
+    for street, own in zip(crossed["scenarios"], shipped["scenarios"], strict=True):
+        name = f"{street['snr_db']:g} dB, {street['negatives_per_h']:g} hard negatives an hour"
+        delay = f"{street['delay_s']['median']:.1f} s, {street['delay_s']['p95']:.1f} s"
+        false, own_false = (interval(scenario["false_per_h"], 1) for scenario in (street, own))
+        rows.append((name, interval(street["found"]), false, delay, own_false))
     shares = [
-        f"{percent(shipped['raised'][group]['share'])} of recordings of {words}"
-        for group, words in (("test_kinds", "held-out kinds"), ("test_recordings", "other kinds"))
+        f"{words} {percent(crossed['raised'][group]['share'])} by the cross-validated networks, "
+        f"{percent(shipped['raised'][group]['share'])} by the shipped model"
+        for group, words in (("test_kinds", "held-out kinds"), ("test_recordings", "held-out ones of other kinds"))
     ]
-    headings = ("place", "sounds found", "false events an hour", "onset to line, median, 95 %")
-    note = f"Other sounds by themselves raise an event in {' and in '.join(shares)}."
-    return table(headings, rows, f"{note} {machine_of(results)}")
+    headings = ("street", "sounds found", "false events an hour", "onset to line, median, 95 %")
+    note = f"Recordings of other sounds, played alone, that raise an event: {'; '.join(shares)}."
+    return table((*headings, "false events an hour, shipped model"), rows, f"{note} {machine_of(results)}")
 
 
 TABLES: Final = {
