@@ -9,7 +9,8 @@ clips of recordings that do not ship, by their licence, are played. A hash divid
 second and third model have the other sounds of one half alone (`--leave-out` names those of the other), and the clips
 of the other half are played. Thresholds are those of `train`, which never has a recording or a kind that is played.
 Clips are not played if a word of --exclude is in their kind or in their label column `yamnet_top`, since they may hold
-a class; spectrograms of `night_ambience` show the bands of crickets. A finished run in --out is scored again and not
+a class. Of `night_ambience`, spectrograms of 6 of the 12 clips were looked at: those of three recordings show the bands
+of crickets, that of a fourth does not; the whole kind is excluded. A finished run in --out is scored again and not
 trained again. Writes benchmarks/results/own_sounds.json.
 """
 

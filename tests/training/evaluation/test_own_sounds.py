@@ -15,9 +15,10 @@ from soundwatch.daemon.inference.classifier import load_classifier_file, resolve
 from soundwatch.training.cli.fitting import choose_other_sounds
 from soundwatch.training.cli.train import train
 from soundwatch.training.data.other_sounds import read_other_sounds
+from soundwatch.training.evaluation.own_sounds import OwnSoundsReport, describe_report
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network
 from soundwatch.training.model.recipe_file import load_recipe
-from support.labeled_folder import write_classes
+from support.labeled_folder import write_classes, write_sound
 
 KEPT = ("rain", "wind", "dishwasher", "clock_tick", "sneezing")
 
@@ -32,6 +33,8 @@ def _kinds_to_leave_out() -> list[str]:
 @pytest.mark.slow
 def test_a_folder_of_own_sounds_alone_gives_a_model_with_thresholds_and_an_open_set_line(tmp_path: Path) -> None:
     data, out = write_classes(tmp_path / "sounds", 4, classes=("bell", "kettle")), tmp_path / "mine"
+    for part in (1, 2):
+        write_sound(data / "gong" / f"gong0-{part}.wav", 3000.0)
     words = ["--data", str(data), "--layout", "folders", "--init-from", "urban", "--test-share", "0"]
     result = CliRunner().invoke(train, [*words, *_kinds_to_leave_out(), "--out", str(out)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -41,11 +44,27 @@ def test_a_folder_of_own_sounds_alone_gives_a_model_with_thresholds_and_an_open_
     assert report["shipped"] > 20
     assert report["clips"] == 16
     assert report["found"] >= 14
+    assert report["not_measured"] == ["gong"], "no head learned the class without its only recording"
+    assert "Not measured: gong (no clip was held out; a class needs two recordings)" in result.output
     _, contract = load_network(out / FILE_NAME)
-    assert contract.labels == ("bell", "kettle")
+    assert contract.labels == ("bell", "gong", "kettle")
     assert contract.name == "mine"
     assert contract.provenance.recipe == "own-sounds"
     assert contract.thresholds == report["thresholds"]
+
+
+def test_a_report_names_no_class_as_not_measured_where_all_are() -> None:
+    report = OwnSoundsReport(
+        thresholds={"bell": 0.5},
+        clips=8,
+        found=7,
+        held_out=True,
+        recordings=0,
+        raised=0,
+        synthetic=5,
+        synthetic_raised=0,
+    )
+    assert not [line for line in describe_report(report) if line.startswith("Not measured")]
 
 
 def test_a_kind_to_leave_out_is_refused_where_the_head_is_trained() -> None:

@@ -68,6 +68,7 @@ def test_a_class_of_one_recording_takes_no_kind_for_itself_and_gets_a_threshold(
     assert alike == {}
     chosen = choose_fitted(left_out, 2)
     assert chosen.clips == 12, "clips whose heads have not learned the class are not counted"
+    assert chosen.unmeasured == (1,)
     assert all(left_out.head.highest(one.features)[1] > chosen.values[1] for one in single)
 
 
@@ -101,6 +102,7 @@ def test_thresholds_bound_the_share_of_other_sounds_and_find_the_classes() -> No
     assert chosen.clips == 24
     assert chosen.found >= 22
     assert chosen.recordings == 64
+    assert chosen.unmeasured == ()
 
 
 def test_other_sounds_read_back_nearly_as_they_were_written(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class FittedThresholds:
         clips: Number of class clips.
         raised: Number of other recordings that raise an event, by heads and thresholds that left them out.
         recordings: Number of other recordings.
+        unmeasured: Classes without a clip that a head left out; `found` says nothing of them.
     """
 
     values: tuple[float, ...]
@@ -43,6 +44,7 @@ class FittedThresholds:
     clips: int
     raised: int
     recordings: int
+    unmeasured: tuple[int, ...]
 
 
 def choose_fitted(left_out: LeftOut, classes: int) -> FittedThresholds:
@@ -57,7 +59,8 @@ def choose_fitted(left_out: LeftOut, classes: int) -> FittedThresholds:
         raised += int((left_out.scores[rows[halves == half]] >= chosen).any(axis=1).sum())
     found = sum(int((scores >= values[k]).sum()) for k, scores in enumerate(own))
     clips = sum(len(scores) for scores in own)
-    return FittedThresholds(tuple(float(value) for value in values), found, clips, raised, len(rows))
+    unmeasured = tuple(k for k, scores in enumerate(own) if not len(scores))
+    return FittedThresholds(tuple(float(value) for value in values), found, clips, raised, len(rows), unmeasured)
 
 
 def _thresholds(scores: Scores, own: Sequence[Scores]) -> NDArray[np.float64]:

@@ -62,6 +62,7 @@ class OwnSoundsReport(msgspec.Struct, frozen=True, kw_only=True):
         synthetic_raised: Number of them that raised an event.
         shipped: Number of recordings that a fitted head learned from: shipped other sounds, and the user's.
         shipped_raised: Number of them that raise an event by heads and thresholds that left them out.
+        not_measured: Classes without a clip among those that were played.
     """
 
     thresholds: dict[str, float]
@@ -74,6 +75,7 @@ class OwnSoundsReport(msgspec.Struct, frozen=True, kw_only=True):
     synthetic_raised: int
     shipped: int = 0
     shipped_raised: int = 0
+    not_measured: tuple[str, ...] = ()
 
 
 def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsReport:
@@ -119,13 +121,20 @@ def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsRepor
         synthetic_raised=sum(hit for hit, is_real in zip(raised, real, strict=True) if not is_real),
         shipped=fitted.recordings if fitted else 0,
         shipped_raised=fitted.raised if fitted else 0,
+        not_measured=_absent(contract.labels, {clip.class_id for clip in targets}),
     )
     if fitted and not targets:
-        report = msgspec.structs.replace(report, clips=fitted.clips, found=fitted.found)
+        absent = tuple(contract.labels[class_id] for class_id in fitted.unmeasured)
+        report = msgspec.structs.replace(report, clips=fitted.clips, found=fitted.found, not_measured=absent)
     checkpoints.save_checkpoint(path, replace(state, contract=encode_contract(contract)))
     text = msgspec.json.format(msgspec.json.encode(report), indent=1)
     replace_file(session.out / FILE_NAME, lambda part: part.write_bytes(text))
     return report
+
+
+def _absent(labels: Sequence[str], class_ids: set[int | None]) -> tuple[str, ...]:
+    """Return the classes without a clip."""
+    return tuple(label for class_id, label in enumerate(labels) if class_id not in class_ids)
 
 
 def _choose_fitted(session: RunSetup, path: Path, console: Console) -> FittedThresholds | None:
@@ -198,6 +207,10 @@ def describe_report(report: OwnSoundsReport) -> list[str]:
         *([f"Muted, since no threshold is worth its false events: {', '.join(muted)}"] if muted else []),
         f"Found: {report.found} of {report.clips} {origin} raise an event of their class",
     ]
+    if report.not_measured:
+        lines.append(
+            f"Not measured: {', '.join(report.not_measured)} (no clip was held out; a class needs two recordings)"
+        )
     synthetic = f"{report.synthetic_raised} of {report.synthetic} synthetic sounds raise an event"
     if report.shipped:
         low, high = wilson(report.shipped_raised, report.shipped)
