@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import soundfile
 from soundwatch.daemon.capture.ffmpeg_file import FfmpegReader
 from soundwatch.daemon.capture.recording import Recording
 from soundwatch.daemon.core.errors import SourceError
+from support.recording_reader import read_until_error
 
 RATE_HZ = 16_000
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
@@ -69,6 +71,40 @@ def test_a_damaged_file_is_read_up_to_the_damage_and_reported(tmp_path: Path) ->
         message = str(error)
     assert 0 < samples < 2 * RATE_HZ
     assert "ffmpeg" in " ".join([message, *recording.findings().values()])
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("options", [("-c:a", "flac", "-ar", "48000"), ("-c:a", "libspeex", "-ac", "1")])
+def test_damage_of_an_ogg_file_that_only_ffmpeg_reads_is_reported(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Cut a page, leave one out, and change bytes of one."""
+    path = encode(tmp_path / "a.oga", *options, "-page_duration", "100000", "-f", "ogg")
+    content = path.read_bytes()
+    pages = [match.start() for match in re.finditer(b"OggS", content)]
+    middle = pages[len(pages) // 2]
+    assert Recording("file", path, "fast", 0).findings() == {}
+    for damaged, sentence in (
+        (content[: (pages[-2] + pages[-1]) // 2], "are no whole page of Ogg"),
+        (content[:middle] + content[pages[len(pages) // 2 + 1] :], "pages of Ogg are missing"),
+        (content[: middle + 60] + bytes(20) + content[middle + 80 :], "do not match their checksums"),
+    ):
+        path.write_bytes(damaged)
+        recording = Recording("file", path, "fast", 0)
+        assert sum(block.samples.shape[1] for block in recording.blocks()) > 0
+        assert sentence in recording.findings()["damaged"]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("codec", ["adpcm_yamaha", "adpcm_swf", "g726", "libmp3lame"])
+def test_a_cut_wav_of_any_codec_is_reported(tmp_path: Path, codec: str) -> None:
+    options = ("-ar", "8000", "-b:a", "32k") if codec == "g726" else ("-ar", "22050")
+    path = encode(tmp_path / "a.wav", "-ac", "1", "-c:a", codec, *options)
+    recording = Recording("file", path, "fast", 0)
+    whole = sum(block.samples.shape[1] for block in recording.blocks())
+    assert recording.findings() == {}
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    samples, message = read_until_error(path)
+    assert 0.3 * whole < samples < 0.6 * whole
+    assert "its header declares" in message
 
 
 @needs_ffmpeg

@@ -42,6 +42,17 @@ def test_an_mp3_that_continues_after_its_declared_length_is_read_to_its_end(tmp_
     assert "longer than its header declares: 0.720 s are declared" in notes[0]
 
 
+@pytest.mark.parametrize("fewer", [1, 2, 3])
+def test_an_mp3_that_declares_some_frames_less_is_read_to_its_end(tmp_path: Path, fewer: int) -> None:
+    content = encoded(tmp_path / "a.mp3", subtype="MPEG_LAYER_III")
+    place = content.index(b"Xing" if b"Xing" in content else b"Info") + 8
+    frames = int.from_bytes(content[place : place + 4], "big")
+    (tmp_path / "a.mp3").write_bytes(patched(content, content[place - 8 : place], 8, struct.pack(">I", frames - fewer)))
+    samples, notes = read(tmp_path / "a.mp3")
+    assert samples.shape[1] >= len(SOUND)
+    assert len(notes) == (fewer > 2)
+
+
 def test_an_mp3_that_is_shorter_than_it_declares_is_read_and_not_refused(tmp_path: Path) -> None:
     content = encoded(tmp_path / "a.mp3", subtype="MPEG_LAYER_III")
     magic = b"Xing" if b"Xing" in content else b"Info"

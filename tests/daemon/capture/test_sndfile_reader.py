@@ -19,6 +19,7 @@ from soundwatch.daemon.capture.recording import Recording
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import SourceStateChange
 from soundwatch.daemon.core.types import Block
+from support.recording_reader import read_until_error
 
 RATE_HZ = 8_000
 TONE: NDArray[np.float64] = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE_HZ) / RATE_HZ)
@@ -136,3 +137,28 @@ def test_a_nan_of_either_kind_is_an_error_without_a_warning(tmp_path: Path, bits
     (tmp_path / "a.wav").write_bytes(content[:-4] + bits)
     with pytest.raises(SourceError, match=r"sample 15999 .* is nan"):
         read(tmp_path / "a.wav")
+
+
+def test_a_flac_file_that_was_cut_from_another_without_decoding_is_whole(tmp_path: Path) -> None:
+    """Its frames keep their numbers, and its header the length of the whole; damage after that is reported."""
+    soundfile.write(tmp_path / "a.flac", NOISE, RATE_HZ, "PCM_16")
+    content, whole = (tmp_path / "a.flac").read_bytes(), read(tmp_path / "a.flac")
+    first = content.index(b"\xff\xf8")
+    third = content.index(content[first : first + 4] + b"\2", first)
+    block_samples = int.from_bytes(content[8:10], "big")
+    (tmp_path / "a.flac").write_bytes(content[:first] + content[third:])
+    np.testing.assert_array_equal(read(tmp_path / "a.flac"), whole[2 * block_samples :])
+    (tmp_path / "a.flac").write_bytes(content[:first] + content[third:-5_000])
+    assert "truncated or damaged" in read_until_error(tmp_path / "a.flac")[1]
+    (tmp_path / "a.flac").write_bytes(content[:first] + bytes(9) + content[first + 9 :])
+    recording = Recording("file", tmp_path / "a.flac", "fast", 0)
+    assert sum(block.samples.shape[1] for block in recording.blocks()) < len(NOISE)
+    assert "damaged" in recording.findings()
+
+
+def test_a_cut_file_of_a_format_without_a_layout_is_reported(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.svx", NOISE, RATE_HZ, "PCM_16", format="SVX")
+    (tmp_path / "a.svx").write_bytes((tmp_path / "a.svx").read_bytes()[:200_000])
+    samples, message = read_until_error(tmp_path / "a.svx")
+    assert samples == pytest.approx(100_000, abs=200)
+    assert "truncated or damaged: its header declares" in message

@@ -99,7 +99,7 @@ def test_a_short_recording_is_refused_after_the_sentences_about_its_sound(tmp_pa
     soundfile.write(tmp_path / "short.wav", np.concatenate([hum, np.zeros_like(hum)]).T, 8000)
     done = soundwatch("calibrate", "--background", "short.wav", "--model", model, cwd=tmp_path)
     assert done.returncode == 2
-    assert b"soundwatch: short.wav: one channel is silent" in done.stderr
+    assert b"soundwatch: short.wav: half of its channels or more are silent" in done.stderr
     assert b"The background has 20 s; at least 600 s were expected" in done.stderr
     assert not (tmp_path / "calibration.json").exists()
 

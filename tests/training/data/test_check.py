@@ -84,6 +84,8 @@ NOISE = np.random.default_rng(0).normal(0, 0.1, 4000)
         (_write("bell/x.wav", np.clip(30 * NOISE, -1, 1)), {"clipped": ("warning", 1)}),
         (_write("bell/x.wav", np.stack([NOISE, -NOISE], axis=1)), {"opposite channels": ("warning", 1)}),
         (_write("bell/x.wav", np.stack([NOISE, 0 * NOISE], axis=1)), {"dead channel": ("warning", 1)}),
+        (_write("bell/x.wav", np.stack([NOISE, *[0 * NOISE] * 5], axis=1)), {"dead channel": ("warning", 1)}),
+        (_write("bell/x.wav", np.stack([*[NOISE] * 5, 0 * NOISE], axis=1)), {}),
         (_write("bell/x.wav", 300 * NOISE), {"beyond full scale": ("warning", 1)}),
         (_write("bell/x.wav", np.append(NOISE, 1e30)), {"beyond full scale": ("error", 1)}),
         (_write("bell/x.wav", 3e4 * NOISE), {"beyond full scale": ("error", 1)}),

@@ -14,13 +14,16 @@ import struct
 import subprocess
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
 
+from soundwatch.daemon.capture.containers import Part
+from soundwatch.daemon.capture.reader_errors import truncated
+from soundwatch.daemon.capture.reader_notes import ReaderNotes
 from soundwatch.daemon.capture.recording_error import RecordingError
-from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.errors import SourceError
 
 FFMPEG_SUFFIXES: Final = frozenset((
@@ -48,17 +51,19 @@ class FfmpegReader:
 
     Args:
         path: The file.
+        parts: Its parts, if its layout is known.
 
     Raises:
         FileNotFoundError: ffmpeg is not installed.
         SourceError: ffmpeg finds no sound in the file; the message is ffmpeg's.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parts: Sequence[Part] = ()) -> None:
         program = shutil.which("ffmpeg")
         if program is None:
             raise FileNotFoundError("ffmpeg")
         self._path = path
+        self._parts = parts
         source = ("-protocol_whitelist", "file", "-format_whitelist", _FORMATS, "-i", f"file:{path}")
         output = ("-map", "0:a:0", "-f", "au", "-c:a", "pcm_f32be", "pipe:1")
         self._process = subprocess.Popen(  # noqa: S603 -- a list, with the path as one argument
@@ -71,7 +76,7 @@ class FfmpegReader:
         assert self._process.stderr is not None
         self._messages = _LastMessages(self._process.stderr)
         self._closing = weakref.finalize(self, _end, self._process, self._messages)
-        self.notes: dict[FindingKind, str] = {}
+        self.notes = ReaderNotes()
         self.samples: int | None = None
         self._end_sample = 0
         header = self._receive(_AU_HEADER.size)
@@ -128,8 +133,14 @@ class FfmpegReader:
                 f"{message} All sound before that was read. Copy or record the file again for the rest.",
                 "shorter than declared",
             )
+        for part in self._parts:
+            self.notes.part_damage(part.damage)
         if message and not self.notes:
             self.notes["damaged"] = f"it is damaged in places, ffmpeg says: {message}"
+        for part in self._parts:
+            if part.declared_bytes is not None and part.declared_bytes > part.size_bytes:
+                found = f"{part.size_bytes} are there ({self._end_sample} samples)"
+                raise truncated(self._path, f"{part.declared_bytes} bytes of sound", found)
 
     def _last_message(self) -> str:
         lines = self._messages.text().splitlines()

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from soundwatch.daemon.capture.containers import Part, find_parts
 from soundwatch.daemon.capture.ffmpeg_file import FfmpegReader, install_advice
 from soundwatch.daemon.capture.recording_error import RecordingError
 from soundwatch.daemon.capture.recording_findings import FindingKind
@@ -96,7 +97,7 @@ def _open_with_ffmpeg(path: Path, error: Exception) -> FrameReader:
             "with their format."
         ) from None
     try:
-        return FfmpegReader(path)
+        return FfmpegReader(path, _parts(path))
     except FileNotFoundError:
         advice = (
             f"M4A, MP4, WebM, WMA and AMR files are read with the program ffmpeg, which is missing: {install_advice()}"
@@ -107,6 +108,11 @@ def _open_with_ffmpeg(path: Path, error: Exception) -> FrameReader:
         f"{path} is not a recording that can be read: {reason.rstrip('.')}. A WAV, FLAC, Ogg, MP3 or AIFF file was "
         f"expected. {advice}"
     ) from error
+
+
+def _parts(path: Path) -> tuple[Part, ...]:
+    with path.open("rb") as file:
+        return find_parts(file, path.stat().st_size)
 
 
 def _check_regular(path: Path) -> None:

@@ -49,8 +49,9 @@ ADVICE: Final[dict[FindingKind, str]] = {
     "clipped": "more than 0.1% of its samples are at full scale. Record with less gain.",
     "opposite channels": "its channels cancel each other, so a mono model gets silence. Use one of the channels: "
     "`ffmpeg -i IN -af pan=mono|c0=c0 OUT.wav`, or `channels: left` for a live source.",
-    "dead channel": "one channel is silent, which halves the level of the mean. Use the other channel: "
-    "`ffmpeg -i IN -af pan=mono|c0=c0 OUT.wav`, or `channels: left` for a live source.",
+    "dead channel": "half of its channels or more are silent, which at least halves the level of the mean. Use a "
+    "channel with sound: `ffmpeg -i IN -af pan=mono|c0=cN OUT.wav` with its number N from 0, or `channels: left` or "
+    "`right` for a live source.",
     "very short": f"it lasts less than {SHORTEST_MS} ms; no sound can be recognized in that.",
     "too long": f"it lasts more than {LONGEST_S // 60} minutes: one label or one score says little about it. Cut it, "
     "or find its events with `soundwatch replay`.",
@@ -103,7 +104,7 @@ class RecordingMeter:
             "beyond full scale": self.peak > BEYOND_PEAK,
             "clipped": self.clipped_samples > CLIPPED_SHARE * self.samples * self.channels and self.peak <= BEYOND_PEAK,
             "opposite channels": self.stats is not None and self.stats.opposite_channels,
-            "dead channel": bool(powers) and min(powers) < DEAD_RATIO**2 * max(powers),
+            "dead channel": 2 * sum(power < DEAD_RATIO**2 * max(powers) for power in powers) >= len(powers) > 0,
             "very short": self.samples * 1000 < SHORTEST_MS * self.rate_hz,
             "too long": self.duration_s > LONGEST_S,
         }

@@ -26,7 +26,9 @@ from soundwatch.daemon.capture.reader_errors import rate_changes, truncated, und
 from soundwatch.daemon.capture.reader_notes import ReaderNotes
 from soundwatch.daemon.core.errors import SourceError
 
-_SHORTER_THAN_DECLARED = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
+_SHORTER_THAN_DECLARED = re.compile(
+    r"^\s*(?:data|SSND|Data Size|riff|Riff size|FORM|BODY)\s*: (\d+) \(should be (\d+)\)", re.M
+)
 _STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
 _UNKNOWN_SAMPLES: Final = 2**40  # a decoder that does not know the length reports a number beyond this
 

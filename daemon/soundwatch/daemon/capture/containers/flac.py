@@ -18,6 +18,7 @@ from soundwatch.daemon.capture.containers.search import SearchProgress
 MAGIC: Final = b"fLaC"
 _STARTS: Final = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")  # with a block of 34 bytes of stream information
 _HEADER_BYTES: Final = 42
+_BLOCK_HEADER_BYTES: Final = 4
 _BLOCK_BYTES: Final = 1 << 20
 END_BYTES: Final = 1 << 16  # a decoder reads ahead less than this
 _FRAME: Final = re.compile(rb"\xff[\xf8\xf9][\x10-\xff][\x00-\xaf]")
@@ -33,10 +34,38 @@ def flac_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
         if len(header) < _HEADER_BYTES:
             return
         declared = (header[21] & 0x0F) << 32 | int.from_bytes(header[22:26], "big")
-        own = bytes(header)
+        skipped = _first_sample(file, first, after, int.from_bytes(header[10:12], "big"))
+        if skipped < declared:
+            declared -= skipped
         header[21] &= 0xF0
         header[22:26] = bytes(4)
-        yield Part(first + _HEADER_BYTES, after, own, declared_samples=declared or None, endless_header=bytes(header))
+        endless = bytes(header)
+        header[21] |= declared >> 32
+        header[22:26] = (declared & 0xFFFF_FFFF).to_bytes(4, "big")
+        yield Part(
+            first + _HEADER_BYTES,
+            after,
+            bytes(header),
+            declared_samples=declared or None,
+            endless_header=endless,
+            first_sample=skipped,
+        )
+
+
+def _first_sample(file: BinaryIO, start: int, end: int, block_samples: int) -> int:
+    """Return the first sample of the frame after a stream's blocks of metadata; 0 without a valid header there.
+
+    A program that cuts a stream without decoding keeps the numbers of its frames and the length of the whole.
+    """
+    at, last = start + len(MAGIC), False
+    while not last and at + _BLOCK_HEADER_BYTES <= end:
+        file.seek(at)
+        block = file.read(_BLOCK_HEADER_BYTES)
+        last, at = bool(block[0] & 0x80), at + _BLOCK_HEADER_BYTES + int.from_bytes(block[1:], "big")
+    file.seek(at)
+    content = file.read(max(0, min(_LONGEST_FRAME_HEADER_BYTES, end - at)))
+    samples = _samples_at(content, 0, block_samples) if _FRAME.match(content) else None
+    return samples[0] if samples else 0
 
 
 def _starts(file: BinaryIO, start: int, end: int) -> list[int]:

@@ -29,7 +29,7 @@ _KBITS: Final = {
 _XING_BITRATE: Final = 9  # index of a bit rate at which a frame has room for the header
 _ENDLESS_FRAMES: Final = (1 << 31) - 1
 _SEARCHED_BYTES: Final = 1 << 17
-_SLACK_FRAMES: Final = 2  # encoders count their own header frame or not
+_SLACK_FRAMES: Final = 2  # some encoders count a frame less
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,12 @@ def _part(file: BinaryIO, run: Run, gap_bytes: int, *, last: bool) -> Part:
         return Part(run.start, run.end, gap_bytes=gap_bytes, estimated=True)
     file.seek(run.start)
     declared = _declared_frames(run.frame, file.read(run.frame.size))
-    if declared is not None and run.frames <= declared + _SLACK_FRAMES + 1 and (last or run.frames >= declared):
+    if declared is not None and run.frames <= declared + 1 and (last or run.frames >= declared):
         return Part(run.start, run.end, gap_bytes=gap_bytes)
     start, samples = run.start, None
     if declared is not None:
-        start, samples = run.start + run.frame.size, declared * run.frame.samples if last else None
+        start = run.start + run.frame.size
+        samples = declared * run.frame.samples if last and run.frames > declared + _SLACK_FRAMES + 1 else None
     return Part(start, run.end, _endless(run.frame), declared_samples=samples, gap_bytes=gap_bytes, estimated=True)
 
 

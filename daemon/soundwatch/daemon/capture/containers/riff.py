@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import BinaryIO, Final, Literal
 
 from soundwatch.daemon.capture.containers import chunks, mpeg
@@ -68,7 +69,8 @@ def _parts(file: BinaryIO, syntax: Syntax, at: int, size: int) -> Generator[Part
     end = syntax.sound_end(file, data, size, wraps)
     form = _complete(_content(file, found[b"fmt "]), "big" if syntax is chunks.RIFX else "little")
     if int.from_bytes(form[:2], "big" if syntax is chunks.RIFX else "little") in _MPEG_FORMATS:
-        yield from mpeg.mpeg_parts(file, data.start, end)
+        cut = size < data.end and data.size < STREAMED_BYTES
+        yield from _declaring(mpeg.mpeg_parts(file, data.start, end), data.end - end if cut else 0)
         return end
     fact = _content(file, found[b"fact"]) if b"fact" in found else b""
     unknown = data.size >= STREAMED_BYTES and data.end > size
@@ -80,6 +82,14 @@ def _parts(file: BinaryIO, syntax: Syntax, at: int, size: int) -> Generator[Part
             header = _header(form, b"", more.size, big_endian=syntax is chunks.RIFX)
             yield Part(more.start, end, header, more.size)
     return end
+
+
+def _declaring(parts: Iterator[Part], missing_bytes: int) -> Iterator[Part]:
+    """Yield parts, the last of which declares some bytes more than there are."""
+    found = list(parts)
+    if found and missing_bytes:
+        found[-1] = replace(found[-1], declared_bytes=found[-1].size_bytes + missing_bytes)
+    yield from found
 
 
 def _complete(form: bytes, order: Literal["big", "little"]) -> bytes:
