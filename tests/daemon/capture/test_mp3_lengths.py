@@ -47,7 +47,9 @@ def test_an_mp3_that_declares_some_frames_less_is_read_to_its_end(tmp_path: Path
     content = encoded(tmp_path / "a.mp3", subtype="MPEG_LAYER_III")
     place = content.index(b"Xing" if b"Xing" in content else b"Info") + 8
     frames = int.from_bytes(content[place : place + 4], "big")
-    (tmp_path / "a.mp3").write_bytes(patched(content, content[place - 8 : place], 8, struct.pack(">I", frames - fewer)))
+    (tmp_path / "a.mp3").write_bytes(
+        patched(content, bytes(content[place - 8 : place]), 8, struct.pack(">I", frames - fewer))
+    )
     samples, notes = read(tmp_path / "a.mp3")
     assert samples.shape[1] >= len(SOUND)
     assert len(notes) == (fewer > 2)
