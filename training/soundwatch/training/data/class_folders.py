@@ -14,6 +14,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -123,6 +124,25 @@ def split_folders(root: Path, spec: FeatureSpec | None, test_share: float) -> Sp
     labels, listed, ignored = list_folders(root)
     clips = [count_windows(clip, spec) for clip in listed] if spec else listed
     held_out = hold_out(labels, listed, test_share)
+    return replace(
+        split_by_recordings(clips, held_out, labels, root.resolve().name),
+        ignored=len(ignored),
+        far_off=far_off_shares(labels, listed, held_out, test_share),
+        terms=_terms(root / TERMS),
+    )
+
+
+def split_by_recordings(
+    clips: Collection[Clip], held_out: Collection[str], labels: tuple[str, ...], folder: str
+) -> Split:
+    """Split the clips of a data set of the user into those of held-out recordings and the others.
+
+    Args:
+        clips: All clips.
+        held_out: Names of the recordings to test on.
+        labels: Names of the classes, in the order of `class_id`.
+        folder: Name of the data set.
+    """
     return Split(
         train=tuple(clip for clip in clips if clip.recording not in held_out),
         test=tuple(clip for clip in clips if clip.recording in held_out),
@@ -132,10 +152,7 @@ def split_folders(root: Path, spec: FeatureSpec | None, test_share: float) -> Sp
         missing={},
         withheld=0,
         labels=labels,
-        folder=root.resolve().name,
-        ignored=len(ignored),
-        far_off=far_off_shares(labels, listed, held_out, test_share),
-        terms=_terms(root / TERMS),
+        folder=folder,
     )
 
 

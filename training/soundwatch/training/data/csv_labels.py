@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import csv
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError, DataError
-from soundwatch.training.data.class_folders import class_label, count_windows, far_off_shares, hold_out
+from soundwatch.training.data.class_folders import (
+    class_label,
+    count_windows,
+    far_off_shares,
+    hold_out,
+    split_by_recordings,
+)
 from soundwatch.training.data.urbansound8k import Clip, Split, open_metadata
 
 LONGEST_NAME_BYTES: Final = 255  # of a file or a folder, on the usual file systems
@@ -135,16 +141,9 @@ def split_csv(
     present = tuple(clip for clip in listed if _is_file(path, clip.path))
     held_out = _chosen_folds(present, columns, test_folds) if test_folds else hold_out(labels, present, test_share)
     clips = [count_windows(clip, spec) for clip in present] if spec else present
-    return Split(
-        train=tuple(clip for clip in clips if clip.recording not in held_out),
-        test=tuple(clip for clip in clips if clip.recording in held_out),
-        train_folds=(),
-        test_folds=(),
-        leaky=False,
+    return replace(
+        split_by_recordings(clips, held_out, labels, path.stem),
         missing={0: len(listed) - len(present)} if len(listed) > len(present) else {},
-        withheld=0,
-        labels=labels,
-        folder=path.stem,
         far_off=() if test_folds else far_off_shares(labels, present, held_out, test_share),
     )
 
