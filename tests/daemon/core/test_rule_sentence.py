@@ -27,8 +27,8 @@ from support.rule_lines import configured
         (
             "when: {faults: [source_lost, gap]}, "
             "not_when: {during: [{from: '22:00', to: '06:00', days: [sat]}, {days: [sun]}]}",
-            "Source lost or gap: a message. Not from 22:00 to 06:00 on sat or on sun; not within 1 min after a message "
-            "about the class and source; at most 20 messages in 1 h.",
+            "Source lost or gap: a message. Not from 22:00 to 06:00 on Saturday or on Sunday; not within 1 min "
+            "after a message about the class and source; at most 20 messages in 1 h.",
         ),
     ],
 )

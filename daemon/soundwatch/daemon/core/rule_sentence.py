@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from soundwatch.daemon.core.date_text import WEEKDAYS
 from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
-from soundwatch.daemon.core.place_config import TimeWindow, parse_bound
+from soundwatch.daemon.core.place_config import DAYS, Day, TimeWindow, parse_bound
 from soundwatch.daemon.core.rules_config import RuleConfig
 
 WHOLE_DAY: Final = TimeWindow()
@@ -71,9 +72,9 @@ def _when(rule: RuleConfig, language: Language) -> Iterator[str]:
         yield _windows(when.during, language)
 
 
-def _digest(period: str, day: str, at: str, language: Language) -> str:
+def _digest(period: str, day: Day, at: str, language: Language) -> str:
     if period == "week":
-        weekday = sound_name(day, language)
+        weekday = _day(day, language)
         return translated("the digest of the last week, every week on {day} at {time}", language, day=weekday, time=at)
     return translated("the digest of the last day, every day at {time}", language, time=at)
 
@@ -101,13 +102,18 @@ def _windows(windows: Sequence[TimeWindow], language: Language) -> str:
 
 
 def _window(window: TimeWindow, language: Language) -> str:
-    days = translated(", ", language).join(sound_name(day, language) for day in window.days)
+    days = translated(", ", language).join(_day(day, language) for day in window.days)
     if window.days and (window.from_, window.to) == (WHOLE_DAY.from_, WHOLE_DAY.to):
         return translated("on {days}", language, days=days)
     bounds = {"begin": _bound(window.from_, language), "end": _bound(window.to, language)}
     if window.days:
         return translated("from {begin} to {end} on {days}", language, days=days, **bounds)
     return translated("from {begin} to {end}", language, **bounds)
+
+
+def _day(day: Day, language: Language) -> str:
+    """Return a day of the week with its preposition, which English texts have already."""
+    return WEEKDAYS[DAYS.index(day)] if language == "en" else sound_name(day, language)
 
 
 def _bound(text: str, language: Language) -> str:
