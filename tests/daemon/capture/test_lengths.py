@@ -162,6 +162,7 @@ def test_damage_within_an_ogg_file_is_reported_and_the_rest_is_read(tmp_path: Pa
         ),
         (content[: following - 9] + bytes(3) + content[following - 6 :], "pages of Ogg are missing"),
         (content[: following - 9], "bytes are no whole page of Ogg, and their sound is lost"),
+        (content[: pages[-1]], "its last pages of Ogg are missing, and their sound is lost"),
     ):
         (tmp_path / "a.ogg").write_bytes(damaged)
         samples, notes = read(tmp_path / "a.ogg")

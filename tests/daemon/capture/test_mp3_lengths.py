@@ -64,6 +64,15 @@ def test_an_mp3_that_is_shorter_than_it_declares_is_read_and_not_refused(tmp_pat
     assert "shorter than its header estimates: 7199." in notes[0]
 
 
+def test_an_mp3_that_is_cut_within_its_last_frame_is_reported(tmp_path: Path) -> None:
+    content = bytes(encoded(tmp_path / "a.mp3", subtype="MPEG_LAYER_III"))
+    assert not read(tmp_path / "a.mp3")[1]
+    (tmp_path / "a.mp3").write_bytes(content[:-100])
+    samples, notes = read(tmp_path / "a.mp3")
+    assert samples.shape[1] >= len(SOUND) - 2 * 1_152
+    assert "its last frame of MPEG audio lacks 100 bytes" in notes[0]
+
+
 def test_joined_mp3s_of_one_and_two_channels_are_read_to_the_end(tmp_path: Path) -> None:
     mono = bytes(encoded(tmp_path / "a.mp3"))
     soundfile.write(tmp_path / "b.mp3", np.stack([SOUND, SOUND], axis=1), RATE_HZ)

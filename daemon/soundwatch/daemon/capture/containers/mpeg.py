@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import BinaryIO, Final
 
@@ -50,12 +50,27 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive frames of one format: the range of their bytes, their number, and the first."""
+    """Consecutive frames of one format.
+
+    Attributes:
+        start: Offset of the first.
+        end: Offset of the end.
+        frames: Number of frames.
+        frame: The first frame.
+        missing_bytes: Number of bytes that the last frame lacks.
+    """
 
     start: int
     end: int
     frames: int
     frame: Frame
+    missing_bytes: int = 0
+
+    @property
+    def damage(self) -> str:
+        """Sound that is missing at the end, as in a part; one cut frame alone may be other bytes."""
+        cut = self.missing_bytes and self.frames > 1
+        return f"its last frame of MPEG audio lacks {self.missing_bytes} bytes" if cut else ""
 
 
 @lru_cache(maxsize=256)  # a stream has a few different headers
@@ -84,7 +99,7 @@ def mpeg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
     before = start
     for number, run in enumerate(runs):
         gap_bytes = 0 if number == 0 or _is_tag(file, before) else run.start - before
-        yield _part(file, run, gap_bytes, last=number + 1 == len(runs))
+        yield replace(_part(file, run, gap_bytes, last=number + 1 == len(runs)), damage=run.damage)
         before = run.end
 
 
@@ -150,7 +165,7 @@ def _runs(file: BinaryIO, at: int, end: int, progress: SearchProgress) -> Iterat
                 break
             at += following.size
             count += 1
-        yield Run(start, min(at, end), count, frame)
+        yield Run(start, min(at, end), count, frame, max(0, at - end))
 
 
 def _endless(frame: Frame) -> bytes:

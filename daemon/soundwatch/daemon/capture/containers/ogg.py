@@ -64,13 +64,19 @@ class _Link:
         if page.flags & _LAST:
             self.open_streams.discard(page.stream)
 
-    def part(self, end: int, cut_bytes: int) -> Part:
-        """Return the link as a part that ends with `cut_bytes` that are no whole page."""
+    def part(self, end: int, cut_bytes: int, *, last: bool = False) -> Part:
+        """Return the link as a part that ends with `cut_bytes` that are no whole page.
+
+        The last link of a file is to end with the last page of each stream; a recorder that starts again leaves the
+        others without.
+        """
         damage = ""
         if self.lost_pages:
             damage = f"pages of Ogg are missing or do not match their checksums ({self.lost_pages})"
         elif cut_bytes and self.open_streams:
             damage = f"its last {cut_bytes} bytes are no whole page of Ogg"
+        elif last and self.open_streams:
+            damage = "its last pages of Ogg are missing"
         return Part(self.start, end, damage=damage)
 
 
@@ -84,7 +90,7 @@ def ogg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
                 link = _Link(page.at)
             link.add(page)
             at = page.at + page.size
-    yield link.part(end, end - at)
+    yield link.part(end, end - at, last=True)
 
 
 def _next_page(file: BinaryIO, at: int, end: int, progress: SearchProgress) -> _Page | None:
