@@ -18,18 +18,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from false_events_tables import TABLES
-from harness import machine, option_parser, write_results
+from harness import option_parser, write_results
 from rich.console import Console
 from yamnet import YamNetScorer, by_frigate, by_yamcam
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.everyday_sounds import EverydayClip, Role, read_everyday_sounds
@@ -270,12 +268,9 @@ def main() -> None:
                 entries.append({"threshold": threshold, **figures(bench, name, [peer], [[threshold] * len(LABELS)])})
                 told(entries[-1])
             drawn[name] = curves(bench, [peer])
-    results = {
-        "command": "python benchmarks/false_events.py --data DIR --sounds DIR --yamnet YAMNET"
-        + "".join(f" --network runs/{Path(network).name}" for network in arguments.network),
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": machine(),
+    command = "python benchmarks/false_events.py --data DIR --sounds DIR --yamnet YAMNET"
+    command += "".join(f" --network runs/{Path(network).name}" for network in arguments.network)
+    results = provenance(command) | {
         "shipped": shipped.contract.identity,
         "networks": [item.classifier.contract.identity for item in held_out],
         "shipped_price": SHIPPED_PRICE,

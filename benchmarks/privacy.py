@@ -16,9 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from harness import Results, Table, option_parser, table, write_results
-
-from soundwatch.daemon import __version__
+from harness import Results, Table, code_version, option_parser, table, write_results
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "privacy.json"
@@ -97,7 +95,7 @@ def main() -> None:
     results: dict[str, Any] = {
         "command": "python benchmarks/privacy.py --before PROGRAM",
         "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
+        "version": code_version(),
         "before_version": version_of(options.before),
     }
     for name, program in programs.items():

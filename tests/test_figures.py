@@ -94,3 +94,28 @@ def test_each_measured_stage_is_a_function_of_the_engine(monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     for module, attribute in importlib.import_module("stages").STAGES.values():
         assert callable(getattr(module, attribute, None)), f"{module.__name__}.{attribute}"
+
+
+def test_results_name_the_commit_and_a_change_of_the_code_after_it(
+    benchmark: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    harness = benchmark("harness")
+    monkeypatch.setattr(harness, "_ROOT", tmp_path)
+    assert harness.code_version() == harness.__version__
+
+    def git(*arguments: str) -> str:
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    for folder in ("daemon", "benchmarks/results"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "daemon" / "code.py").write_text("")
+    git("add", "daemon")
+    git("commit", "--quiet", "--message", "Begin")
+    commit = git("rev-parse", "--short=9", "HEAD")
+    (tmp_path / "benchmarks" / "results" / "live.json").write_text("{}")
+    assert harness.code_version() == f"commit {commit}"
+    (tmp_path / "daemon" / "code.py").write_text("changed = True\n")
+    assert harness.code_version() == f"commit {commit}, changed"
