@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import numpy as np
 from false_events_tables import TABLES
-from harness import option_parser, write_results
+from harness import option_parser, provenance, write_results
 from rich.console import Console
 from yamnet import YamNetScorer, by_frigate, by_yamcam
 
