@@ -2,8 +2,7 @@
 
 Conventions: the journal is copied by SQLite's backup interface, so the copy is one consistent state, also while a
 daemon writes. The copy is made in a temporary folder in that of the archive; the next backup there removes the one of a
-process that was killed. A clip that is deleted meanwhile is left
-out.
+process that was killed. A clip that is deleted meanwhile is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from soundwatch.daemon.core.atomic_file import PART_SUFFIX, replace_file
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.core.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, remove_unfinished
+from soundwatch.daemon.core.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, locked_folder, remove_unfinished
 from soundwatch.daemon.journal.location import journal_path, open_for_reading
 from soundwatch.daemon.journal.migrations import user_version
 from soundwatch.daemon.journal.sqlite import copy_open_database
@@ -50,6 +49,7 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
         remove_unfinished([out.parent], BACKUP_PREFIX)
         with (
             tempfile.TemporaryDirectory(prefix=f"{BACKUP_PREFIX}{os.getpid()}-", dir=out.parent) as folder,
+            locked_folder(Path(folder)),
             closing(open_for_reading(config.journal)) as store,
         ):
             copy = store.transaction(lambda db: copy_open_database(db, Path(folder) / JOURNAL))

@@ -23,6 +23,7 @@ from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.container_init import run_as_init
 from soundwatch.daemon.system.log_output import command_log, try_write_stderr
+from soundwatch.daemon.system.signals import hangups_kept
 from soundwatch.daemon.system.standard_streams import standard_streams
 
 COMMANDS: Final = {
@@ -87,6 +88,14 @@ class _Lazy(click.Group):
         """Return the names of all commands, in the order of `COMMANDS`."""
         del ctx
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command to call; `run` keeps a SIGHUP from here on, since its imports take a second."""
+        if args[0] == "run":
+            ctx.with_resource(hangups_kept())
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command that is called.

@@ -26,7 +26,6 @@ from soundwatch.daemon.core.config_file import check_rereadable, load_config, pa
 from soundwatch.daemon.core.memory import limit_heap
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.spec import PAGE_PORT
-from soundwatch.daemon.system.signals import hangups_kept
 
 if TYPE_CHECKING:
     from soundwatch.daemon.app.reload import RunConfig
@@ -57,7 +56,6 @@ PAGE: Final = f"http://127.0.0.1:{PAGE_PORT}"
 @journal_option
 @clips_option
 @model_options
-@hangups_kept()
 def run(
     devices: tuple[str, ...],
     pcm: str | None,
