@@ -10,7 +10,7 @@ from harness import Results, Table, machine_of, share, table
 def network_title(entry: Results) -> str:
     """A tested network with its held-out data."""
     folds = ", ".join(map(str, entry["holds_back_folds"]))
-    return f"`{entry['recipe']}` without fold {folds}" if folds else f"`{entry['recipe']}` as shipped"
+    return f"`{entry['recipe']}` without fold {folds}" if folds else f"`{entry['recipe']}` as formerly shipped"
 
 
 def by_thresholds(results: Results) -> dict[str, list[Results]]:
