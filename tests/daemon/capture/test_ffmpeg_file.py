@@ -108,6 +108,40 @@ def test_a_cut_wav_of_any_codec_is_reported(tmp_path: Path, codec: str) -> None:
 
 
 @needs_ffmpeg
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "pcm_s16le"), ("a.mp4", "libopus"), ("a.mka", "pcm_s16le")])
+def test_sound_that_is_missing_within_a_container_with_a_length_is_reported(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    path = encode(tmp_path / name, "-c:a", codec, "-ar", "48000")
+    content = path.read_bytes()
+    third = len(content) // 3
+    path.write_bytes(content[:third] + bytes(third) + content[2 * third :])
+    recording = Recording("file", path, "fast", 0)
+    assert 0 < sum(block.samples.shape[1] for block in recording.blocks()) < 1.8 * recording.info.rate_hz
+    assert "shorter than its header estimates: 2.0" in recording.findings()["shorter than estimated"]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+def test_sound_that_ends_before_the_picture_or_begins_after_it_is_whole(tmp_path: Path, name: str) -> None:
+    picture = ("-f", "lavfi", "-i", "color=size=16x16:rate=5:duration=6")
+    soundfile.write(tmp_path / "b.wav", tone(), RATE_HZ)
+    late = () if name == "a.avi" else ("-itsoffset", "1")
+    options = (*picture, *late, "-i", str(tmp_path / "b.wav"), "-map", "1:v", "-map", "2:a", "-c:v", "mpeg4")
+    recording = Recording("file", encode(tmp_path / name, *options), "fast", 0)
+    samples = sum(block.samples.shape[1] for block in recording.blocks())
+    assert samples / recording.info.rate_hz == pytest.approx(2.0, abs=0.15)
+    assert recording.findings() == {}
+
+
+@needs_ffmpeg
+def test_a_cut_avi_file_is_refused_at_its_end(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.avi", "-c:a", "pcm_s16le")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert "truncated or damaged: its header declares" in read_until_error(path)[1]
+
+
+@needs_ffmpeg
 def test_a_playlist_is_no_recording(tmp_path: Path) -> None:
     """Refuse a playlist, since ffmpeg would open every file in it."""
     soundfile.write(tmp_path / "secret.wav", tone(), RATE_HZ)

@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 import numpy as np
 
 from soundwatch.daemon.capture.containers import Part
+from soundwatch.daemon.capture.declared_length import ffmpeg_length_s
 from soundwatch.daemon.capture.reader_errors import truncated
 from soundwatch.daemon.capture.reader_notes import ReaderNotes
 from soundwatch.daemon.capture.recording_error import RecordingError
@@ -37,6 +38,7 @@ _FORMATS: Final = (
 )
 _AU_HEADER: Final = struct.Struct(">4s5I")
 _ADDRESS: Final = re.compile(r"^(\[[^]]* @ 0x[0-9a-f]+\] )+")  # of a part of ffmpeg, other in each run
+_SLACK_S: Final = 0.2  # encoders add some packets of silence, and leave them out of the length or not
 _STOP_S: Final = 5.0
 _KEPT_BYTES: Final = 8192
 
@@ -141,6 +143,9 @@ class FfmpegReader:
             if part.declared_bytes is not None and part.declared_bytes > part.size_bytes:
                 found = f"{part.size_bytes} are there ({self._end_sample} samples)"
                 raise truncated(self._path, f"{part.declared_bytes} bytes of sound", found)
+        declared_s, read_s = ffmpeg_length_s(self._path, _FORMATS), self._end_sample / self.rate_hz
+        if declared_s is not None and declared_s - read_s > _SLACK_S:
+            self.notes.shorter(declared_s, read_s)
 
     def _last_message(self) -> str:
         lines = self._messages.text().splitlines()

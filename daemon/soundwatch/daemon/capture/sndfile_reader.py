@@ -8,7 +8,6 @@ Does not: read what only ffmpeg reads.
 from __future__ import annotations
 
 import contextlib
-import re
 import weakref
 from pathlib import Path
 from typing import Any, Final
@@ -20,16 +19,14 @@ from soundwatch.daemon.capture.containers import FileView, Part, find_parts
 from soundwatch.daemon.capture.containers.flac import END_BYTES, flac_end_sample, flac_rest
 from soundwatch.daemon.capture.containers.mpeg import mpeg_parts, parse_frame
 from soundwatch.daemon.capture.containers.search import SearchProgress
+from soundwatch.daemon.capture.declared_length import missing_sound
 from soundwatch.daemon.capture.forward_sound import open_sound, raise_read_error
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
 from soundwatch.daemon.capture.reader_errors import rate_changes, truncated, undecodable_rest, unreadable
 from soundwatch.daemon.capture.reader_notes import ReaderNotes
 from soundwatch.daemon.core.errors import SourceError
 
-_SHORTER_THAN_DECLARED = re.compile(
-    r"^\s*(?:data|SSND|Data Size|riff|Riff size|FORM|BODY)\s*: (\d+) \(should be (\d+)\)", re.M
-)
-_STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
+_HEAD_BYTES: Final = 1024
 _UNKNOWN_SAMPLES: Final = 2**40  # a decoder that does not know the length reports a number beyond this
 
 
@@ -278,6 +275,7 @@ class SndfileReader:
         if declared < read:
             self.notes.longer(declared / self.rate_hz, read / self.rate_hz)
         if self._whole_file:
-            for wanted, present in _SHORTER_THAN_DECLARED.findall(self._file.extra_info):
-                if int(present) < int(wanted) < _STREAMED_BYTES:
-                    raise truncated(self._path, f"{wanted} bytes of sound", f"{present} are there ({read} samples)")
+            self._raw.seek(0)
+            missing = missing_sound(self._file.format, self._file.extra_info, self._raw.read(_HEAD_BYTES), read)
+            if missing is not None:
+                raise truncated(self._path, *missing)

@@ -19,6 +19,8 @@ from soundwatch.daemon.capture.containers.layout import Part
 MAGIC: Final = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 WAVE64_MAGIC: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
+_VIDEO: Final = b"AVI "
+_RIFF_HEADER_BYTES: Final = 8
 _UNKNOWN: Final = 0xFFFF_FFFF
 _WRAPS_BYTES: Final = 1 << 32
 _LARGEST_BYTES: Final = _WRAPS_BYTES - 4096
@@ -32,6 +34,10 @@ def riff_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
     while True:
         file.seek(start)
         magic = file.read(12)
+        if magic[:4] in MAGIC and magic[8:] == _VIDEO:  # for ffmpeg
+            declared = _RIFF_HEADER_BYTES + int.from_bytes(magic[4:8], "little")
+            yield Part(start, size, declared_bytes=declared if declared < STREAMED_BYTES else None)
+            return
         if magic[:4] not in MAGIC or magic[8:] != b"WAVE":
             return
         syntax = chunks.RIFX if magic[:4] == b"RIFX" else chunks.RIFF
