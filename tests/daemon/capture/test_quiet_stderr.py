@@ -30,6 +30,12 @@ def test_mpg123s_messages_are_kept_as_reasons(capfd: pytest.CaptureFixture[str])
     assert (reasons, capfd.readouterr().err) == ([line], "")
 
 
+def test_a_bar_that_is_drawn_meanwhile_gets_no_end_of_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with capture_native_stderr():
+        os.write(2, b"\r\x1b[2KDecoding 22%")
+    assert capfd.readouterr().err == "\r\x1b[2KDecoding 22%"
+
+
 def test_stderr_is_given_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="broken"), capture_native_stderr():
         raise ValueError("broken")

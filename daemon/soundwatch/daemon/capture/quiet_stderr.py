@@ -37,7 +37,7 @@ def capture_native_stderr() -> Iterator[list[str]]:
             os.dup2(stderr, 2)
             os.close(stderr)
             caught.seek(0)
-            _sort(caught.read().decode(errors="replace").splitlines(), reasons)
+            _sort(caught.read().decode(errors="replace").splitlines(keepends=True), reasons)
 
 
 def _file_in_memory() -> BinaryIO:
@@ -48,9 +48,10 @@ def _file_in_memory() -> BinaryIO:
 
 
 def _sort(lines: list[str], reasons: list[str]) -> None:
-    """Keep reasons, drop noise, and pass on lines that another thread logged meanwhile."""
+    """Keep reasons, drop noise, and pass on what another thread wrote meanwhile, such as a bar without its line's end."""
     for line in lines:
         if line.startswith(_REASONS):
-            reasons.append(line)
-        elif line and not line.startswith(_NOISE) and sys.stderr is not None:
-            sys.stderr.write(line + "\n")
+            reasons.append(line.rstrip())
+        elif line != "\n" and not line.startswith(_NOISE) and sys.stderr is not None:
+            sys.stderr.write(line)
+            sys.stderr.flush()
