@@ -48,7 +48,7 @@ def _file_in_memory() -> BinaryIO:
 
 
 def _sort(lines: list[str], reasons: list[str]) -> None:
-    """Keep reasons, drop noise, and pass on what another thread wrote meanwhile, such as a bar without its line's end."""
+    """Keep reasons, drop noise, and pass on what another thread wrote meanwhile, such as a bar without a line end."""
     for line in lines:
         if line.startswith(_REASONS):
             reasons.append(line.rstrip())
