@@ -64,7 +64,12 @@ def test_a_report_names_no_class_as_not_measured_where_all_are() -> None:
         synthetic=5,
         synthetic_raised=0,
     )
-    assert not [line for line in describe_report(report) if line.startswith("Not measured")]
+    lines = describe_report(report)
+    assert "Found: 7 of 8 held-out clips raise an event of their class" in lines
+    assert not [line for line in lines if line.startswith("Not measured")]
+    lines = describe_report(msgspec.structs.replace(report, clips=0, found=0, not_measured=("bell",)))
+    assert "Not measured: bell (no clip was held out; a class needs two recordings)" in lines
+    assert not [line for line in lines if line.startswith("Found")], "no share of no clips"
 
 
 def test_a_kind_to_leave_out_is_refused_where_the_head_is_trained() -> None:

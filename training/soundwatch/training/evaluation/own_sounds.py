@@ -205,8 +205,9 @@ def describe_report(report: OwnSoundsReport) -> list[str]:
         f"Thresholds: {shown}",
         _describe_evidence(report, origin),
         *([f"Muted, since no threshold is worth its false events: {', '.join(muted)}"] if muted else []),
-        f"Found: {report.found} of {report.clips} {origin} raise an event of their class",
     ]
+    if report.clips:
+        lines.append(f"Found: {report.found} of {report.clips} {origin} raise an event of their class")
     if report.not_measured:
         lines.append(
             f"Not measured: {', '.join(report.not_measured)} (no clip was held out; a class needs two recordings)"
