@@ -156,6 +156,21 @@ def test_a_flac_file_that_was_cut_from_another_without_decoding_is_whole(tmp_pat
     assert "damaged" in recording.findings()
 
 
+@pytest.mark.parametrize("name", ["b.mp3", "b.flac", "b.ogg"])
+@pytest.mark.parametrize("samples", [RATE_HZ, RATE_HZ + 1])
+@pytest.mark.parametrize("tag", [b"", b"ID3\3\0\0\0\0\0\x0a" + bytes(10)], ids=["no tag", "tag"])
+def test_a_file_of_another_format_behind_a_wav_is_decoded(tmp_path: Path, name: str, samples: int, tag: bytes) -> None:
+    soundfile.write(tmp_path / "a.wav", NOISE[:samples], RATE_HZ, "PCM_U8")
+    soundfile.write(tmp_path / name, TONE, RATE_HZ)
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes() + tag + (tmp_path / name).read_bytes())
+    recording = Recording("file", tmp_path / "a.wav", "fast", 0)
+    sound = np.concatenate([block.samples[0] for block in recording.blocks()])
+    assert len(sound) == pytest.approx(samples + len(TONE), abs=1_200)
+    rest = sound[samples + 2_000 : samples + 14_000]
+    assert np.sqrt(np.square(rest).mean()) == pytest.approx(0.5 / 2**0.5, rel=0.05)
+    assert recording.findings() == {}
+
+
 @pytest.mark.parametrize("kind", ["SVX", "VOC", "AVR", "NIST"])
 def test_a_cut_file_of_a_format_without_a_layout_is_reported(tmp_path: Path, kind: str) -> None:
     soundfile.write(tmp_path / "a.snd", NOISE, RATE_HZ, "PCM_16", format=kind)

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from soundwatch.daemon.capture.containers import mpeg
+
 _NAMES: Final = (
     "data fact fmt. LIST list JUNK junk FLLR PAD. pad. PEAK bext iXML axml aXML _PMX cue. plst smpl inst acid DISP "
     "cart ID3. id3. guan afsp umid levl minf elm1 regn SyLp Cr8r SNDM ds64 chna note labl r64m SSND COMM FVER MARK "
@@ -21,7 +23,7 @@ _NAMES: Final = (
 )
 KNOWN: Final = frozenset(name.replace(".", " ").encode() for name in _NAMES.split())
 _PLAUSIBLE: Final = re.compile(rb"[A-Za-z0-9_(][ -~]{3}")
-_TAGS: Final = (b"TAG", b"ID3", b"APETAGEX", b"RIFF", b"RIFX", b"RF64", b"FORM")
+_TAGS: Final = (b"TAG", b"ID3", b"APETAGEX", b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS")
 _SLACK_BYTES: Final = 8
 _PADDING_BYTES: Final = 65_536
 _SEARCHED_BYTES: Final = 1 << 20
@@ -102,7 +104,7 @@ class Syntax:
         at = self.next_at(file, Chunk(chunk.name, chunk.start, end - chunk.start))
         file.seek(end)
         rest = file.read(_PADDING_BYTES)
-        if any(rest[place:].startswith(_TAGS) for place in (0, at - end)):
+        if any(rest[place:].startswith(_TAGS) or mpeg.starts_with_frames(rest[place:]) for place in (0, at - end)):
             return True
         if size - end <= _PADDING_BYTES and not rest.strip(b"\0"):
             return True

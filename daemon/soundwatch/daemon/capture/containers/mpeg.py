@@ -29,6 +29,7 @@ _KBITS: Final = {
 _XING_BITRATE: Final = 9  # index of a bit rate at which a frame has room for the header
 _ENDLESS_FRAMES: Final = (1 << 31) - 1
 _SEARCHED_BYTES: Final = 1 << 17
+_CERTAIN_FRAMES: Final = 4  # samples look like one frame, but not like so many in a row
 _SLACK_FRAMES: Final = 2  # some encoders count a frame less
 
 
@@ -121,6 +122,17 @@ def _part(file: BinaryIO, run: Run, gap_bytes: int, *, last: bool) -> Part:
 def _is_tag(file: BinaryIO, at: int) -> bool:
     file.seek(at)
     return file.read(8).startswith((b"ID3", b"TAG", b"APETAGEX"))
+
+
+def starts_with_frames(content: bytes) -> bool:
+    """Return True if some frames of one format follow one another at the start."""
+    at, first = 0, parse_frame(content[:4])
+    for _ in range(_CERTAIN_FRAMES):
+        frame = parse_frame(content[at : at + 4])
+        if first is None or frame is None or frame.format != first.format:
+            return False
+        at += frame.size
+    return True
 
 
 def first_frame(file: BinaryIO, start: int, end: int, progress: SearchProgress) -> tuple[int, Frame] | None:

@@ -17,6 +17,7 @@ _ID3V1_BYTES: Final = 128
 _APE: Final = b"APETAGEX"
 _APE_BYTES: Final = 32  # a header or a footer
 _KEPT_FROM_BYTES: Final = 1 << 24  # less is searched in some milliseconds
+_SEARCHED_BYTES: Final = 1 << 14  # some frames of MP3
 _MOST_KEPT: Final = 4
 _kept: Final[dict[tuple[int, ...], tuple[Part, ...]]] = {}
 _kept_lock: Final = threading.Lock()
@@ -42,12 +43,13 @@ def find_parts(file: BinaryIO, size: int) -> tuple[Part, ...]:
     return parts
 
 
-def _find_parts(file: BinaryIO, size: int) -> tuple[Part, ...]:
-    start = _after_id3v2(file, size)
+def _find_parts(file: BinaryIO, size: int, at: int = 0) -> tuple[Part, ...]:
+    start = _after_id3v2(file, size, at)
     file.seek(start)
     magic = file.read(16)
     if magic[:4] in riff.MAGIC:
-        return tuple(riff.riff_parts(file, start, size))
+        parts = tuple(riff.riff_parts(file, start, size))
+        return parts + (_recording_after(file, parts[-1].end, size) if parts else ())
     if magic == riff.WAVE64_MAGIC:
         return tuple(riff.wave64_parts(file, start, size))
     if magic[:4] == b"FORM":
@@ -60,14 +62,24 @@ def _find_parts(file: BinaryIO, size: int) -> tuple[Part, ...]:
         return tuple(ogg.ogg_parts(file, start, size))
     if magic[:4] == flac.MAGIC:
         return tuple(flac.flac_parts(file, start, _before_tags(file, start, size)))
-    if start or mpeg.parse_frame(magic) is not None:
+    if start > at or mpeg.parse_frame(magic) is not None:
         return tuple(mpeg.mpeg_parts(file, start, _before_tags(file, start, size)))
     return ()
 
 
-def _after_id3v2(file: BinaryIO, size: int) -> int:
-    """Return the offset after all ID3v2 tags at the start."""
-    at = 0
+def _recording_after(file: BinaryIO, end: int, size: int) -> tuple[Part, ...]:
+    """Find the parts of a FLAC, Ogg or MP3 file that was joined to a WAV file, with or without padding."""
+    for at in (end, end + end % 2):
+        start = _after_id3v2(file, size, at)
+        file.seek(start)
+        content = file.read(_SEARCHED_BYTES)
+        if content.startswith((b"OggS", flac.MAGIC)) or mpeg.starts_with_frames(content):
+            return _find_parts(file, size, at)
+    return ()
+
+
+def _after_id3v2(file: BinaryIO, size: int, at: int = 0) -> int:
+    """Return the offset after all ID3v2 tags at an offset."""
     while at < size:
         file.seek(at)
         tag = file.read(10)
