@@ -33,7 +33,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
-from soundwatch.daemon.core.memory import keep_heap
+from soundwatch.daemon.core.memory import kept_heap
 from soundwatch.training.data.augment import augment_mel, mix
 from soundwatch.training.data.cache import ClipCache
 from soundwatch.training.data.render import render_windows
@@ -225,8 +225,8 @@ def main() -> None:
     clips = split_by_folds(options.data, (1,), ()).train[: BATCHES * recipe.batch_clips]
     with TemporaryDirectory() as folder, TemporaryDirectory() as other:
         before = measure(recipe, clips, Path(folder), before=True)["clips_s"]
-        keep_heap()
-        part = measure(recipe, clips, Path(other), before=False)
+        with kept_heap():
+            part = measure(recipe, clips, Path(other), before=False)
     if options.compile:
         compiled = measure_compiled(recipe)
     else:

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.memory import keep_heap
+from soundwatch.daemon.core.memory import kept_heap
 from soundwatch.training.cli.options import (
     Folds,
     Seeds,
@@ -69,7 +69,7 @@ def crossval(
 
     if address is not None and engine != "ray":
         raise ConfigError(f"--address {address} is Ray's; add --engine ray, or leave it out.")
-    keep_heap()
+    click.get_current_context().with_resource(kept_heap())
     recipe = override(load_recipe(recipe_name), epochs, None, precision=precision)
     if recipe.hard_views:
         raise ConfigError(

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, DataError
-from soundwatch.daemon.core.memory import keep_heap
+from soundwatch.daemon.core.memory import kept_heap
 from soundwatch.training.cli.fitting import choose_other_sounds, has_other_sounds
 from soundwatch.training.cli.options import (
     Folds,
@@ -139,7 +139,7 @@ def train(
 
     Several processes do one run together: torchrun --nproc-per-node N -m soundwatch.training train ...
     """
-    keep_heap()
+    click.get_current_context().with_resource(kept_heap())
     ranks, own_device = distributed_context(pick_device(device))
     console = Console(stderr=True, quiet=not ranks.is_main)
     own = layout != "urbansound8k"

@@ -16,7 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.memory import keep_heap
+from soundwatch.daemon.core.memory import kept_heap
 from soundwatch.daemon.scan.ray_pool import connect
 from soundwatch.training.crossval.folds import FoldRun, Trainer, train_fold
 from soundwatch.training.fit.scoring import RunRecord
@@ -73,8 +73,8 @@ def _absolute(run: FoldRun) -> FoldRun:
 
 
 def _train_quietly(run: FoldRun) -> RunRecord:
-    keep_heap()
-    return train_fold(run, Console(quiet=True))
+    with kept_heap():
+        return train_fold(run, Console(quiet=True))
 
 
 def _result(ray: Any, done: Any, run: FoldRun) -> RunRecord:
