@@ -81,7 +81,7 @@ def test_a_run_that_was_stopped_and_resumed_logs_each_epoch_once(
 ) -> None:
     session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
 
-    def stop(row: Row, epochs: int) -> str:
+    def stop(row: Row, epochs: int, width: int) -> str:
         if row["epoch"] == 2:
             raise StoppedError
         return f"{row['epoch']} of {epochs}"
