@@ -75,7 +75,8 @@ def detection_windows_per_s() -> float:
         "bench", contract, rules, thresholds_in_force(rules, contract.labels), 0, {Path("bench.wav"): "bench"}
     )
     spec, rng = contract.features, np.random.default_rng(0)
-    scores = rng.beta(0.3, 2.0, (windows, len(contract.labels))).astype(np.float32)
+    outputs = len(contract.trained_labels) + len(contract.tags)
+    scores = rng.beta(0.3, 2.0, (windows, outputs)).astype(np.float32)
     chunk_scores = ChunkScores(
         provider="",
         rate_hz=RATE_HZ,
