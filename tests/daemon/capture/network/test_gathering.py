@@ -27,9 +27,8 @@ def gathering() -> Iterator[tuple[NetworkSource, int]]:
         return "it was closed"
 
     def end() -> None:
-        for number in ends:
-            os.close(number)
-        ends.clear()
+        while ends:
+            os.close(ends.pop())  # taken out first: the end of the pipe may wake another thread that ends it, too
 
     connection = Connection(read_from, close, gather_s=3600.0, longest_gather_s=3600.0, interrupt=end)
     yield NetworkSource("mic0", "pipe", lambda: connection, PcmFormat("s16le", 8000, 1)), write_to
