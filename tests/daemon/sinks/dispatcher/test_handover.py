@@ -14,9 +14,13 @@ from support.memory_logger import MemoryLogger
 from support.sink_readers import WAIT_S, HeldReader, Reader, SlowReader, gap, prepared, run, until
 
 
-def test_a_successor_begins_when_the_sink_before_has_ended(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def _close_within(monkeypatch: pytest.MonkeyPatch, closing_s: float) -> None:
     for module in (dispatcher_module, worker_module):
-        monkeypatch.setattr(module, "CLOSING_S", 0.05)
+        monkeypatch.setattr(module, "CLOSING_S", closing_s)
+
+
+def test_a_successor_begins_when_the_sink_before_has_ended(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    _close_within(monkeypatch, 0.05)
     before, after = HeldReader(), Reader()
     workers, *_ = run(journal, before, 1)
     [worker] = workers._workers
@@ -33,8 +37,7 @@ def test_a_successor_begins_when_the_sink_before_has_ended(journal: Journal, mon
 
 
 def test_a_sink_that_never_ends_gives_up_its_place(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (dispatcher_module, worker_module):
-        monkeypatch.setattr(module, "CLOSING_S", 0.05)
+    _close_within(monkeypatch, 0.05)
     monkeypatch.setattr(worker_module, "HANDOVER_S", 0.01)
     before, after = HeldReader(), Reader()
     workers, *_ = run(journal, before, 1)
@@ -53,8 +56,7 @@ def test_a_sink_that_never_ends_gives_up_its_place(journal: Journal, monkeypatch
 
 @pytest.fixture
 def _quick_handover(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (dispatcher_module, worker_module):
-        monkeypatch.setattr(module, "CLOSING_S", 0.02)
+    _close_within(monkeypatch, 0.02)
     monkeypatch.setattr(worker_module, "HANDOVER_CHECK_S", 0.01)
 
 
