@@ -3,7 +3,8 @@
 Conventions: milliseconds since 1970 in UTC. A stream was scored from its start to its last line, except in its gaps. A
 `stats` line gives the start of its stream, also where the journal has removed the `hello` line. Between the last line
 and the present, the time of a stream without an end is not reported yet, at most `stats_s` and a minute; it counts
-neither as scored nor as missed. Times are those of lines, so a clock that was set shows as written.
+neither as scored nor as missed. The time of a paused or absent source is missed, not unreported. Times are those of
+lines, so a clock that was set shows as written.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from soundwatch.daemon.journal.statistics import SourceLine
 GRACE_MS: Final = 60_000
 MS: Final = timedelta(milliseconds=1)
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NOT_SCORED: Final = ("lost", "waiting", "paused")
 
 Span = tuple[int, int]
 
@@ -43,15 +43,27 @@ class _Stream:
     begin_ms: int
     last_ms: int
     ended: bool = False
-    away: bool = False
 
 
 @dataclass(slots=True)
 class _Source:
-    """Lines of a source, while they are read."""
+    """Lines of a source, while they are read.
+
+    Attributes:
+        streams: Streams in the order of their lines.
+        gaps: Gaps in the order of their lines.
+        absent: True from a loss of the source until it is back.
+        paused: True from a pause until the source is resumed, or its process ends.
+        sounded: True if the process that wrote the latest line has had sound of the source.
+        reanchored: True if the latest line is a correction of the clock, which a new stream may follow.
+    """
 
     streams: list[_Stream] = field(default_factory=list)
     gaps: list[Span] = field(default_factory=list)
+    absent: bool = False
+    paused: bool = False
+    sounded: bool = False
+    reanchored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +114,42 @@ def _take(source: _Source, line: SourceLine) -> None:
     """Add a line to the streams and gaps of its source."""
     time_ms = unix_ms(line.time)
     part = _Part() if line.line is None else msgspec.json.decode(line.line, type=_Part)
+    if line.type == "clip":  # written after its sound, also after the end of the stream
+        return
     if line.type == "hello":
         begin_ms = time_ms if part.stream_start is None else unix_ms(part.stream_start)
         source.streams.append(_Stream(begin_ms, time_ms))
-        return
-    if line.type == "clip":  # written after its sound, also after the end of the stream
+        if source.sounded and not source.reanchored:  # the process before was killed, and its pause ended with it
+            source.paused = False
+        source.absent, source.sounded, source.reanchored = False, True, False
         return
     if not source.streams or (source.streams[-1].ended and line.type != "health"):
         source.streams.append(_Stream(time_ms, time_ms))
     stream = source.streams[-1]
     if line.type == "health":
-        stream.away = (part.state in _NOT_SCORED) or (stream.away and part.state not in ("back", "resumed"))
+        _take_state(source, part.state)
         return
+    source.sounded, source.reanchored = True, False
     if line.type == "gap" and part.start is not None:
         source.gaps.append((unix_ms(part.start), time_ms))
         stream.begin_ms = min(stream.begin_ms, unix_ms(part.start))
     if line.type == "stats" and part.duration_s is not None:
         stream.begin_ms = min(stream.begin_ms, time_ms - round(1000 * part.duration_s))
-        stream.ended = stream.ended or part.final
+        if part.final:
+            stream.ended, source.paused, source.sounded = True, False, False
     stream.last_ms = max(stream.last_ms, time_ms)
+
+
+def _take_state(source: _Source, state: str | None) -> None:
+    """Take the state of a `health` line; a pause and an absence begin and end apart from each other."""
+    source.reanchored = state == "reanchored"
+    if state == "paused":
+        source.sounded = source.sounded and not source.paused  # a second pause is that of a new process
+        source.paused = True
+    elif state == "resumed":
+        source.paused = False
+    elif state in ("lost", "waiting", "back"):
+        source.absent = state != "back"
 
 
 def _scored_time(source: _Source, now_ms: int, stats_s: float | None) -> ScoredTime:
@@ -128,7 +157,7 @@ def _scored_time(source: _Source, now_ms: int, stats_s: float | None) -> ScoredT
     scored = _without(alive, _merged(source.gaps))
     last = source.streams[-1] if source.streams else None
     unreported: tuple[Span, ...] = ()
-    if last is not None and stats_s is not None and not (last.ended or last.away):
+    if last is not None and stats_s is not None and not (last.ended or source.absent or source.paused):
         end_ms = min(now_ms, last.last_ms + round(1000 * stats_s) + GRACE_MS)
         unreported = ((last.last_ms, end_ms),) if end_ms == now_ms > last.last_ms else ()
     return ScoredTime(tuple(scored), unreported)
