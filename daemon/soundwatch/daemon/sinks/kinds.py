@@ -72,7 +72,8 @@ def _mqtt() -> tuple[type[msgspec.Struct], Prepare]:
 
 
 def _webhook() -> tuple[type[msgspec.Struct], Prepare]:
-    from soundwatch.daemon.sinks.webhook import WebhookOptions, prepare_webhook
+    from soundwatch.daemon.sinks.webhook import prepare_webhook
+    from soundwatch.daemon.sinks.webhook_settings import WebhookOptions
 
     return WebhookOptions, prepare_webhook
 

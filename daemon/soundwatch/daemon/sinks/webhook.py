@@ -7,31 +7,24 @@ shown.
 Rule: `webhook-id` is equal for every delivery of an event or of one rule's message, so a receiver can drop repetitions.
 The signature covers the time of sending, so that an event cannot be forged or sent again later.
 Source: standardwebhooks.com; httpwg.org/specs/rfc9110.html#field.retry-after.
-Does not: speak HTTP (`sinks/http_post.py`) or know chat services (`sinks/webhook_templates.py`).
+Does not: speak HTTP (`sinks/http_post.py`), read options (`sinks/webhook_settings.py`) or know chat services
+(`sinks/webhook_templates.py`).
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import email.utils
 import hashlib
 import hmac
-import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
-
-from soundwatch.daemon import __version__
-from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.language import Language
+from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -39,58 +32,11 @@ from soundwatch.daemon.sinks.http_post import Answer, HttpPoster
 from soundwatch.daemon.sinks.line_filter import Fields, matching_lines, parse_types
 from soundwatch.daemon.sinks.place import file_place, url_place
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
-from soundwatch.daemon.sinks.webhook_templates import BodyTemplate, load_template, parse_time_zone
+from soundwatch.daemon.sinks.webhook_settings import WebhookOptions, WebhookSettings, load_settings
+from soundwatch.daemon.sinks.webhook_templates import parse_time_zone
 
 RETRYABLE: Final = (401, 402, 403, 404, 407, 408, 410, 421, 423, 425, 429)  # 4xx that are not about one event
 LONGEST_WAIT_S: Final = 3600.0
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # the prefix of secrets, not one
-
-
-class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of `webhook`.
-
-    Attributes:
-        url_file: A file that holds the address, where the address is a secret.
-        secret_file: A file that holds the key of the signature, `whsec_` and base64.
-        token_file: A file that holds a bearer token.
-        template: json, slack, discord, ntfy, or a file.
-        types: Types of lines that are posted; null for start and end of `json`, for start of all others.
-        timeout_s: Deadline of a request, from the look-up of the host to the head of the answer.
-        max_age_s: Age above which a line is skipped instead of posted; null for any age.
-        time_zone: Zone of times in texts for people: UTC, local, or a name like Europe/Berlin.
-        language: Language of texts for people.
-        ca: Certificates that check the server's, in place of the system's.
-    """
-
-    url_file: str | None = None
-    secret_file: str | None = None
-    token_file: str | None = None
-    template: str = "json"
-    types: str | None = None
-    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
-    max_age_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    time_zone: str = "UTC"
-    language: Language = "en"
-    ca: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookSettings:
-    """Everything that a webhook needs, with the contents of the files that the options name.
-
-    Attributes:
-        url: Address of the server.
-        body: Makes the body of a request.
-        headers: Headers of every request.
-        secret: Key of the signature; None for no signature.
-        tls: Context that checks the server's certificate.
-    """
-
-    url: str
-    body: BodyTemplate
-    headers: Mapping[str, str]
-    secret: bytes | None
-    tls: ssl.SSLContext
 
 
 class WebhookSink:
@@ -126,11 +72,11 @@ class WebhookSink:
         for entry, fields in matching_lines(entries, self._types):
             if self._settings.body.omits(fields):
                 continue
+            if self._closing.wait(max(0.0, self._not_before_s - time.monotonic())):
+                raise InterruptedError("soundwatch is being stopped")
             if self._max_age_s is not None and _age_s(fields, time.time()) > self._max_age_s:
                 self._skip(fields, f"the line is older than {self._max_age_s:g} s")
                 continue
-            if self._closing.wait(max(0.0, self._not_before_s - time.monotonic())):
-                raise InterruptedError("soundwatch is being stopped")
             self._handle(self._post(entry, fields), fields)
 
     def close(self) -> None:
@@ -196,7 +142,7 @@ def retry_after_s(text: str | None, now_unix_s: float) -> float:
         wait_s = (
             float(text) if text.strip().isdigit() else email.utils.parsedate_to_datetime(text).timestamp() - now_unix_s
         )
-    except ValueError:
+    except (ValueError, OverflowError):  # a date beyond all years
         return 0.0
     return min(max(0.0, wait_s), LONGEST_WAIT_S)
 
@@ -237,59 +183,6 @@ def webhook_name(url: str) -> str:
     return f"webhook:{urlsplit(url).hostname}#{hashlib.sha256(url.encode()).hexdigest()[:6]}"
 
 
-def load_settings(spec: SinkSpec, options: WebhookOptions) -> WebhookSettings:
-    """Read the files that the options name.
-
-    Raises:
-        ConfigError: The address or the content of a file is wrong.
-        SinkError: A file cannot be read.
-    """
-    url = _read(options.url_file) if options.url_file else spec.target
-    try:
-        parts = urlsplit(url)
-        named = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        named = False
-    if not named:
-        raise ConfigError("-F webhook: its address has to begin with https:// or http:// and name a host.")
-    headers = {"User-Agent": f"soundwatch/{__version__}"}
-    if options.token_file:
-        headers["Authorization"] = f"Bearer {_read(options.token_file)}"
-    try:
-        tls = ssl.create_default_context(cafile=options.ca)
-    except OSError as error:
-        raise SinkError(f"{options.ca} cannot be used: {error}.") from error
-    secret = _secret(options.secret_file) if options.secret_file else None
-    return WebhookSettings(
-        url, load_template(options.template, options.time_zone, options.language), headers, secret, tls
-    )
-
-
 def _age_s(fields: Fields, now_unix_s: float) -> float:
     """Return the age of a line, from its own time."""
     return now_unix_s - datetime.fromisoformat(fields["time"]).timestamp()
-
-
-def _secret(path: str) -> bytes:
-    text = _read(path)
-    try:
-        if not text.startswith(SECRET_PREFIX):
-            raise ValueError(text)
-        secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
-        if len(secret) < 16:
-            raise ValueError(text)
-    except (ValueError, binascii.Error):
-        raise ConfigError(
-            f"{path} holds no secret: {SECRET_PREFIX} and at least 16 bytes as base64 were expected. Make one with: "
-            f'echo "{SECRET_PREFIX}$(openssl rand -base64 32)" > {path}'
-        ) from None
-    return secret
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8-sig").strip()
-    except OSError as error:
-        raise SinkError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no text in UTF-8.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -104,6 +105,7 @@ def test_retry_after_is_seconds_or_a_date_and_an_hour_at_most() -> None:
     assert retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 10.0) == 50
     assert retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 100.0) == 0
     assert retry_after_s("soon", 0.0) == 0
+    assert retry_after_s("Thu, 01 Jan 1970 00:01:00 +99999999999999", 0.0) == 0
 
 
 @pytest.mark.parametrize("where", ["status", "headers"])
@@ -174,3 +176,24 @@ def test_lines_that_are_too_old_are_skipped_and_counted(harness: SinkHarness, se
     assert [path for path, _, _ in server.requests] == ["/any"]
     (skipped,) = harness.log.fields("webhook_line_skipped")
     assert (skipped["skipped_lines"], "older than 3600 s" in skipped["reason"]) == (1, True)
+
+
+@pytest.mark.slow
+def test_a_line_that_becomes_too_old_during_a_requested_delay_is_skipped(
+    harness: SinkHarness, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_from_s: list[float] = []
+    age_s = lambda *_: 3600.0 if old_from_s and time.monotonic() > old_from_s[0] else 0.0  # noqa: E731
+    monkeypatch.setattr("soundwatch.daemon.sinks.webhook._age_s", age_s)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        old_from_s.append(time.monotonic() + 1.0)
+        status(429, Retry_After="1")(handler)
+
+    server.answers.append(answer)
+    worker = harness.open(f"webhook:http://{server.address},max_age_s=600")
+    harness.event("start")
+    harness.wait_for(worker)
+    assert server.types == ["start"]
+    (skipped,) = harness.log.fields("webhook_line_skipped")
+    assert "older than 600 s" in skipped["reason"]

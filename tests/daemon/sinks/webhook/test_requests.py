@@ -121,6 +121,29 @@ def test_a_token_is_sent_and_never_shown(harness: SinkHarness, server: Server, t
     assert "tk_123" not in repr(harness.log.written)
 
 
+@pytest.mark.parametrize("text", ["", "tk_123\nnotes", "tk 123", "tk_123€", "tk_123\x07x"])
+def test_a_file_that_is_no_token_is_refused_without_its_content(
+    harness: SinkHarness, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "token").write_text(text)
+    with pytest.raises(ConfigError, match="holds no token") as refused:
+        harness.open(f"webhook:http://host,token_file={tmp_path}/token")
+    assert "tk" not in str(refused.value).partition("holds no token")[2].replace("token", "")
+
+
+def test_a_user_name_and_a_password_in_the_address_are_sent_and_never_shown(
+    harness: SinkHarness, server: Server
+) -> None:
+    server.answers.append(status(500))
+    worker = harness.open(f"webhook:http://me:p%40ss%C3%A4@{server.address}/hook")
+    harness.event("start")
+    harness.wait_for(worker)
+    path, headers, _ = server.requests[0]
+    kind, _, pair = headers["authorization"].partition(" ")
+    assert (path, kind, base64.b64decode(pair).decode()) == ("/hook", "Basic", "me:p@ssä")
+    assert "p%40ss" not in repr(harness.log.written) + worker.status.name
+
+
 def test_the_address_may_be_in_a_file(harness: SinkHarness, server: Server, tmp_path: Path) -> None:
     (tmp_path / "url").write_text(f"http://{server.address}/hook\n")
     worker = harness.open(f"webhook,url_file={tmp_path}/url")
@@ -154,6 +177,10 @@ def test_a_server_of_another_authority_is_not_trusted(harness: SinkHarness, tmp_
         ("webhook:ftp://host/x", "begin with https://"),
         ("webhook:https:///secret", "name a host"),
         ("webhook:https://host/x,types=strt", "did you mean start"),
+        ("webhook:https://host/x\ny", "one line"),
+        ("webhook:https://me:se@cret@host/secret", "Percent-encode"),
+        ("webhook:https://me:50%@host/secret", "Percent-encode"),
+        ("webhook:https://me:pw@host/x,token_file=t", "exclude each other"),
     ],
 )
 def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, message: str) -> None:
