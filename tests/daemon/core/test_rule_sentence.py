@@ -33,7 +33,7 @@ from support.rule_lines import configured
     ],
 )
 def test_a_rule_is_a_sentence(rule: str, sentence: str) -> None:
-    assert rule_sentence(configured(f"rules: {{r: {{{rule}}}}}").rules["r"]) == sentence
+    assert rule_sentence(configured(f"rules: {{r: {{{rule}}}}}").rules["r"], "en") == sentence
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_a_rule_is_a_sentence(rule: str, sentence: str) -> None:
     [(0.5, "0.5 s"), (90, "90 s"), (900, "15 min"), (7200, "2 h"), (86_400, "1 day"), (604_800, "7 days")],
 )
 def test_a_duration_has_the_largest_whole_unit(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
+    assert duration_text(seconds, "en") == text

@@ -32,8 +32,8 @@ def test_no_tags_change_nothing() -> None:
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        (["glas"], "has no such tag; did you mean glass? Its tags are hum, whistle, speech, glass."),
-        (["jackhammer"], "has no such tag. Its tags are hum, whistle, speech, glass."),
+        (["glas"], "has no such tag; did you mean glass? its tags are hum, whistle, speech, glass."),
+        (["jackhammer"], "has no such tag; its tags are hum, whistle, speech, glass."),
         (["low"], "low is a class of double@sha256:abababababab already."),
         (["hum", "hum"], "name each tag once"),
     ],

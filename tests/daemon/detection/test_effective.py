@@ -13,7 +13,13 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.source_config import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.detection.calibration import Calibration, ClassCalibration
 from soundwatch.daemon.detection.decide import DetectionRule
-from soundwatch.daemon.detection.effective import Setting, SourceSettings, ThresholdAdjustment, resolve_source
+from soundwatch.daemon.detection.effective import (
+    Setting,
+    SourceSettings,
+    ThresholdAdjustment,
+    adjust_thresholds,
+    resolve_source,
+)
 from soundwatch.daemon.detection.rules import COMMON, build_rules, check_detectable, resolve_sources
 from soundwatch.daemon.detection.setting_rows import setting_rows
 from support.fakes import SMALL_CONTRACT
@@ -31,7 +37,7 @@ CALIBRATIONS = {"common.json": calibration(low=0.6), "own.json": calibration(low
 
 
 def resolve(config: Config, *adjustments: ThresholdAdjustment, source: str = "mic0") -> SourceSettings:
-    return resolve_source(config, source, SMALL_CONTRACT, CALIBRATIONS, adjustments)
+    return adjust_thresholds(resolve_source(config, source, SMALL_CONTRACT, CALIBRATIONS), adjustments)
 
 
 def low(settings: SourceSettings) -> tuple[float, str]:

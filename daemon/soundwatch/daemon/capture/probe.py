@@ -76,7 +76,7 @@ class Probe:
         return assess_period(tuple(map(LevelStats.of, seconds)), rate_hz, self.measured_hz, self.gap_ns, RATE_SHARE)
 
 
-def record_probe(device: str, seconds: float = PROBE_S) -> Probe:
+def record_probe(device: str) -> Probe:
     """Record some seconds of a microphone.
 
     Raises:
@@ -87,7 +87,7 @@ def record_probe(device: str, seconds: float = PROBE_S) -> Probe:
     for item in source.blocks():
         if isinstance(item, Block):
             blocks.append(item)
-            if sum(block.samples.shape[1] for block in blocks) >= seconds * item.rate_hz:
+            if sum(block.samples.shape[1] for block in blocks) >= PROBE_S * item.rate_hz:
                 source.stop()
     arrivals_ns = tuple(block.arrival_ns for block in blocks if block.arrival_ns is not None)
     samples = np.concatenate([block.samples for block in blocks], axis=1)

@@ -115,9 +115,7 @@ def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any])
 
     sources = select_sources(config, devices)
     sources = {name: msgspec.structs.replace(source, **given) for name, source in sources.items()}
-    return RunConfig(
-        config, sources, waiting=config.sources
-    )  # a device name from the command line is an error if wrong
+    return RunConfig(config, sources, waiting=config.sources)  # a device of the command line must be there
 
 
 def _without_demo_journal(run_config: RunConfig) -> RunConfig:

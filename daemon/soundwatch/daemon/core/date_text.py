@@ -18,7 +18,7 @@ MONTHS: Final = (
 )
 
 
-def date_text(day: date, language: Language = "en", *, weekday: bool = False) -> str:
+def date_text(day: date, language: Language, *, weekday: bool = False) -> str:
     """Return a date such as `22 November 2026`, with `weekday` as `Sunday, 22 November 2026`."""
     values = {"day": str(day.day), "month": sound_name(MONTHS[day.month - 1], language), "year": str(day.year)}
     if not weekday:

@@ -76,7 +76,7 @@ def catalogue(language: Language) -> Catalogue:
     return msgspec.json.decode((FOLDER / f"{language}.json").read_bytes(), type=Catalogue)
 
 
-def sound_name(name: str, language: Language = "en") -> str:
+def sound_name(name: str, language: Language) -> str:
     """Return the name of a class, a tag, a fault or a state for people."""
     return catalogue(language).names.get(name, name.replace("_", " "))
 

@@ -16,7 +16,7 @@ from soundwatch.daemon.core.rules_config import RuleConfig
 WHOLE_DAY: Final = TimeWindow()
 
 
-def rule_sentence(rule: RuleConfig, language: Language = "en") -> str:
+def rule_sentence(rule: RuleConfig, language: Language) -> str:
     """Return the conditions of a rule as one or two sentences."""
     limit = rule.then.limit
     within = duration_text(limit.within_s, language)
@@ -30,7 +30,7 @@ def rule_sentence(rule: RuleConfig, language: Language = "en") -> str:
     return translated("{conditions}: a message. {held}.", language, conditions=conditions, held=held)
 
 
-def duration_text(seconds: float, language: Language = "en") -> str:
+def duration_text(seconds: float, language: Language) -> str:
     """Return a duration for people in its largest whole unit, such as 15 min."""
     if seconds >= 86_400 and seconds % 86_400 == 0:
         return translated("{n} days", language, n=int(seconds // 86_400))

@@ -7,7 +7,6 @@ Does not: run networks (`inference/classifier.py`).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.text import did_you_mean
 
 TAG_THRESHOLD: Final = 0.5  # of a tag that is a class, where the configuration gives none
 HIGHEST_TAGS: Final = 3
@@ -47,9 +47,8 @@ def _refusal(name: str, contract: ModelContract) -> str:
         return f"{name} is a class of {contract.identity} already. Remove the name here."
     if not contract.tags:
         return f"the model {contract.identity} has no tags. Remove the key, or use a model with tags."
-    near = difflib.get_close_matches(name, contract.tags, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "."
-    return f"the model {contract.identity} has no such tag{hint} Its tags are {', '.join(contract.tags)}."
+    hint = did_you_mean(name, contract.tags)
+    return f"the model {contract.identity} has no such tag; {hint}its tags are {', '.join(contract.tags)}."
 
 
 def split_outputs(

@@ -34,7 +34,7 @@ def scalars(text: str) -> Iterator[yaml.ScalarNode]:
             waiting += node.value
 
 
-def lost_comment(before: str, after: str, deleted: Collection[int] = ()) -> int | None:
+def lost_comment(before: str, after: str, deleted: Collection[int]) -> int | None:
     """Return the number of the first line, from 1, whose comment a change loses; None if it keeps all.
 
     Args:

@@ -116,7 +116,6 @@ def resolve_source(
     source: str,
     contract: ModelContract,
     calibrations: Mapping[str, Calibration],
-    adjustments: Sequence[ThresholdAdjustment] = (),
 ) -> SourceSettings:
     """Resolve the settings of one source.
 
@@ -125,7 +124,6 @@ def resolve_source(
         source: Name of the source; a name that is not configured has the common settings.
         contract: Contract of the model.
         calibrations: Calibrations by path.
-        adjustments: Changes of thresholds, in the order of their application.
     """
     own, key = config.sources.get(source, SourceConfig()), f"sources.{source}"
     return SourceSettings(
@@ -135,9 +133,7 @@ def resolve_source(
         update_s=_first("update_s", [(own.detection, f"{key}.detection")], config.detection),
         clips=resolve_clips(config, source),
         classes=tuple(
-            _resolve_class(
-                label, contract, config.detection, own.detection, f"{key}.detection", calibrations, adjustments
-            )
+            _resolve_class(label, contract, config.detection, own.detection, f"{key}.detection", calibrations)
             for label in contract.labels
         ),
     )
@@ -165,7 +161,6 @@ def _resolve_class(
     own: SourceDetectionConfig,
     key: str,
     calibrations: Mapping[str, Calibration],
-    adjustments: Sequence[ThresholdAdjustment],
 ) -> ClassSettings:
     own_class, common_class = own.classes.get(label, ClassConfig()), detection.classes.get(label, ClassConfig())
     own_key, common_key = f"{key}.classes.{label}", f"detection.classes.{label}"
@@ -188,7 +183,7 @@ def _resolve_class(
     return ClassSettings(
         label=label,
         enabled=enabled,
-        threshold=_adjusted(threshold, label, adjustments),
+        threshold=threshold,
         confirm_windows=_first("confirm_windows", layers, detection),
         release_ratio=_first("release_ratio", layers, detection),
         min_duration_s=_first("min_duration_s", layers, detection),

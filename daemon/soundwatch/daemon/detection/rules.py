@@ -64,33 +64,18 @@ def thresholds_in_force(rules: tuple[DetectionRule, ...], labels: tuple[str, ...
     return {label: rule.threshold for label, rule in zip(labels, rules, strict=True) if rule.threshold < NEVER}
 
 
-def resolve_rules(config: Config, contract: ModelContract) -> tuple[DetectionRule, ...]:
-    """Build the rules of sources without settings of their own, with the configured calibration.
-
-    Raises:
-        ConfigError: Model, calibration and configuration contradict each other.
-    """
-    return resolve_sources(config, contract)[COMMON].rules
-
-
-def resolve_sources(
-    config: Config,
-    contract: ModelContract,
-    calibrations: Mapping[str, Calibration] | None = None,
-) -> dict[str, SourceRules]:
+def resolve_sources(config: Config, contract: ModelContract) -> dict[str, SourceRules]:
     """Build the rules of each source, and of sources that are not configured by the name `COMMON`.
 
     Args:
         config: The configuration.
         contract: Contract of the model.
-        calibrations: Calibrations by path; None reads the files.
 
     Raises:
         ConfigError: Model, calibration and configuration contradict each other.
     """
     check_against_contract(config, contract)
-    if calibrations is None:
-        calibrations = load_calibrations(config, contract)
+    calibrations = load_calibrations(config, contract)
     found: dict[str, SourceRules] = {}
     for name in (COMMON, *config.sources):
         settings = resolve_source(config, name, contract, calibrations)

@@ -86,7 +86,7 @@ def extract_features(
 
 
 def flush_features(
-    state: FrontEndState, spec: FeatureSpec, every: int = 1, conditioning: Conditioning = UNCHANGED
+    state: FrontEndState, spec: FeatureSpec, every: int, conditioning: Conditioning
 ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
     """Flush the resampler of a lost source that may return; the arguments are those of `extract_features`."""
     resampling, pieces = resample(state.resampling, None, spec)

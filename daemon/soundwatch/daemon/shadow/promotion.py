@@ -26,7 +26,7 @@ from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.config_write import write_atomically
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.yaml_edit import KeyPath, edit_yaml
-from soundwatch.daemon.detection.rules import resolve_rules
+from soundwatch.daemon.detection.rules import resolve_sources
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal import query
 from soundwatch.daemon.journal.location import journal_path, open_for_reading
@@ -150,7 +150,7 @@ def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float)
         shadow=msgspec.structs.replace(before.shadow, file=before.model.file),
     )
     model = load_classifier(after.model, after.detection.tags).contract
-    resolve_rules(after, model)
+    resolve_sources(after, model)
     shadow = load_shadow(after, model).contract
     content = path.read_bytes()
     files: dict[KeyPath, str] = {("model", "file"): before.shadow.file, ("shadow", "file"): before.model.file}

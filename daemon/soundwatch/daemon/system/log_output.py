@@ -189,8 +189,8 @@ def write_stderr(text: bytes) -> None:
             select.select([], [_STDERR], [])
 
 
-def try_write_stderr(text: bytes, patience_s: float = DRAIN_S) -> None:
-    """Write a text to descriptor 2 where that is possible within a time; never raises."""
+def try_write_stderr(text: bytes) -> None:
+    """Write a text to descriptor 2 where that is possible within `DRAIN_S`; never raises."""
 
     def write() -> None:
         with contextlib.suppress(OSError):
@@ -198,7 +198,7 @@ def try_write_stderr(text: bytes, patience_s: float = DRAIN_S) -> None:
 
     thread = threading.Thread(target=write, name="stderr", daemon=True)
     thread.start()
-    thread.join(patience_s)
+    thread.join(DRAIN_S)
 
 
 def _json(entry: LogEntry) -> str:

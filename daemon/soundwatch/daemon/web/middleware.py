@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
@@ -81,16 +80,12 @@ class SecurityMiddleware:
         app: Application behind the checks.
         settings: Addresses, names and token.
         log: The log.
-        now_s: Monotonic clock in seconds.
     """
 
-    def __init__(
-        self, app: ASGIApp, settings: Settings, log: Logger, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, log: Logger) -> None:
         self._app = app
         self._settings = settings
         self._log = log
-        self._now_s = now_s
         self._headers = _response_headers(settings)
         self._rates = RateLimiter(REQUEST_RATE_HZ, REQUEST_BURST)
         self._requests = OpenRequests(MAX_CLIENT_REQUESTS)
@@ -143,7 +138,7 @@ class SecurityMiddleware:
         client = (scope.get("client") or ("",))[0]
         proxied = self._settings.is_proxy(client)
         limited = self._forwarded_client(scope) or (None if proxied else client)
-        wait_s = 0.0 if limited is None else self._rates.take(limited, self._now_s())
+        wait_s = 0.0 if limited is None else self._rates.take(limited, time.monotonic())
         if wait_s:
             raise RequestRefused(
                 429, Sentence("There were too many requests; wait a little."), {"Retry-After": str(math.ceil(wait_s))}

@@ -78,7 +78,7 @@ def _recording_after(file: BinaryIO, end: int, size: int) -> tuple[Part, ...]:
     return ()
 
 
-def _after_id3v2(file: BinaryIO, size: int, at: int = 0) -> int:
+def _after_id3v2(file: BinaryIO, size: int, at: int) -> int:
     """Return the offset after all ID3v2 tags at an offset."""
     while at < size:
         file.seek(at)

@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -60,14 +60,12 @@ class TerminalSink:
 
     Args:
         view: View of the daemon.
-        stop: Ends the program, as Ctrl-C does.
     """
 
     name = "terminal"
 
-    def __init__(self, view: DaemonView, stop: Callable[[], object] = lambda: _interrupt()) -> None:
+    def __init__(self, view: DaemonView) -> None:
         self._view = view
-        self._stop = stop
         self._events: dict[str, dict[str, Any]] = {}
         self._log_capture = LogCapture()
         self._changed = threading.Event()
@@ -169,7 +167,7 @@ class TerminalSink:
                     while job.continues == before and not self._closing.wait(POLL_S):
                         pass
                 elif departure == "quit":
-                    self._stop()
+                    _interrupt()
                     return
         except OSError:
             self._on_terminal_closed()
@@ -197,7 +195,7 @@ class TerminalSink:
 
     def _on_terminal_closed(self) -> None:
         if not self._closing.is_set():
-            self._stop()
+            _interrupt()
 
 
 class LogCapture:
@@ -249,4 +247,5 @@ class LogCapture:
 
 
 def _interrupt() -> None:
+    """End the program, as Ctrl-C does."""
     os.kill(os.getpid(), signal.SIGINT)
