@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -259,6 +260,21 @@ def test_lines_of_a_step_that_fails_are_written_at_the_next_try_or_counted(
         journal.append(gap())
         journal.flush()
         assert (numbers(journal), journal.dropped_lines) == (found, dropped)
+
+
+def test_no_memory_to_take_lines_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, usual: object = islice) -> None:
+        monkeypatch.setattr(journal_module, "islice", usual)
+        raise MemoryError
+
+    log = MemoryLogger()
+    with opened(JournalStore(tmp_path / "journal.db"), log) as journal:
+        monkeypatch.setattr(journal_module, "islice", refuse)
+        monkeypatch.setattr(journal_module, "RETRY_S", 0.01)
+        journal.append(gap())
+        journal.flush()
+        assert (numbers(journal), journal.dropped_lines) == ([1], 0)
+    assert log.events == ["journal_step_failed"]
 
 
 def test_the_cursor_of_a_sink_whose_name_is_not_utf8_is_kept(tmp_path: Path) -> None:

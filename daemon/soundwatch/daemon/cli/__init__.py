@@ -17,7 +17,7 @@ from typing import Final
 import click
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError, SoundwatchError
+from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError, SoundwatchError, exhausted
 from soundwatch.daemon.core.extras import EXTRAS, install_command
 from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.system import journald
@@ -132,7 +132,8 @@ def soundwatch() -> None:
 
     Exit codes: 0 done, or stopped by a signal; 1 a bug; 2 usage or configuration; 3 model; 4 microphone
     or recording; 5 accelerator; 6 output; 7 training data; 8 verification; 9 journal; 10 a finding of `doctor`;
-    11 service; 12 `privacy audit` found that data may leave the local network, or an unexplained connection.
+    11 service; 12 `privacy audit` found that data may leave the local network, or an unexplained connection;
+    13 no more memory or threads.
     """
 
 
@@ -169,12 +170,23 @@ def _run(arguments: list[str] | None) -> int:
                 f"{install_command(EXTRAS[package])}."
             )
         )
+    except (MemoryError, RuntimeError) as error:
+        return _fail_exhausted(error)
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
-            raise
+            return _fail_exhausted(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the interpreter fails at exit
         return _fail(SinkError(f"Standard output cannot be written: {error.strerror}. The output is incomplete."))
     return code
+
+
+def _fail_exhausted(error: Exception) -> int:
+    """Report that a limit of the system was reached; any other error is a bug and is raised again."""
+    failure = exhausted(error)
+    if failure is None:
+        raise error
+    error.__traceback__ = None  # its frames hold what the program has allocated
+    return _fail(failure)
 
 
 def _fail(error: SoundwatchError) -> int:

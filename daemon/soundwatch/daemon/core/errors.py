@@ -13,7 +13,8 @@
     ├── DataError              7   a data set for training or evaluation is wrong
     ├── VerificationError      8   an export differs from the network it was made from
     ├── StoreError             9   the journal's file cannot be used
-    └── ServiceError          11   the service cannot be installed or removed, or does not run
+    ├── ServiceError          11   the service cannot be installed or removed, or does not run
+    └── ExhaustedError        13   the system gives no more memory or threads
 
 Conventions: a message states what was found, what was expected and what to do, in that order, in plain
 sentences without a trailing newline. Exit code 0 is success, and also a stop by SIGINT or SIGTERM; 1 is a bug in
@@ -22,6 +23,7 @@ soundwatch. Silence, or a sound of none of the classes, is a value and never an 
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -119,3 +121,25 @@ class ServiceError(SoundwatchError):
     """The service cannot be installed or removed, or does not run."""
 
     exit_code: ClassVar[int] = 11
+
+
+class ExhaustedError(SoundwatchError):
+    """The system gives no more memory or threads."""
+
+    exit_code: ClassVar[int] = 13
+
+
+def exhausted(error: BaseException) -> ExhaustedError | None:
+    """Return the error to end with if a limit of the system was reached, as of memory or threads; None for a bug."""
+    if isinstance(error, MemoryError):
+        reason = str(error).rstrip(".") or "an allocation failed"
+        found = f"There is no more memory: {reason}."
+    elif isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        found = "The system starts no more threads."
+    elif isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        found = "There is no more memory."
+    else:
+        return None
+    return ExhaustedError(
+        f"{found} Raise the program's limits of memory and of threads, end other programs, or use fewer sources."
+    )

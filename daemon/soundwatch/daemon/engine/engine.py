@@ -10,8 +10,6 @@ Does not: open sources or models (`app/build.py`), or handle a machine that is t
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +22,7 @@ from soundwatch.daemon.core.source import SourceNotice, SourceStateChange, Sourc
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Scores
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.emitter import emit_lines
+from soundwatch.daemon.engine.inbox import Inbox
 from soundwatch.daemon.engine.inference_queue import MAX_PENDING_WINDOWS, InferenceQueue
 from soundwatch.daemon.engine.liveness import EngineProgress, TickHandler
 from soundwatch.daemon.engine.session import SourceSession
@@ -72,11 +71,11 @@ class Engine:
         self._on_tick = on_tick
         self._progress = EngineProgress(now_ns())
         self._pending = InferenceQueue(self._spec, now_ns)
-        self._inference = InferenceThread(lambda error: self._inbox.put(partial(_raise, error)))
+        self._inbox = Inbox()
+        self._inference = InferenceThread(self._inbox.notify)
         self._sources = list[EngineSource]()
         self._threads = list[threading.Thread]()
         self._active_captures = 0
-        self._inbox = queue.SimpleQueue[Callable[[], None]]()  # work for this thread, from every thread
 
     def add_source(self, session: SourceSession) -> EngineSource:
         """Register a source before its first block."""
@@ -96,8 +95,7 @@ class Engine:
             self._start_capture(session)
         try:
             while self._pending.running or self._pending or self._active_captures:
-                with contextlib.suppress(queue.Empty):
-                    self._inbox.get(timeout=WAKE_S)()
+                self._inbox.run_next(WAKE_S)
                 while self._inference.completed:  # before more blocks, so that the model never waits for them
                     self.emit(*self._inference.completed.popleft())
                 while self._pending and not self._pending.running:
@@ -248,15 +246,16 @@ class Engine:
 
     def _capture(self, source: EngineSource) -> None:
         """Run one source's thread: hand over its blocks, stamped with their arrival."""
+        end = partial(self._end_capture, source)
         try:
             for delivery in batched_blocks(source, self._spec):
                 if isinstance(delivery, list):
                     self._hand_over(source, delivery)
                 else:
                     self._inbox.put(partial(self.handle_notice, source, delivery))
-        except BaseException as error:  # noqa: BLE001  # a bug of ours: raised where it can end the program
-            self._inbox.put(partial(_raise, error))
-        self._inbox.put(partial(self._end_capture, source))
+        except BaseException as error:  # noqa: BLE001  # no memory, or a bug of ours: raised where it can end the program
+            self._inbox.notify(error)
+        self._inbox.put(end)
 
     def _hand_over(self, source: EngineSource, blocks: list[Block]) -> None:
         since_ns = self._now_ns()
@@ -292,9 +291,3 @@ class Engine:
             self._sources.remove(source)
             self._progress.sources.remove(source)
             self._context.live.remove(source.name)
-
-
-def _raise(error: BaseException | None) -> None:
-    """Raise in the engine's thread; with None the call only wakes it."""
-    if error is not None:
-        raise error

@@ -63,16 +63,14 @@ class Journal:
         self._health = JournalHealth(store, node, log, self.append, unix_ns)
         self._fallback: JournalStore | None = None  # in use while the file cannot be written
         self._seq = self._written_seq = store.last_seq()
-        self._cursors = store.cursors()
+        self._cursors, self._new_cursors = store.cursors(), dict[str, Cursor]()
         self._readers_of_run = set[str]()  # sinks that asked for their cursor, and were not removed since
-        self._new_cursors: dict[str, Cursor] = {}
         self._pending, self._tail = deque[StoredLine](), deque[JournalEntry](maxlen=TAIL_LINES)
         self._changed = threading.Condition()  # guards all fields above
         self._readers = Subscribers()
         self._trimmed_s, self._retried_s = -TRIM_S, 0.0
-        self._closing = False
         self._failed_seq = 0  # first line of the last step that failed
-        self._damaged = False  # a reader has met a damaged page
+        self._closing = self._damaged = False  # damaged: a reader has met a damaged page
         self._health.check()
         self._writer = threading.Thread(target=self._run, name="journal", daemon=True)
         self._writer.start()
@@ -180,18 +178,20 @@ class Journal:
 
     def _run(self) -> None:
         """Write lines until `close`."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(self._has_work, RETRY_S if self._fallback is not None else TRIM_S)
-                rows = [self._pending.popleft() for _ in range(min(BATCH_LINES, len(self._pending)))]
-                cursors, closing = dict(self._new_cursors), self._closing
+        closing = False
+        while not closing or self._pending:
+            rows, cursors = list[StoredLine](), dict[str, Cursor]()
             try:
+                with self._changed:
+                    self._changed.wait_for(self._has_work, RETRY_S if self._fallback is not None else TRIM_S)
+                    closing, cursors = self._closing, dict(self._new_cursors)
+                    rows = list(islice(self._pending, BATCH_LINES))
+                    for _ in rows:
+                        self._pending.popleft()
                 self._step(rows, cursors)
             except Exception as error:  # noqa: BLE001  # no error may end this thread, which all sinks depend on
                 self._log.error("journal_step_failed", error=str(error) or type(error).__name__, lines=len(rows))
                 self._put_back(rows, cursors)
-            if closing and not self._pending:
-                return
 
     def _put_back(self, rows: Sequence[StoredLine], cursors: dict[str, Cursor]) -> None:
         """Queue the lines of a failed step again, once, without its cursors, and wait."""

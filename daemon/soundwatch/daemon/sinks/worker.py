@@ -147,8 +147,12 @@ class SinkWorker:
         self._stop()
         limit_s = CLOSING_S if patience_s else 0.0
         closing = threading.Thread(target=self._close_sink, name=f"closing {self.status.name}", daemon=True)
-        closing.start()
-        closing.join(CLOSING_S)
+        try:
+            closing.start()
+        except (MemoryError, RuntimeError) as error:  # no thread can be started, and none may wait for the sink
+            self._log.warning("sink_close_failed", sink=self.status.name, error=failure_text(error))
+        else:
+            closing.join(CLOSING_S)
         self._thread.join(limit_s)
         self._store()
         return 0 if self.status.state == "gone" else self.backlog_lines

@@ -197,7 +197,13 @@ def try_write_stderr(text: bytes) -> None:
             write_stderr(text)
 
     thread = threading.Thread(target=write, name="stderr", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except (MemoryError, RuntimeError):  # no thread can be started; a pipe with room takes the text without waiting
+        with contextlib.suppress(OSError, ValueError):  # Windows waits for sockets only
+            if select.select([], [_STDERR], [], DRAIN_S)[1]:
+                os.write(_STDERR, text[: select.PIPE_BUF])
+        return
     thread.join(DRAIN_S)
 
 
