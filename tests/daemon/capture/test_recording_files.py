@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.capture.recording import recordings_in
+from soundwatch.daemon.capture.recording import Recording, recordings_in
 from soundwatch.daemon.capture.recording_files import files_under
+from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.scan.discover import find_recordings
 
 
@@ -20,7 +21,7 @@ def write(*paths: Path) -> None:
 
 
 def names(root: Path) -> list[str]:
-    return [str(path.relative_to(root)) for path in recordings_in(root)]
+    return [str(path.relative_to(root)) for path in recordings_in(root).files]
 
 
 def test_recordings_are_found_by_their_suffix_in_any_case_and_script(tmp_path: Path) -> None:
@@ -53,6 +54,28 @@ def test_a_folder_is_listed_by_its_own_path_rather_than_by_a_link(tmp_path: Path
 def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
     write(tmp_path / "closed" / "a.wav")
     (tmp_path / "closed").chmod(0)
-    (sentence,) = files_under(tmp_path).unread_folders
+    (sentence,) = files_under(tmp_path).left_out
     (tmp_path / "closed").chmod(0o700)
     assert "closed cannot be listed: Permission denied" in sentence
+
+
+def test_a_link_to_nothing_is_a_file_so_that_its_reader_reports_it(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav")
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    assert names(tmp_path) == ["a.wav", "gone.wav", "loop.wav"]
+
+
+@pytest.mark.parametrize("name", [b"Stra\xdfe.wav", b"\xff\xfe.wav", b"sub\xe9/a.wav"])
+def test_a_name_that_is_not_utf8_is_left_out_with_a_sentence(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    try:
+        write(tmp_path / "a.wav", path)
+    except OSError:
+        pytest.skip("this file system refuses names that are not UTF-8")
+    for left_out in (recordings_in(tmp_path).left_out, find_recordings([path, tmp_path]).left_out):
+        assert "is not UTF-8 at character" in left_out[0]
+        assert left_out[0].isprintable()
+    assert names(tmp_path) == ["a.wav"]
+    with pytest.raises(SourceError, match="is not UTF-8 at character"):
+        Recording("mic0", path)

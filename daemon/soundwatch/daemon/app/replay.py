@@ -25,11 +25,14 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
     Raises:
         SoundwatchError: A recording or the model cannot be used, or a line could not be written.
     """
-    found = [file for path in paths for file in (path.is_dir() and recordings_in(path)) or [path]]
+    folders = {path: recordings_in(path) for path in paths if path.is_dir()}
+    found = [file for path in paths for file in (folders[path].files if path in folders else ()) or [path]]
     recordings = list({os.path.abspath(file): file for file in found}.values())  # noqa: PTH100  # resolve() follows links
     names = name_recordings(recordings)
     context, writer = build_replay(config, log)
-    failures: list[SourceError] = []
+    failures = [SourceError(sentence) for under in folders.values() for sentence in under.left_out]
+    for failure in failures:
+        log.error("recording_failed", error=str(failure))
     lifecycle = Lifecycle()
     with contextlib.closing(writer), stop_on_signals(lifecycle.stop):
         for path in recordings:

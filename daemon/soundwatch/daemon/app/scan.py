@@ -17,6 +17,7 @@ from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.tags import with_tag_classes
+from soundwatch.daemon.core.text import printable
 from soundwatch.daemon.detection.rules import COMMON, SourceRules, resolve_sources
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.daemon.inference.triton_client import SCHEME
@@ -112,9 +113,9 @@ def _nothing_found(paths: Sequence[Path], search: SearchResult) -> str:
     found = f"{search.other_files} files without a recording's suffix" if search.other_files else "No file"
     return " ".join(
         [
-            f"{found} under {', '.join(map(str, paths))}. Name recordings, or folders with "
+            f"{found} under {', '.join(printable(str(path)) for path in paths)}. Name recordings, or folders with "
             "WAV, FLAC, Ogg, MP3, M4A or other files.",
-            *search.unread_folders,
+            *search.left_out,
         ]
     )
 

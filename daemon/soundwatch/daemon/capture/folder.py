@@ -32,9 +32,11 @@ class Folder:
     """
 
     def __init__(self, name: str, path: Path) -> None:
-        found = recordings_in(path)
+        under = recordings_in(path)
+        found, self._left_out = under.files, under.left_out
         if not found:
-            raise SourceError(f"{path} contains no recording; WAV, FLAC, Ogg, MP3 or AIFF files were expected.")
+            nothing = f"{path} contains no recording; WAV, FLAC, Ogg, MP3 or AIFF files were expected."
+            raise SourceError(" ".join([nothing, *self._left_out]))
         self._later = found[1:]
         self._recording = Recording(name, found[0])
         self.info: SourceInfo = replace(self._recording.info, description=str(path))
@@ -71,7 +73,8 @@ class Folder:
         self._recording.stop()
 
     def _recordings(self) -> Iterator[Recording | SourceError]:
-        """Open the recordings in order, or yield their errors."""
+        """Yield an error for all that is left out; then open the recordings in order, or yield their errors."""
+        yield from map(SourceError, self._left_out)
         yield self._recording
         for path in self._later:
             if self._stopped:

@@ -18,6 +18,7 @@ from soundwatch.daemon.capture.ffmpeg_file import FfmpegReader, install_advice
 from soundwatch.daemon.capture.recording_error import RecordingError
 from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.text import printable, utf8_fault
 
 LOWEST_RATE_HZ: Final = 1_000
 HIGHEST_RATE_HZ: Final = 384_000
@@ -117,12 +118,21 @@ def _parts(path: Path) -> tuple[Part, ...]:
 
 def _check_regular(path: Path) -> None:
     """Refuse paths for which libsndfile would only report a system error."""
+    if fault := utf8_fault(str(path), printable(str(path))):
+        raise SourceError(fault)
     try:
         if not path.exists():
             raise SourceError(f"There is no file {path}. Check its name; relative paths start at {Path.cwd()}.")
         if not path.is_file():
-            kind = "a folder" if path.is_dir() else "not a regular file"
-            raise SourceError(f"{path} is {kind}; a recording was expected. Pipes can be given on standard input: `-`.")
+            if path.is_dir():
+                raise SourceError(
+                    f"{path} is a folder; a recording was expected. Give the path of a file; `soundwatch replay` and "
+                    "`soundwatch scan` take folders that contain recordings."
+                )
+            raise SourceError(
+                f"{path} is not a regular file; a recording was expected. Copy it into a file, or give raw samples "
+                "on standard input: `soundwatch run --device -`."
+            )
         with path.open("rb") as file:
             if not file.read(1):
                 raise RecordingError(

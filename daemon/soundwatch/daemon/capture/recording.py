@@ -18,7 +18,7 @@ from soundwatch.daemon.capture.ffmpeg_file import FFMPEG_SUFFIXES
 from soundwatch.daemon.capture.frame_reader import open_frames
 from soundwatch.daemon.capture.pacing import Pace, Pacer
 from soundwatch.daemon.capture.recording_error import RecordingError
-from soundwatch.daemon.capture.recording_files import files_under
+from soundwatch.daemon.capture.recording_files import FolderFiles, files_under
 from soundwatch.daemon.capture.recording_findings import ADVICE, FindingKind, RecordingMeter
 from soundwatch.daemon.capture.validate import count_valid, validate_samples
 from soundwatch.daemon.core.channels import match_channels
@@ -132,9 +132,10 @@ class Recording:
         self._pacer.stop()
 
 
-def recordings_in(folder: Path) -> list[Path]:
-    """List the recordings under a folder, sorted by path."""
-    return [*files_under(folder).with_suffix(RECORDING_SUFFIXES)]
+def recordings_in(folder: Path) -> FolderFiles:
+    """List the recordings under a folder, and what is left out of it."""
+    under = files_under(folder)
+    return FolderFiles(under.with_suffix(RECORDING_SUFFIXES), under.left_out)
 
 
 def _full_scale(frames: Any) -> Samples:

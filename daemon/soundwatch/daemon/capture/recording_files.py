@@ -1,7 +1,8 @@
 """Files under a folder: in all its subfolders, and behind links to folders.
 
 Conventions: sorted by path; names that begin with a dot are left out. A folder is visited once, by its own path rather
-than by a link, so that a link to a folder above it is no endless loop.
+than by a link, so that a link to a folder above it is no endless loop. A link to nothing counts as a file, so that its
+reader reports it. A name that is not UTF-8 is reported, since no line can hold it.
 Does not: open the files.
 """
 
@@ -12,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundwatch.daemon.core.text import printable, utf8_fault
+
 
 @dataclass(frozen=True, slots=True)
 class FolderFiles:
@@ -19,11 +22,11 @@ class FolderFiles:
 
     Attributes:
         files: Their paths, sorted.
-        unread_folders: A sentence for each folder that cannot be listed.
+        left_out: A sentence for each folder that cannot be listed, and for each file whose name is not UTF-8.
     """
 
     files: tuple[Path, ...]
-    unread_folders: tuple[str, ...]
+    left_out: tuple[str, ...]
 
     def with_suffix(self, suffixes: Iterable[str]) -> tuple[Path, ...]:
         """Return the files with one of some suffixes, in upper or lower case."""
@@ -34,11 +37,11 @@ class FolderFiles:
 def files_under(folder: Path) -> FolderFiles:
     """List the files under a folder."""
     files: list[Path] = []
-    unread: list[str] = []
+    left_out: list[str] = []
     visited: set[tuple[int, int]] = set()
 
     def report(error: OSError) -> None:
-        unread.append(f"{error.filename} cannot be listed: {error.strerror}. Check its permissions.")
+        left_out.append(f"{printable(error.filename)} cannot be listed: {error.strerror}. Check its permissions.")
 
     waiting = [folder]
     while waiting:
@@ -47,9 +50,13 @@ def files_under(folder: Path) -> FolderFiles:
             if _is_visited(here, visited):
                 folders.clear()
                 continue
-            files += [here / name for name in names if not name.startswith(".") and (here / name).is_file()]
+            for path in (here / name for name in names if not name.startswith(".")):
+                if fault := utf8_fault(str(path), printable(str(path))):
+                    left_out.append(fault)
+                elif path.is_file() or not path.exists():
+                    files.append(path)
             waiting += [here / name for name in sorted(folders) if (here / name).is_symlink()]
-    return FolderFiles(tuple(sorted(files)), tuple(unread))
+    return FolderFiles(tuple(sorted(files)), tuple(left_out))
 
 
 def _is_visited(folder: Path, visited: set[tuple[int, int]]) -> bool:

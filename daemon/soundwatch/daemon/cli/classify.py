@@ -12,6 +12,7 @@ from soundwatch.daemon.cli.options import apply_options, config_option, model_op
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.tags import highest_tags
+from soundwatch.daemon.core.text import printable
 
 
 @click.command()
@@ -48,13 +49,13 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
                 continue
             for kind, advice in recording.findings().items():
                 if kind not in MONO_KINDS or classifier.contract.features.channels == 1:
-                    click.echo(f"soundwatch: {path}: {advice}", err=True)
+                    click.echo(f"soundwatch: {printable(str(path))}: {advice}", err=True)
             if as_json:
                 parts = {"scores": scores} | ({"tags": tags} if tags else {})
                 rounded = {key: {name: round(score, 4) for name, score in part.items()} for key, part in parts.items()}
                 click.echo(msgspec.json.encode({"file": str(path)} | rounded))
             else:
-                click.echo(f"{path}: {_best(scores)}" + (f"; also {_best(tags)}" if tags else ""))
+                click.echo(f"{printable(str(path))}: {_best(scores)}" + (f"; also {_best(tags)}" if tags else ""))
     if failures:
         raise SourceError(f"{len(failures)} of {len(files)} recordings could not be scored.")
 

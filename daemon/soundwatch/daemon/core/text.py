@@ -33,12 +33,17 @@ def check_utf8(text: str, what: str) -> None:
     Raises:
         ConfigError: The name has bytes that are not UTF-8.
     """
+    if fault := utf8_fault(text, what):
+        raise ConfigError(fault)
+
+
+def utf8_fault(text: str, what: str) -> str | None:
+    """Return a sentence about a name with bytes that are not UTF-8, as for `check_utf8`; None about any other."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ConfigError(
-            f"{what} is not UTF-8 at character {error.start + 1}. Rename the file or folder, or give another one."
-        ) from None
+        return f"{what} is not UTF-8 at character {error.start + 1}. Rename the file or folder, or give another one."
+    return None
 
 
 def environment_text(name: str) -> str | None:

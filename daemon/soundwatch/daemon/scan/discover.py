@@ -14,6 +14,7 @@ from pathlib import Path
 
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.capture.recording_files import files_under
+from soundwatch.daemon.core.text import printable, utf8_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +38,34 @@ class SearchResult:
 
     Attributes:
         recordings: The recordings, without duplicates.
-        unread_folders: A message for each folder that cannot be read.
+        left_out: A message for each folder that cannot be read, and for each file whose name is not UTF-8.
         other_files: Number of files without the suffix of a recording.
     """
 
     recordings: tuple[RecordingFile, ...]
-    unread_folders: tuple[str, ...]
+    left_out: tuple[str, ...]
     other_files: int
 
 
 def find_recordings(paths: Sequence[Path]) -> SearchResult:
     """Find the recordings among and under the paths."""
-    unread_folders: list[str] = []
+    left_out: list[str] = []
     recordings: dict[str, RecordingFile] = {}
     other_files = 0
     for path in paths:
+        if fault := utf8_fault(str(path), printable(str(path))):
+            left_out.append(fault)
+            continue
         if not path.is_dir():
             recordings.setdefault(os.path.abspath(path), _found(path))  # noqa: PTH100  # resolve() asks the disk
             continue
         under = files_under(path)
-        unread_folders += under.unread_folders
+        left_out += under.left_out
         found = under.with_suffix(RECORDING_SUFFIXES)
         other_files += len(under.files) - len(found)
         for file in found:
             recordings.setdefault(os.path.abspath(file), _found(file))  # noqa: PTH100
-    return SearchResult(tuple(recordings.values()), tuple(unread_folders), other_files)
+    return SearchResult(tuple(recordings.values()), tuple(left_out), other_files)
 
 
 def _found(path: Path) -> RecordingFile:

@@ -82,7 +82,7 @@ class ScanJob:
         Raises:
             SoundwatchError: The workers fail, or a file cannot be written.
         """
-        result = ScanResult(len(self.search.recordings), list(self.search.unread_folders))
+        result = ScanResult(len(self.search.recordings), list(self.search.left_out))
         try:
             split = self._score_all()
         except StoppedError:  # during the search of a file

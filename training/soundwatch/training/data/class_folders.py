@@ -44,8 +44,8 @@ def list_folders(root: Path) -> tuple[tuple[str, ...], tuple[Clip, ...], tuple[P
     clips, ignored = ([], [path for path in loose if path.name != TERMS])
     for class_id, label in enumerate(sorted(folders)):
         under = files_under(folders[label])
-        if under.unread_folders:
-            raise DataError(under.unread_folders[0])
+        if under.left_out:
+            raise DataError(under.left_out[0])
         sounds = under.with_suffix(RECORDING_SUFFIXES)
         if not sounds:
             raise DataError(
