@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from soundwatch.daemon.core.clock import SECOND_NS
 from soundwatch.daemon.level.meter import SecondLevel
 from soundwatch.daemon.level.periods import (
-    SECOND_NS,
     LevelSums,
     Period,
     PeriodState,

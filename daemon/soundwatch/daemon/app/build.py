@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
-from zoneinfo import ZoneInfo
 
 from soundwatch.daemon.app.recording_report import report_recording
 from soundwatch.daemon.app.reload import RunConfig, needs_speech_guard
@@ -21,7 +20,6 @@ from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.place_config import load_time_zone
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Clock
@@ -196,10 +194,6 @@ def build_level_tap(
         configured = sources().get(source)
         return None if configured is None else configured.level_offset_db
 
-    def zone() -> ZoneInfo | None:
-        name = in_force().place.time_zone
-        return None if name is None else load_time_zone(name)
-
     def watch(contract: ModelContract) -> LevelWatch:
         rules = watch_rules(config.level, in_force().detection, contract)
         return LevelWatch(config.level, rules, contract.features.rate_hz)
@@ -207,7 +201,7 @@ def build_level_tap(
     return LevelMeter(
         watch,
         offset_db,
-        zone,
+        lambda: in_force().place.zone,
         context.live.publish_level,
         context.journal.append,
         log,

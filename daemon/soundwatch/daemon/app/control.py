@@ -27,7 +27,7 @@ from soundwatch.daemon.app.schedules import (
     paused_by,
     threshold_adjustments,
 )
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.logger import Logger
@@ -238,7 +238,7 @@ class SourceControl:
                 self._apply_listening(source, f"{source} is paused as before.", by)
         self._checked_ns = now_ns
         self._digest_ns = next_digest(config, now_ns)
-        self._next_ns = next_evaluation(config.schedules, config.place, now_ns) or now_ns + 86_400_000_000_000
+        self._next_ns = next_evaluation(config.schedules, config.place, now_ns) or now_ns + DAY_S * SECOND_NS
 
     def _mute(self, rules: tuple[str, ...] | None) -> None:
         """Write the muted rules to the journal, which the rules read; None where no schedule mutes a rule."""

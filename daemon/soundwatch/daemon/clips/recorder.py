@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from soundwatch.daemon.clips.ring_buffer import Excerpt, RingBuffer
+from soundwatch.daemon.core.clock import SECOND_NS
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
 from soundwatch.daemon.detection.effective import ClipSettings
@@ -216,7 +217,7 @@ class ClipRecorder:
             if excerpt is None:
                 self._pending.discard(clip.id)
             else:
-                later_ns = (excerpt.first_sample - clip.first_sample) * 1_000_000_000 // buffer.rate_hz
+                later_ns = (excerpt.first_sample - clip.first_sample) * SECOND_NS // buffer.rate_hz
                 start_unix_ns = clip.start_unix_ns + later_ns
                 self._submit(
                     PendingClip(

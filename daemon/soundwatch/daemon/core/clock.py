@@ -13,9 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 DAY_S: Final = 86_400
+SECOND_NS: Final = 1_000_000_000
 TOGETHER_NS: Final = 1_000_000
 TRIES: Final = 3
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class WallClock:
@@ -73,6 +75,18 @@ def read_clocks(steady: Callable[[], int] = monotonic_ns, unix: Callable[[], int
 def format_utc(unix_ns: int) -> str:
     """Format nanoseconds since 1970 as RFC 3339 in UTC, rounded down to milliseconds: `2026-11-22T08:15:02.418Z`."""
     return format_datetime(_UNIX_EPOCH + timedelta(milliseconds=unix_ns // 1_000_000))
+
+
+def parse_utc(text: str) -> int:
+    """Parse a time in RFC 3339, as `format_utc` writes it; return nanoseconds since 1970.
+
+    Raises:
+        ValueError: The text is no time, or has no zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return (moment - _UNIX_EPOCH) // _MICROSECOND * 1000
 
 
 def format_datetime(

@@ -45,6 +45,11 @@ class PlaceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     time_zone: str | None = None
     language: Language = "en"
 
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo | None:
+        """The time zone; None lets `datetime` use the system's, with its changes."""
+        return None if self.time_zone is None else load_time_zone(self.time_zone)
+
     def __post_init__(self) -> None:
         """Refuse an unknown time zone, and one coordinate without the other."""
         if (self.latitude is None) != (self.longitude is None):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.date_text import WEEKDAYS
 from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
 from soundwatch.daemon.core.place_config import DAYS, Day, TimeWindow, parse_bound
@@ -32,8 +33,8 @@ def rule_sentence(rule: RuleConfig, language: Language) -> str:
 
 def duration_text(seconds: float, language: Language) -> str:
     """Return a duration for people in its largest whole unit, such as 15 min."""
-    if seconds >= 86_400 and seconds % 86_400 == 0:
-        return translated("{n} days", language, n=int(seconds // 86_400))
+    if seconds >= DAY_S and seconds % DAY_S == 0:
+        return translated("{n} days", language, n=int(seconds // DAY_S))
     if seconds >= 3600 and seconds % 3600 == 0:
         return translated("{n} h", language, n=int(seconds // 3600))
     if seconds >= 60 and seconds % 60 == 0:

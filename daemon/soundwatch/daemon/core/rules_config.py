@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.place_config import Day, TimeWindow, parse_bound
 from soundwatch.daemon.core.redact import OPTION
 
@@ -43,7 +44,6 @@ Fault = Literal[
 ]
 RULE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 HOUR_S: Final = 3600.0
-DAY_S: Final = 86_400.0
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Period = Annotated[float, msgspec.Meta(gt=0, le=7 * DAY_S)]

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.clock import SECOND_NS, format_utc
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import (
@@ -34,7 +34,6 @@ from soundwatch.daemon.core.types import (
 )
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, GapLine, HelloLine, Line, StatsLine
 
-SECOND_NS: Final = 1_000_000_000
 KEPT_ANCHORS: Final = 256  # drift adds one in ten seconds at most: more than the default longest event needs
 MAX_AHEAD_NS: Final = 300 * SECOND_NS
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

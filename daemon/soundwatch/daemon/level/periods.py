@@ -23,11 +23,11 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from soundwatch.daemon.core.clock import SECOND_NS
 from soundwatch.daemon.level.meter import SecondLevel
 
 PeriodKind = Literal["1min", "15min", "1h", "day"]
 PERIOD_KINDS: Final[tuple[PeriodKind, ...]] = ("1min", "15min", "1h", "day")
-SECOND_NS: Final = 1_000_000_000
 LOWEST_DB: Final = -150.0
 STEPS_A_DB: Final = 10
 STEPS: Final = 1600

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from soundwatch.daemon.core.clock import DAY_S, SECOND_NS
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
@@ -19,13 +20,12 @@ from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.detection.effective import DEFAULT, SourceSettings
 from soundwatch.daemon.detection.rules import COMMON, SourceRules
 from soundwatch.daemon.rules.conditions import window_text
-from soundwatch.daemon.rules.facts import SECOND_NS
 from soundwatch.daemon.rules.message import check_templates
 from soundwatch.daemon.schedule.windows import is_within_any, next_change
 
 SEASONS: Final = tuple(datetime(2026, month, 1, tzinfo=UTC) for month in (1, 4, 7, 10))
 HIGHEST_UNCALIBRATED_DBA: Final = 10.0  # no digital signal has more
-WEEK_NS: Final = 7 * 86_400 * SECOND_NS
+WEEK_NS: Final = 7 * DAY_S * SECOND_NS
 _EVENT_KEYS: Final = ("classes", "groups", "tags", "min_score", "min_level_dbfs", "min_level_dba", "min_duration_s")
 
 

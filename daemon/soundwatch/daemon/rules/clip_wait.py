@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from soundwatch.daemon.core.clock import SECOND_NS
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.rules.conditions import MUTED
-from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts
+from soundwatch.daemon.rules.facts import LineFacts
 from soundwatch.daemon.rules.state import RuleState
 
 CLIP_WAIT_S: Final = 600.0  # longer than an event and its clip by the defaults

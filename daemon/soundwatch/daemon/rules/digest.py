@@ -15,17 +15,16 @@ from typing import Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.events.health_schema import SCHEMA
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts
+from soundwatch.daemon.rules.facts import LineFacts
 from soundwatch.daemon.rules.state import RuleState
 from soundwatch.daemon.schedule.windows import next_begin
 from soundwatch.daemon.statistics.digest import last_digest
 
-DAY_S: Final = 86_400
 PERIOD_S: Final[Mapping[Literal["day", "week"], int]] = {"day": DAY_S, "week": 7 * DAY_S}
 
 

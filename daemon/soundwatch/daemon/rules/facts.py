@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.clock import SECOND_NS, format_utc, parse_utc
 from soundwatch.daemon.core.rules_config import Fault
 from soundwatch.daemon.events.health_schema import SCHEMA
 from soundwatch.daemon.journal.entry import JournalEntry
 
 RULE_LINES: Final = ("start", "update", "end", "clip", "health", "gap", "stats")  # stats: for the time alone
-SECOND_NS: Final = 1_000_000_000
 HEALTH_FAULTS: Final[Mapping[tuple[str | None, str | None], Fault]] = {
     ("overload", "degraded"): "overload",
     ("overload", "recovered"): "overload_ended",
@@ -121,7 +119,7 @@ def read_facts(entry: JournalEntry) -> LineFacts | None:
     """Return the facts of a line; None if no rule can match the line, or the line is damaged."""
     try:
         line = _DECODER.decode(entry.line)
-        unix_ns = parse_time(line.time)
+        unix_ns = parse_utc(line.time)
         if line.type in ("start", "update", "end"):
             return _event_facts(entry.seq, line, unix_ns)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
@@ -138,18 +136,9 @@ def read_time(entry: JournalEntry) -> int | None:
     """Return the time of a line in nanoseconds since 1970; None if rules do not read the line, or it is damaged."""
     try:
         line = _TIME_DECODER.decode(entry.line)
-        return parse_time(line.time) if line.type in RULE_LINES else None
+        return parse_utc(line.time) if line.type in RULE_LINES else None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
         return None
-
-
-def parse_time(text: str) -> int:
-    """Return a line's time in nanoseconds since 1970.
-
-    Raises:
-        ValueError: The text is no time.
-    """
-    return round(datetime.fromisoformat(text).timestamp() * 1000) * 1_000_000
 
 
 _DECODER: Final = msgspec.json.Decoder(_Line)
@@ -159,7 +148,7 @@ _TIME_DECODER: Final = msgspec.json.Decoder(_TimedLine)
 def _event_facts(seq: int, line: _Line, unix_ns: int) -> LineFacts:
     duration_s = line.duration_s
     if duration_s is None and line.onset is not None:
-        duration_s = (unix_ns - parse_time(line.onset)) / SECOND_NS
+        duration_s = (unix_ns - parse_utc(line.onset)) / SECOND_NS
     return LineFacts(
         seq,
         "ended" if line.type == "end" else "event",

@@ -19,7 +19,7 @@ import msgspec
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.language import Language, in_language, sound_name, translated
-from soundwatch.daemon.core.place_config import PlaceConfig, load_time_zone
+from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.rules.clip_wait import DueMessage
@@ -177,5 +177,4 @@ def _digest_title(period: Literal["day", "week"], language: Language) -> str:
 
 def local_time(place: PlaceConfig, unix_s: float) -> datetime:
     """Return a time in the zone of a place, or in that of the system."""
-    zone = load_time_zone(place.time_zone) if place.time_zone else None
-    return datetime.fromtimestamp(unix_s, UTC).astimezone(zone)
+    return datetime.fromtimestamp(unix_s, UTC).astimezone(place.zone)

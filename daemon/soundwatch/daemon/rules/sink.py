@@ -17,13 +17,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from soundwatch.daemon.core.clock import SECOND_NS
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.rules.clip_wait import DueMessage
 from soundwatch.daemon.rules.decide import decide
 from soundwatch.daemon.rules.digest import PERIOD_S, digest_line, digest_text
-from soundwatch.daemon.rules.facts import SECOND_NS
 from soundwatch.daemon.rules.message import Message, make_message, merge_messages
 from soundwatch.daemon.rules.rule_set import RuleSet
 from soundwatch.daemon.rules.sender import MessageRefusedError, MessageSender

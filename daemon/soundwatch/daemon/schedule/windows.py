@@ -15,13 +15,13 @@ import datetime
 from collections.abc import Iterable
 from typing import Final
 
-from soundwatch.daemon.core.place_config import DAYS, PlaceConfig, TimeBound, TimeWindow, load_time_zone, parse_bound
+from soundwatch.daemon.core.clock import DAY_S, SECOND_NS
+from soundwatch.daemon.core.place_config import DAYS, PlaceConfig, TimeBound, TimeWindow, parse_bound
 from soundwatch.daemon.schedule.sun import sun_times
 
-SECOND_NS: Final = 1_000_000_000
 DAYS_BACK: Final = 2  # a window is shorter than two days
 HORIZON_DAYS: Final = 8  # every window of a week changes within it
-HORIZON_NS: Final = HORIZON_DAYS * 86_400 * SECOND_NS
+HORIZON_NS: Final = HORIZON_DAYS * DAY_S * SECOND_NS
 
 
 def is_within(window: TimeWindow, place: PlaceConfig, unix_ns: int) -> bool:
@@ -85,21 +85,15 @@ def _occurrences(window: TimeWindow, place: PlaceConfig, days: Iterable[datetime
 
 def _bound_s(bound: TimeBound, place: PlaceConfig, day: datetime.date) -> int:
     """Return a bound of a day in seconds since 1970."""
-    zone = _zone(place)
     if bound.event == "midnight":
         days, minutes = divmod(bound.offset_minutes, 24 * 60)
         time = datetime.time(minutes // 60, minutes % 60)
-        return int(datetime.datetime.combine(day + datetime.timedelta(days=days), time, zone).timestamp())
+        return int(datetime.datetime.combine(day + datetime.timedelta(days=days), time, place.zone).timestamp())
     assert place.latitude is not None
     assert place.longitude is not None
-    sunrise_s, sunset_s = sun_times(place.latitude, place.longitude, day, zone)
+    sunrise_s, sunset_s = sun_times(place.latitude, place.longitude, day, place.zone)
     return (sunrise_s if bound.event == "sunrise" else sunset_s) + bound.offset_minutes * 60
 
 
 def _date_at(unix_ns: int, place: PlaceConfig) -> datetime.date:
-    return datetime.datetime.fromtimestamp(unix_ns // SECOND_NS, _zone(place)).date()
-
-
-def _zone(place: PlaceConfig) -> datetime.tzinfo | None:
-    """Return the time zone of a place; None lets `datetime` use the system's, with its changes."""
-    return load_time_zone(place.time_zone) if place.time_zone else None
+    return datetime.datetime.fromtimestamp(unix_ns // SECOND_NS, place.zone).date()

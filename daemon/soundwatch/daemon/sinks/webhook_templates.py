@@ -10,7 +10,6 @@ Does not: post (`sinks/webhook.py`).
 from __future__ import annotations
 
 import string
-import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
@@ -21,6 +20,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
+from soundwatch.daemon.core.place_config import load_time_zone
 from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.line_filter import Fields
@@ -112,8 +112,8 @@ def parse_time_zone(name: str) -> tzinfo | None:
     if name == "UTC":
         return UTC
     try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        return load_time_zone(name)
+    except ValueError as error:
         raise ConfigError(
             f"time_zone: {name} is no time zone of this system; UTC, local, or a name like Europe/Berlin was expected."
         ) from error

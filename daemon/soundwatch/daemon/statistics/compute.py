@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.journal.statistics import (
     CountedEvent,
     EventSummary,
@@ -33,9 +33,8 @@ from soundwatch.daemon.statistics.records import (
     Statistics,
 )
 
-SECOND_NS: Final = 1_000_000_000
 SHARE_DIGITS: Final = 4
-LONGEST_LOOKAHEAD_S: Final = 86_400.0
+LONGEST_LOOKAHEAD_S: Final = float(DAY_S)
 
 
 @dataclass(frozen=True, slots=True)

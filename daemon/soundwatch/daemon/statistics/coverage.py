@@ -12,16 +12,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.core.clock import parse_utc
 from soundwatch.daemon.journal.statistics import SourceLine
 
 GRACE_MS: Final = 60_000
-MS: Final = timedelta(milliseconds=1)
-_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Span = tuple[int, int]
 
@@ -81,7 +79,7 @@ class ScoredTime:
 
 def unix_ms(text: str) -> int:
     """Return the milliseconds since 1970 of a time in a line."""
-    return (datetime.fromisoformat(text) - _UNIX_EPOCH) // MS
+    return parse_utc(text) // 1_000_000
 
 
 def scored_times(lines: Iterable[SourceLine], now_ms: int, stats_s: float | None) -> dict[str, ScoredTime]:

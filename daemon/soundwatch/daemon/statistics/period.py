@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.place_config import PlaceConfig, load_time_zone
+from soundwatch.daemon.core.place_config import PlaceConfig
 
 PeriodKind = Literal["day", "week"]
 HOUR_S: Final = 3600
@@ -85,13 +85,12 @@ class Period:
 def period_at(kind: PeriodKind, day: datetime.date, place: PlaceConfig) -> Period:
     """Return the day, or the week that contains the day."""
     first_day = day - datetime.timedelta(days=day.weekday()) if kind == "week" else day
-    return Period(kind, first_day, load_time_zone(place.time_zone) if place.time_zone else None)
+    return Period(kind, first_day, place.zone)
 
 
 def current_period(kind: PeriodKind, place: PlaceConfig, now_s: int) -> Period:
     """Return the day or week that a moment lies in."""
-    zone = load_time_zone(place.time_zone) if place.time_zone else None
-    return period_at(kind, datetime.datetime.fromtimestamp(now_s, zone).date(), place)
+    return period_at(kind, datetime.datetime.fromtimestamp(now_s, place.zone).date(), place)
 
 
 def last_full_period(kind: PeriodKind, place: PlaceConfig, now_s: int) -> Period:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from soundwatch.daemon.core.clock import format_datetime, format_utc
+from soundwatch.daemon.core.clock import SECOND_NS, format_datetime, format_utc
 from soundwatch.daemon.core.copy_fields import copy_fields
 from soundwatch.daemon.events.schema import EventLine
 from soundwatch.daemon.journal.events import (
@@ -82,7 +82,7 @@ def count_events(store: JournalStore, query: CountsQuery) -> CountsResponse:
     wanted = {"since": format_time(query.since), "until": format_time(query.until), "source": query.source}
     return CountsResponse(
         counts=tuple(
-            Count(class_=class_, time=format_utc(quarter * QUARTER_S * 1_000_000_000), events=events)
+            Count(class_=class_, time=format_utc(quarter * QUARTER_S * SECOND_NS), events=events)
             for class_, quarter, events in count_starts(store, given(wanted))
         )
     )

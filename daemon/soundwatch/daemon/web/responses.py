@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.clock import SECOND_NS, format_utc
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.language import Language, sound_name, translated
 from soundwatch.daemon.core.types import WindowResult
@@ -148,7 +148,7 @@ def health(view: DaemonView, *, token_wanted: bool, language: Language = "en") -
         model=active.contract.identity,
         provider=active.provider,
         started=format_utc(view.started_unix_ns),
-        uptime_s=max(0, time.time_ns() - view.started_unix_ns) // 1_000_000_000,
+        uptime_s=max(0, time.time_ns() - view.started_unix_ns) // SECOND_NS,
         token_wanted=token_wanted,
         last_seq=journal.last_seq,
         journal=JournalResponse(state=_journal_state(journal), dropped_lines=journal.dropped_lines),
