@@ -64,6 +64,10 @@ def describe(folder: Path) -> dict[str, Any]:
 
 def command(record: RunRecord, recipe: Recipe, rebind: int) -> str:
     """The command line that makes such a run, with names for the folders; scores were taken over of so many runs."""
+    if record.plan.averaged:
+        words = ["soundwatch average", *["RUN"] * len(record.plan.averaged), "--data DIR"]
+        words += ["--negatives DIR"] if record.negatives else []
+        return " ".join(words + ["--scores-from RUN"] * rebind)
     words = ["soundwatch train --data DIR --recipe", record.recipe]
     if recipe.teaching:
         words.append("--teacher YAMNET")

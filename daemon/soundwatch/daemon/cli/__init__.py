@@ -68,6 +68,7 @@ COMMANDS: Final = {
     "data": ("soundwatch.training.cli.data:data", "Check a data set before training, or download one."),
     "train": ("soundwatch.training.cli.train:train", "Train a network on UrbanSound8K, or on your own sounds."),
     "crossval": ("soundwatch.training.cli.crossval:crossval", "Cross-validate a recipe over the folds."),
+    "average": ("soundwatch.training.cli.average:average", "Average the weights of finished training runs."),
     "evaluate": ("soundwatch.training.cli.evaluate:evaluate", "Evaluate a model file with the daemon's signal path."),
     "export": ("soundwatch.export.cli:export", "Export a checkpoint as model files with checked parity."),
     "thresholds": (

@@ -32,6 +32,7 @@ from soundwatch.training.cli.options import (
     test_share_option,
     warn_of,
 )
+from soundwatch.training.cli.scores_from import read_scores, scores_from_option
 from soundwatch.training.data.csv_labels import Columns
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
@@ -45,7 +46,6 @@ from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_log import open_logs
 from soundwatch.training.fit.run_record import model_name
 from soundwatch.training.fit.run_setup import DEVICES, RunSetup, pick_device
-from soundwatch.training.fit.scoring import RunRecord, read_run
 from soundwatch.training.model.pretrained import adapt_recipe, load_pretrained
 from soundwatch.training.model.recipe import Precision, Recipe
 from soundwatch.training.model.recipe_file import load_recipe
@@ -62,12 +62,7 @@ from soundwatch.training.model.recipe_file import load_recipe
 @test_share_option
 @negatives_option
 @sounds_option()
-@click.option(
-    "--scores-from",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Finished run of the same recipe: take over its scores, and choose thresholds on it. Repeatable.",
-)
+@scores_from_option
 @teacher_option
 @click.option(
     "--hard-from",
@@ -163,7 +158,7 @@ def train(
     background = default_negatives(split, recipe) if own else ()
     learned, held_out = split_negatives_for(recipe, (*negatives, *background))
     everyday = read_everyday(recipe, sounds, split.labels)
-    sources = tuple(_source(folder, recipe, split) for folder in scores_from)
+    sources = read_scores(scores_from, recipe, split.labels)
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
     heard_by = open_teacher(recipe, teacher)
     origin = load_pretrained(init_from, recipe) if init_from else None
@@ -261,24 +256,6 @@ def _refuse_senseless(recipe: Recipe, split: Split, negatives: Sequence[Path]) -
             f"There is no clip to learn {', '.join(lacking)} from; at least one of each class was expected. "
             "Train on more folds, or on a larger share; `soundwatch data check` counts what is there."
         )
-
-
-def _source(folder: Path, recipe: Recipe, split: Split) -> RunRecord:
-    """Read a finished run, if it has an equal recipe and held-out scores."""
-    record = read_run(folder)
-    if record.recipe_sha256 != recipe.sha256:
-        raise ConfigError(
-            f"--scores-from {folder} is a run of recipe {record.recipe} ({record.recipe_sha256[:12]}), not of this "
-            f"{recipe.name} ({recipe.sha256[:12]}); its scores say nothing of this run. Repeat it with this recipe."
-        )
-    if record.plan.labels != split.labels:
-        raise ConfigError(
-            f"--scores-from {folder} is a run of the classes {', '.join(record.plan.labels)}, not of this one's "
-            f"{', '.join(split.labels)}; its scores say nothing of this run."
-        )
-    if not record.scores or record.plan.leaky_split:
-        raise ConfigError(f"--scores-from {folder} has no scores of held-out folds; give a run with --test-folds.")
-    return record
 
 
 def _split_name(split: Split) -> str:

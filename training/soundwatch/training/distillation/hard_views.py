@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,10 +20,10 @@ from torch import nn
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.distillation.teacher_targets import TeacherTargets
-from soundwatch.training.model.checkpoint import FILE_NAME, DataPlan, load_network, read_checkpoint
+from soundwatch.training.model.checkpoint import DataPlan, open_finished
 from soundwatch.training.model.hard_views_recipe import HardViews
 from soundwatch.training.model.losses import activate
-from soundwatch.training.model.recipe import Recipe, decode_recipe
+from soundwatch.training.model.recipe import Recipe
 
 BATCH_VIEWS: Final = 64
 
@@ -63,21 +62,15 @@ def open_earlier_network(folder: Path | None, recipe: Recipe, plan: DataPlan) ->
             f"Recipe {recipe.name} draws views by the errors of an earlier network. Train the recipe that it is like "
             "on equal data first, and give that run's folder with --hard-from."
         )
-    path = folder / FILE_NAME
-    state = read_checkpoint(path)
-    network, contract = load_network(path)
-    before = decode_recipe(state.recipe)
-    if state.epoch < before.epochs:
-        raise ConfigError(
-            f"--hard-from {folder} ended after epoch {state.epoch} of {before.epochs}; finish that run with --resume."
-        )
-    _refuse_other_data(msgspec.json.decode(state.plan, type=DataPlan), plan, folder)
+    earlier = open_finished(folder)
+    before = earlier.recipe
+    _refuse_other_data(earlier.plan, plan, folder)
     if (before.features, before.activation) != (recipe.features, recipe.activation):
         raise ConfigError(
             f"--hard-from {folder} is a run of recipe {before.name}, whose front end or activation differs from that "
             f"of {recipe.name}; give a run of the recipe that {recipe.name} is like."
         )
-    return EarlierNetwork(network, contract.weights_sha256)
+    return EarlierNetwork(earlier.network, earlier.contract.weights_sha256)
 
 
 def _refuse_other_data(found: DataPlan, plan: DataPlan, folder: Path) -> None:
@@ -88,7 +81,7 @@ def _refuse_other_data(found: DataPlan, plan: DataPlan, folder: Path) -> None:
             f"--hard-from {folder} has learned from fold {', '.join(map(str, known))}, on which this run is tested; "
             "give a run that holds out the same folds."
         )
-    names = [name for name in plan.__struct_fields__ if name != "hard_from"]
+    names = [name for name in plan.__struct_fields__ if name not in ("hard_from", "averaged")]
     other = [name for name in names if getattr(found, name) != getattr(plan, name)]
     if other:
         raise ConfigError(

@@ -8,19 +8,16 @@ Does not: compute gradients (`fit/loop.py`), or export (the export package reads
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 import torch
 from rich.console import Console
 
-from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import EvaluationScore, encode_contract
-from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.batches import Reader
 from soundwatch.training.data.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.augmented_views import View, plan_views
@@ -30,22 +27,27 @@ from soundwatch.training.distillation.street_mixes import StreetMix
 from soundwatch.training.distillation.street_plan import plan_mixes
 from soundwatch.training.distillation.street_sounds import class_sounds, negative_sounds
 from soundwatch.training.distillation.teacher_targets import cache_teacher_targets
-from soundwatch.training.fit import scoring
 from soundwatch.training.fit.examples import DistillationBatches
 from soundwatch.training.fit.fitted_head import fit_run
-from soundwatch.training.fit.loop import Run, mel_batches, start_run, train, try_step
+from soundwatch.training.fit.held_out_scores import (
+    confusion_of,
+    final_scores,
+    score_folds,
+    score_held_out,
+    write_record,
+    writing_to,
+)
+from soundwatch.training.fit.loop import Run, start_run, train, try_step
 from soundwatch.training.fit.memory import describe_shortage, find_fitting_batch
-from soundwatch.training.fit.metrics import Counts, count_confusion, measure
-from soundwatch.training.fit.plots import draw_confusion, draw_curves, write_log
+from soundwatch.training.fit.plots import draw_curves, write_log
 from soundwatch.training.fit.run_log import RunLog
 from soundwatch.training.fit.run_record import build_contract, build_record
 from soundwatch.training.fit.run_result import RunResult, find_mistakes
-from soundwatch.training.fit.run_setup import RunSetup, describe_data, describe_scored
-from soundwatch.training.fit.scoring import RunRecord, ScoredClip, score_mels, to_score
-from soundwatch.training.fit.thresholds import choose_thresholds, default_thresholds, threshold_evidence
+from soundwatch.training.fit.run_setup import RunSetup, describe_data
+from soundwatch.training.fit.scoring import RunRecord
+from soundwatch.training.fit.thresholds import default_thresholds
 from soundwatch.training.model import checkpoint as checkpoints
 from soundwatch.training.model.checkpoint import Checkpoint
-from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.recipe import Distillation, Recipe, encode_recipe
 
 CURVES_EVERY_S: Final = 30.0  # drawing takes longer than an epoch of a few recordings
@@ -76,7 +78,7 @@ def run_session(session: RunSetup, resume: bool, console: Console, logs: Sequenc
     for ours in session.ranks.main_first():
         if ours:
             read.fill(everything, console)
-    with _writing_to(out):
+    with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
 
     drawn_s = time.monotonic()
@@ -85,7 +87,7 @@ def run_session(session: RunSetup, resume: bool, console: Console, logs: Sequenc
         nonlocal drawn_s
         if not session.ranks.is_main:
             return
-        with _writing_to(out):
+        with writing_to(out):
             _save(run, session, (), default_thresholds(session.labels))
             write_log(out / "log.csv", run.history)
             if run.epoch >= recipe.epochs or time.monotonic() - drawn_s >= CURVES_EVERY_S:
@@ -132,18 +134,6 @@ def _describe_shortage(run: Run, session: RunSetup) -> str:
     return describe_shortage(
         session.device, batch_clips, find_fitting_batch(batch_clips, lambda clips: try_step(run, session, clips))
     )
-
-
-@contextmanager
-def _writing_to(out: Path) -> Iterator[None]:
-    """Convert write errors into a `SinkError` with the folder."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        raise SinkError(
-            f"The run cannot be written to {out}: {error}. Free space there, or choose another --out; earlier "
-            "saves are intact, and --resume continues from them."
-        ) from error
 
 
 def _prepare_distillation(session: RunSetup, read: Reader, console: Console) -> DistillationBatches | None:
@@ -204,19 +194,14 @@ def _save(run: Run, session: RunSetup, scores: tuple[EvaluationScore, ...], thre
 
 def _finish(run: Run, session: RunSetup, read: ClipCache, logs: Sequence[RunLog]) -> RunRecord:
     """Score the held-out clips, and write the final contract and the record of the run."""
-    held_out = _score_held_out(run, session, read)
-    fold_scores = _fold_scores(session, held_out)
-    scores = fold_scores + tuple(score for source in session.sources for score in source.scores)
-    evidence = threshold_evidence(held_out, session.sources, session.held_out_negatives)
-    labeled = any(clip.class_id is not None for clip in evidence)
-    thresholds = choose_thresholds(evidence, session.labels) if labeled else default_thresholds(session.labels)
+    held_out = score_held_out(run.eval_model, session, read)
+    fold_scores = score_folds(held_out, session, describe_data(session))
     record = build_record(run, session, fold_scores, held_out)
     if not session.ranks.is_main:
         return record
-    with _writing_to(session.out):
-        _save(run, session, scores, thresholds)
-        text = msgspec.json.format(msgspec.json.encode(record), indent=1)
-        replace_file(session.out / scoring.FILE_NAME, lambda part: part.write_bytes(text))
+    with writing_to(session.out):
+        _save(run, session, *final_scores(held_out, fold_scores, session))
+        write_record(record, session)
     if logs:
         result = _result(session, record, read)
         for log in logs:
@@ -231,40 +216,6 @@ def _result(session: RunSetup, record: RunRecord, read: ClipCache) -> RunResult:
         record=record,
         labels=session.labels,
         rate_hz=session.recipe.features.rate_hz,
-        confusion=_confusion(labeled) if labeled else None,
+        confusion=confusion_of(labeled) if labeled else None,
         mistakes=find_mistakes(session.split.test, labeled, session.labels, read),
     )
-
-
-def _confusion(labeled: Sequence[ScoredClip]) -> Counts:
-    """Count the confusion matrix (K, K) of labeled clips."""
-    values = np.array([clip.values for clip in labeled], np.float32)
-    return count_confusion(values, np.array([clip.class_id for clip in labeled]))
-
-
-def _score_held_out(run: Run, session: RunSetup, read: ClipCache) -> tuple[ScoredClip, ...]:
-    """Score every held-out clip and negative."""
-    clips = session.split.test + session.held_out_negatives
-    if not clips:
-        return ()
-    front_end = MelFrontEnd(session.recipe.features).to(session.device)
-    batches = mel_batches(clips, session, read, front_end)
-    _, values = score_mels(run.eval_model, batches, session.recipe, session.device)
-    return tuple(
-        ScoredClip(clip=clip.name, class_id=clip.class_id, values=tuple(round(float(value), 5) for value in row))
-        for clip, row in zip(clips, values, strict=True)
-    )
-
-
-def _fold_scores(session: RunSetup, held_out: tuple[ScoredClip, ...]) -> tuple[EvaluationScore, ...]:
-    """Compute the run's score on its held-out folds, if it has any, and draw the confusion matrix."""
-    labeled = [clip for clip in held_out if clip.class_id is not None]
-    if not labeled:
-        return ()
-    metrics = measure(_confusion(labeled))
-    tested_on = describe_scored(session.split)
-    if session.ranks.is_main:
-        with _writing_to(session.out):
-            title = f"{session.recipe.name}: {tested_on}"
-            draw_confusion(session.out / "confusion.png", metrics.confusion, session.labels, title)
-    return (to_score(metrics, session.labels, describe_data(session), tested_on),)

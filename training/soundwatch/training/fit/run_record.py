@@ -16,7 +16,7 @@ from soundwatch.daemon.core.contract import EvaluationScore, ModelContract, Prov
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS
 from soundwatch.training.fit.loop import Run
 from soundwatch.training.fit.machine import processor
-from soundwatch.training.fit.run_setup import RunSetup, describe_data, describe_earlier
+from soundwatch.training.fit.run_setup import RunSetup, describe_data, describe_hard_views
 from soundwatch.training.fit.scoring import Machine, RunRecord, ScoredClip
 from soundwatch.training.model.checkpoint import hash_network
 from soundwatch.training.model.network import count_parameters
@@ -42,7 +42,7 @@ def build_contract(
     provenance = Provenance(
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,
-        data=describe_data(session) + describe_earlier(session),
+        data=describe_data(session) + describe_hard_views(session.plan.hard_from),
         folds=tuple(sorted({*split.train_folds, *(before.provenance.folds if before else ())})),
         leaky_split=split.leaky or (before is not None and before.provenance.leaky_split),
         clips=len(session.train_clips),

@@ -149,6 +149,6 @@ def describe_data(session: RunSetup) -> str:
     return words
 
 
-def describe_earlier(session: RunSetup) -> str:
-    """Describe the network that weighs the views; empty if the recipe draws them alike."""
-    return f", hard views by weights {session.earlier.weights_sha256[:12]}" if session.earlier else ""
+def describe_hard_views(weights_sha256: str | None) -> str:
+    """Describe the network that weighs the views by its weights; empty if views are drawn alike."""
+    return f", hard views by weights {weights_sha256[:12]}" if weights_sha256 else ""

@@ -1,4 +1,4 @@
-"""Selection of a threshold for label class on held-out scores.
+"""Selection of a threshold for each class on held-out scores.
 
 Rule: per class, the smallest threshold of 0.20, 0.25 ... 0.95 at which at most 0.5 % of the held-out clips
 of other classes reach it, and at most 0.5 % of the held-out negatives come within 0.1 of it; 0.95
@@ -28,12 +28,12 @@ MARGIN: Final = 0.1  # below the threshold, for negatives
 
 
 def default_thresholds(labels: Sequence[str]) -> dict[str, float]:
-    """Return 0.5 for label class, for use without held-out scores."""
+    """Return 0.5 for each class, for use without held-out scores."""
     return dict.fromkeys(labels, DEFAULT)
 
 
 def choose_thresholds(held_out: Sequence[ScoredClip], labels: Sequence[str]) -> dict[str, float]:
-    """Select a threshold for label class by the rule above."""
+    """Select a threshold for each class by the rule above."""
     values = np.array([clip.values for clip in held_out])  # (N, K)
     classes = [clip.class_id for clip in held_out]
     negatives = values[[label is None for label in classes]]

@@ -2,7 +2,7 @@
 
 Conventions: a dict that `torch.load(weights_only=True)` reads: strings of JSON for the contract, the
 recipe and the plan, and state dicts. The file is written under another name and renamed, so an interrupted write
-leaves the previous file. The final weights are `ema` where the recipe has a running mean, else `model`.
+leaves the previous file. The final weights are `ema` where there is a running mean, else `model`.
 Does not: train (`fit/loop.py`), or write files that the daemon reads (the export package does).
 """
 
@@ -29,6 +29,20 @@ SCHEMA: Final = "soundwatch.checkpoint/1"
 FILE_NAME: Final = "checkpoint.pt"
 
 
+class AveragedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Run whose final weights are part of a mean.
+
+    Attributes:
+        seed: Random seed of the run.
+        weights_sha256: Hash of its final weights.
+        hard_from: As in its `DataPlan`.
+    """
+
+    seed: int
+    weights_sha256: str
+    hard_from: str | None = None
+
+
 class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Training and test data of a run, as far as they must not change on resume.
 
@@ -40,6 +54,7 @@ class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         labels: The classes.
         origin: Identity of the pretrained model; None for random initial weights.
         hard_from: Hash of the weights of the earlier network that weighs the views; None if views are drawn alike.
+        averaged: Runs whose final weights were averaged; empty for a trained network.
     """
 
     train_folds: tuple[int, ...]
@@ -49,6 +64,7 @@ class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     labels: tuple[str, ...] = LABELS
     origin: str | None = None
     hard_from: str | None = None
+    averaged: tuple[AveragedRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +76,7 @@ class Checkpoint:
         recipe: Recipe, as JSON.
         plan: Data plan, as JSON.
         model: State of the network under training.
-        ema: State of the running mean of the weights; None if the recipe has none.
+        ema: State of the running mean of the weights; None if the recipe has none, and for a mean of several runs.
         optimiser: State of the optimizer.
         scheduler: State of the learning rate schedule.
         epoch: Number of finished epochs.
@@ -132,6 +148,43 @@ def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
     return network.eval(), contract
 
 
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """Result of a finished run.
+
+    Attributes:
+        folder: Folder of the run.
+        recipe: Recipe of the run.
+        plan: Data of the run.
+        network: Network in eval mode, with the final weights.
+        contract: Contract of the network.
+    """
+
+    folder: Path
+    recipe: Recipe
+    plan: DataPlan
+    network: nn.Sequential
+    contract: ModelContract
+
+
+def open_finished(folder: Path) -> FinishedRun:
+    """Open the checkpoint of a finished run.
+
+    Raises:
+        ConfigError: Epochs are left to train.
+        ModelError: The folder has no checkpoint that can be read.
+    """
+    path = folder / FILE_NAME
+    state = read_checkpoint(path)
+    network, contract = load_network(path)
+    recipe = decode_recipe(state.recipe)
+    if state.epoch < recipe.epochs:
+        raise ConfigError(
+            f"{folder} ended after epoch {state.epoch} of {recipe.epochs}; finish that run with --resume."
+        )
+    return FinishedRun(folder, recipe, msgspec.json.decode(state.plan, type=DataPlan), network, contract)
+
+
 def hash_network(network: nn.Module) -> str:
     """Compute the hash of a network's weights, and of its recent frames if it scores them apart."""
     digest = hash_weights(network.state_dict())
@@ -152,8 +205,10 @@ def refuse_other_run(checkpoint: Checkpoint, recipe: Recipe, plan: DataPlan, pat
     """Refuse to resume a checkpoint of another run.
 
     Raises:
-        ConfigError: The recipe or the data differ.
+        ConfigError: The recipe or the data differ, or the checkpoint is a mean of several runs.
     """
+    if msgspec.json.decode(checkpoint.plan, type=DataPlan).averaged:
+        raise ConfigError(f"{path} is the mean of several runs, which cannot be resumed; choose another --out.")
     found = decode_recipe(checkpoint.recipe)
     if found.sha256 != recipe.sha256:
         names = [name for name in recipe.__struct_fields__ if getattr(found, name) != getattr(recipe, name)]
