@@ -17,6 +17,8 @@ from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.training.cli.average import average
 from soundwatch.training.cli.scores_from import read_scores
 from soundwatch.training.distillation.hard_views import open_earlier_network
+from soundwatch.training.distillation.sound_groups import GROUPS
+from soundwatch.training.distillation.tags import load_tag_layer
 from soundwatch.training.evaluation.held_out import open_network
 from soundwatch.training.fit.average import average_weights, refuse_differences
 from soundwatch.training.fit.run import run_session
@@ -89,6 +91,18 @@ def test_a_mean_of_runs_is_of_their_final_weights(runs: Runs) -> None:
     for name in names:
         torch.testing.assert_close(states[2][name], (states[0][name] + states[1][name]) / 2)
     assert hash_network(mean) == contract.weights_sha256
+
+
+def test_a_mean_has_the_mean_of_the_tag_layers(runs: Runs, tmp_path: Path) -> None:
+    for number, folder in enumerate((runs.one, runs.two)):
+        out = tmp_path / folder.name
+        out.mkdir()
+        hint = {"groups.weight": torch.full((len(GROUPS), 3), number + 1.0), "groups.bias": torch.zeros(len(GROUPS))}
+        torch.save(torch.load(folder / FILE_NAME, weights_only=True) | {"hint": hint}, out / FILE_NAME)
+        (out / "run.json").write_bytes((folder / "run.json").read_bytes())
+    command(tmp_path / "one", tmp_path / "two", "--data", runs.data, "--out", tmp_path / "out")
+    layer = load_tag_layer(tmp_path / "out" / FILE_NAME, [GROUPS[4].name])
+    assert layer.weight.tolist() == [[1.5, 1.5, 1.5]]
 
 
 def test_a_mean_names_the_runs_in_its_plan_its_contract_and_its_record(runs: Runs) -> None:

@@ -1,8 +1,9 @@
 """Mean of the final weights of several finished runs, as a finished run of its own.
 
 Conventions: the runs have one recipe and equal data, and differ in their seed or in the run of `--hard-from`. The mean
-is of weights and of batch norm's statistics; integers are those of the first run, as are its recipe and seed. Networks
-that start from equal weights (a teacher's or a pretrained network's) have a useful mean; others do not.
+is of weights, of batch norm's statistics and of the tag layer; integers are those of the first run, as are its recipe
+and seed. Networks that start from equal weights (a teacher's or a pretrained network's) have a useful mean; others do
+not.
 Source: Wortsman et al. 2022, "Model soups: averaging weights of multiple fine-tuned models".
 Does not: train, or choose thresholds by false events (`soundwatch thresholds`).
 """
@@ -147,7 +148,7 @@ def average_runs(
         train_accuracy=None,
     )
     with writing_to(session.out):
-        save_checkpoint(path, _checkpoint(network, contract, plan, session.recipe))
+        save_checkpoint(path, _checkpoint(network, contract, plan, runs))
         write_record(record, session)
     return record
 
@@ -184,8 +185,10 @@ def _provenance(first: FinishedRun, plan: DataPlan, words: str) -> Provenance:
     )
 
 
-def _checkpoint(network: nn.Module, contract: ModelContract, plan: DataPlan, recipe: Recipe) -> Checkpoint:
-    """Return the checkpoint of a mean, which has no state to resume from."""
+def _checkpoint(network: nn.Module, contract: ModelContract, plan: DataPlan, runs: Sequence[FinishedRun]) -> Checkpoint:
+    """Return the checkpoint of a mean, which has a tag layer where its runs have one, and no state to resume from."""
+    recipe = runs[0].recipe
+    auxiliary = [run.auxiliary for run in runs if run.auxiliary is not None]
     return Checkpoint(
         contract=encode_contract(contract),
         recipe=encode_recipe(recipe),
@@ -196,4 +199,5 @@ def _checkpoint(network: nn.Module, contract: ModelContract, plan: DataPlan, rec
         scheduler={},
         epoch=recipe.epochs,
         history=[],
+        hint=average_weights(auxiliary) if auxiliary else None,
     )

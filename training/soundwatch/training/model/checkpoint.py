@@ -158,6 +158,7 @@ class FinishedRun:
         plan: Data of the run.
         network: Network in eval mode, with the final weights.
         contract: Contract of the network.
+        auxiliary: State of the layers that only training uses, the tag layer among them; None without a teacher.
     """
 
     folder: Path
@@ -165,6 +166,7 @@ class FinishedRun:
     plan: DataPlan
     network: nn.Sequential
     contract: ModelContract
+    auxiliary: dict[str, Tensor] | None
 
 
 def open_finished(folder: Path) -> FinishedRun:
@@ -182,7 +184,8 @@ def open_finished(folder: Path) -> FinishedRun:
         raise ConfigError(
             f"{folder} ended after epoch {state.epoch} of {recipe.epochs}; finish that run with --resume."
         )
-    return FinishedRun(folder, recipe, msgspec.json.decode(state.plan, type=DataPlan), network, contract)
+    plan = msgspec.json.decode(state.plan, type=DataPlan)
+    return FinishedRun(folder, recipe, plan, network, contract, state.hint)
 
 
 def hash_network(network: nn.Module) -> str:
