@@ -128,7 +128,7 @@ def test_a_setting_is_changed_on_the_page_from_the_keyboard(page: Page, daemon: 
     expect(field).to_have_value("5")
     field.fill("-1")
     field.press("Tab")
-    expect(row.locator(".refused")).to_contain_text("Expected `float` >= 0.0")
+    expect(row.locator(".refused")).to_contain_text("Expected `number` >= 0.0")
     expect(field).to_have_attribute("aria-invalid", "true")
     field.fill("9")
     field.press("Tab")

@@ -118,7 +118,7 @@ def test_no_secret_is_shown_in_the_difference(desk: Desk) -> None:
     ("changes", "message"),
     [
         ({"detection__cooldwn_s": 1}, "`detection.cooldwn_s` is not a key; did you mean `cooldown_s`?"),
-        ({"detection__cooldown_s": -1}, "Expected `float` >= 0.0 - at `detection.cooldown_s`"),
+        ({"detection__cooldown_s": -1}, "Expected `number` >= 0.0 - at `detection.cooldown_s`"),
         ({"detection__classes__lw__threshold": 0.5}, "detection.classes.lw: the model .* did you mean low?"),
         ({"sinks": ["command:/bin/sh"]}, "sinks names a program, a destination or a file"),
         ({"model__file": "other.onnx"}, "model.file names a program"),

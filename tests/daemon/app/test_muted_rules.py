@@ -76,7 +76,7 @@ def _fail(*_: object) -> None:
         ("a: {when: [{}], then: {mute_rules: [dogs]}}", r"then.mute_rules: 'dogs' is not a rule; the rules are none"),
         ("a: {when: [{}], then: {}}", "without effect"),
         ("a: {when: [{}], then: {thresholds: {classes: [low]}}}", "without effect"),
-        ("a: {when: [{}], thn: {pause: true}}", r"`schedules\[...\].thn` is not a key; did you mean `then`"),
+        ("a: {when: [{}], thn: {pause: true}}", r"`schedules.a.thn` is not a key; did you mean `then`"),
         (
             "a: {when: [{dys: [mon]}], then: {pause: true}}",
             r"when\[0\].dys` is not a key; did you mean `days`",

@@ -6,33 +6,24 @@ Does not: define the keys (`config.py`).
 
 from __future__ import annotations
 
-import re
-import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Any, Final
 
 import msgspec
 import yaml
 
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config_faults import explain, yaml_fault
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.language import Sentence
-from soundwatch.daemon.core.redact import check_address
+from soundwatch.daemon.core.redact import check_address, redact_sink
 from soundwatch.daemon.core.schedule_config import check_schedules
 from soundwatch.daemon.core.source_config import SourceClipsConfig
 from soundwatch.daemon.core.text import did_you_mean
 
 LONGEST_BYTES: Final = 1 << 20
-
-_EXPONENT: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")  # a number for people, a text for YAML
-
-# Messages of msgspec about one value, and the parts of its place.
-_PART: Final = re.compile(r"\[[^\]]*\]|[^.\[]+")
-_OUT_OF_RANGE: Final = re.compile(r"Expected `(?P<type>[^`]*)` (?P<range>[<>]=? \S+) - at `\$\.?(?P<key>[^`]*)`")
-_WRONG_TYPE: Final = re.compile(r"Expected `(?P<type>[^`]*)`, got `(?P<found>[^`]*)` - at `\$\.?(?P<key>[^`]*)`")
-_NO_CHOICE: Final = re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.?(?P<key>[^`]*)`", re.DOTALL)
 
 
 def load_config(path: Path | None) -> Config:
@@ -79,7 +70,7 @@ def parse_config(content: bytes, path: Path) -> Config:
     try:
         config = msgspec.convert({} if tree is None else tree, Config)
     except (msgspec.ValidationError, RecursionError) as error:
-        reason = _explain(str(error), tree)
+        reason = explain(str(error), tree)
         raise ConfigError(Sentence("{path}: {reason}", path=str(path), reason=reason)) from error
     _check_text(config, path)
     _check_names(config, path)
@@ -142,14 +133,16 @@ def parse_yaml(content: bytes, where: str) -> Any:
         finally:
             loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13 is a ValueError of the parser
-        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{where} is not YAML: {yaml_fault(error, content)}") from error
 
 
 def _check_text(config: Config, path: Path) -> None:
     """Refuse characters that neither a path nor a JSON line can hold."""
     for value in _texts(msgspec.to_builtins(config)):
         if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
-            raise ConfigError(f"{path}: {value!r} contains a character that names cannot contain. Remove it.")
+            raise ConfigError(
+                f"{path}: {redact_sink(value)!r} contains a character that names cannot contain. Remove it."
+            )
 
 
 def _check_names(config: Config, path: Path) -> None:
@@ -197,87 +190,3 @@ def _texts(tree: Any) -> Iterator[str]:
     elif isinstance(tree, list | tuple):
         for item in tree:
             yield from _texts(item)
-
-
-def _explain(message: str, tree: Any) -> str:
-    """Return msgspec's message, with the nearest known key, the values of a choice, or how to write the value."""
-    wrong_type = _WRONG_TYPE.fullmatch(message)
-    choices = _choices_at(wrong_type["key"]) if wrong_type else ""
-    if choices.startswith("true, "):
-        return f"{message.replace('`$.', '`')}. Choose one of these: {choices}."
-    if re.match(r"Expected `[^`]*\bstr\b[^`]*`(, got `(bool|int|float|null|date|datetime)`| - at `key`)", message):
-        return (
-            f"{message.replace('`$.', '`')}. YAML reads words such as no, on, off and yes, and numbers, as other types "
-            'than text; put the text in quotes, such as "no" or "1".'
-        )
-    if found := _OUT_OF_RANGE.fullmatch(message):
-        return Sentence("Expected `{type}` {range} - at `{key}`.", **found.groupdict())
-    if wrong_type:
-        values = (value for value in _values_at(tree, wrong_type["key"]) if isinstance(value, str))
-        written = next((value for value in values if _EXPONENT.fullmatch(value)), None)
-        if "float" in wrong_type["type"] and written is not None:
-            return (
-                f"{message.replace('`$.', '`')}. YAML reads {written} as text; write a number with a point and a sign "
-                "of the exponent, as 1.0e+3."
-            )
-        return Sentence("Expected `{type}`, got `{found}` - at `{key}`.", **wrong_type.groupdict())
-    if found := _NO_CHOICE.fullmatch(message):
-        return Sentence(
-            "Invalid enum value {value} - at `{key}`. Choose one of these: {choices}.",
-            choices=_choices_at(found["key"]),
-            **found.groupdict(),
-        )
-    unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
-    if unknown is None:
-        return message.replace("`$.", "`") + "."
-    key, where = unknown[1], unknown[2] or ""
-    known = _keys_at(where)
-    hint = did_you_mean(key, known, "`{}`")
-    return f"`{where + '.' if where else ''}{key}` is not a key; {hint}Known keys: {', '.join(known)}."
-
-
-def _keys_at(where: str) -> list[str]:
-    """List the known keys at a path such as `sources[...]` or `detection.classes[...]`."""
-    record = next(type_ for type_ in _types_at(where) if hasattr(type_, "__struct_fields__"))
-    return [field.encode_name for field in msgspec.structs.fields(record)]
-
-
-def _choices_at(where: str) -> str:
-    """List the values of a choice at a path such as `log.level`; empty for no choice."""
-    types_ = _types_at(where)
-    named = [str(value) for type_ in types_ if get_origin(type_) is Literal for value in get_args(type_)]
-    return ", ".join([*(("true", "false") if bool in types_ else ()), *named]) if named else ""
-
-
-def _types_at(where: str) -> list[Any]:
-    """List the types that a value may have at a path such as `sources[...]` or `schedules[...].when[0]`."""
-    types_: list[Any] = [Config]
-    for part in _PART.findall(where):
-        if part.startswith("["):
-            items = [get_args(type_)[1 if get_origin(type_) is dict else 0] for type_ in types_ if get_args(type_)]
-        else:
-            records = [type_ for type_ in types_ if hasattr(type_, "__struct_fields__")]
-            items = [f.type for type_ in records for f in msgspec.structs.fields(type_) if f.encode_name == part]
-        types_ = [type_ for item in items for type_ in _alternatives(item)]
-    return types_
-
-
-def _values_at(tree: Any, where: str) -> list[Any]:
-    """List the values at a path; `[...]` and `[0]` stand for every item."""
-    values = [tree]
-    for part in _PART.findall(where):
-        if part.startswith("["):
-            items = [one.values() if isinstance(one, dict) else one for one in values if isinstance(one, dict | list)]
-            values = [item for some in items for item in some]
-        else:
-            values = [one[part] for one in values if isinstance(one, dict) and part in one]
-    return values
-
-
-def _alternatives(type_: Any) -> list[Any]:
-    """List the types of a union, without annotations."""
-    if get_origin(type_) is Annotated:
-        return _alternatives(get_args(type_)[0])
-    if get_origin(type_) in (Union, types.UnionType):
-        return [one for part in get_args(type_) for one in _alternatives(part)]
-    return [type_]
