@@ -92,7 +92,7 @@ def test_pages_of_events_have_each_event_once_while_new_ones_arrive(site: Site) 
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        ("clas=low", "Did you mean class?"),
+        ("clas=low", "did you mean class?"),
         ("limit=0", ">= 1"),
         ("limit=many", "int"),
         ("min_score=2", "<= 1"),

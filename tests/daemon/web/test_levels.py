@@ -98,10 +98,10 @@ def test_levels_of_seconds_are_streamed_only_on_request(site: Site) -> None:
     address = site.websocket_url
     with connect(address) as plain, connect(f"{address}?level=1") as asking:
         assert [json.loads(client.recv())["type"] for client in (plain, asking)] == ["welcome", "welcome"]
-        wait_until(lambda: site.view.live._level_subscribers)
+        wait_until(lambda: len(site.view.live._levels) == 1)
         site.view.live.publish_level(level_line(-41.2))
         level = json.loads(asking.recv())
         assert (level["type"], level["period"], level["laeq_db"], level["calibrated"]) == ("level", "1s", -41.2, False)
         site.append(event_line(1))
         assert json.loads(plain.recv())["type"] == "start", "and nothing before it"
-    wait_until(lambda: not site.view.live._level_subscribers)
+    wait_until(lambda: len(site.view.live._levels) == 0)

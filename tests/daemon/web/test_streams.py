@@ -138,12 +138,12 @@ def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:
 
 def test_without_clients_only_the_last_minute_is_kept(site: Site) -> None:
     live, journal = site.view.live, site.journal
-    watchers = len(live._subscribers)
+    watchers = len(live._results) + len(live._results_with_features)
     with ws(site, "?columns=1") as socket_:
         next_of(socket_, "welcome")
-        assert (len(live._level_subscribers), len(journal._readers)) == (1, 1)
+        assert (len(live._levels), len(journal._readers)) == (1, 1)
     wait_until(lambda: len(journal._readers) == 0)
-    assert (len(live._subscribers), live._level_subscribers) == (watchers, [])
+    assert (len(live._results) + len(live._results_with_features), len(live._levels)) == (watchers, 0)
 
 
 def test_a_quiet_stream_sends_heartbeats(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_a_wrong_place_in_the_stream_is_refused(site: Site) -> None:
     assert (
         site.get("/api/stream?sinse=1")
         .json()["error"]
-        .startswith("sinse is not a parameter of this query. Did you mean since?")
+        .startswith("sinse is not a parameter of this query; did you mean since?")
     )
     with pytest.raises(websockets.InvalidStatus) as refused, ws(site, "?since=x"):
         pass

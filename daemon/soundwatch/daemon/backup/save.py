@@ -16,6 +16,7 @@ from pathlib import Path
 
 from soundwatch.daemon.backup.archive import CLIPS, CONFIG, JOURNAL, SourceFile, calibration_paths, write_archive
 from soundwatch.daemon.core.atomic_file import PART_SUFFIX, replace_file
+from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, StoreError
@@ -41,9 +42,10 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
         ConfigError: A file cannot be read or written, no clips are configured, or `out` lies among the clips.
         StoreError: There is no journal, it cannot be read, or it cannot be copied.
     """
-    if clips and config.clips.folder is None:
+    saved_folder = clips_folder(config.clips) if clips else None
+    if clips and saved_folder is None:
         raise ConfigError("--with-clips: the configuration has no clips.folder, so there are no clips to save.")
-    if clips and config.clips.folder is not None and _lies_in(out, Path(config.clips.folder).expanduser()):
+    if saved_folder is not None and _lies_in(out, saved_folder):
         raise ConfigError(f"{out} lies in the folder of the clips, which are saved too. Name another folder.")
     try:
         remove_unfinished([out.parent], BACKUP_PREFIX)
@@ -58,8 +60,8 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
             if config_path is not None:
                 files.insert(0, SourceFile(CONFIG, config_path))
                 files[1:1] = [SourceFile(name, path) for name, path in calibration_paths(config).items()]
-            if clips and config.clips.folder is not None:
-                files += _clip_files(Path(config.clips.folder).expanduser(), journal_path(config.journal))
+            if saved_folder is not None:
+                files += _clip_files(saved_folder, journal_path(config.journal))
             created, node = format_utc(time.time_ns()), node_name(config)
             replace_file(out, lambda part: write_archive(part, files, created, node, journal_format), mode=0o600)
     except OSError as error:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from soundwatch.daemon.cli.options import apply_journal, clips_option, config_option, journal_option
+from soundwatch.daemon.cli.options import apply_journal, check_overwrite, clips_option, config_option, journal_option
 from soundwatch.daemon.core.config_file import load_config
-from soundwatch.daemon.core.errors import ConfigError
 
 
 @click.command()
@@ -25,8 +24,7 @@ def backup(out: Path, with_clips: bool, overwrite: bool, config_path: Path | Non
     """
     from soundwatch.daemon.backup.save import save_backup
 
-    if out.exists() and not overwrite:
-        raise ConfigError(f"{out} exists. Name another file, or add --overwrite to replace it.")
+    check_overwrite(out, overwrite)
     config = apply_journal(load_config(config_path), journal)
     names = save_backup(out, config, config_path, clips=with_clips)
     click.echo(f"{len(names)} files saved in {out}.", err=True)

@@ -9,7 +9,7 @@ from typing import Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import apply_journal, config_option, journal_option
+from soundwatch.daemon.cli.options import apply_journal, check_overwrite, config_option, journal_option
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
@@ -66,8 +66,8 @@ def digest(
         raise ConfigError("--day and --week name two periods; give one of them.")
     config, now_s = load_config(config_path), int(time.time())
     period = parse_period("day" if week is None else "week", week or day or "today", config.place, now_s)
-    if output is not None and output.exists() and not overwrite:
-        raise ConfigError(f"{output} exists. Name another file, or add --overwrite to replace it.")
+    if output is not None:
+        check_overwrite(output, overwrite)
     store = open_for_reading(apply_journal(config, journal).journal)
     statistics = compute_statistics(store, period, now_s, config.stats_s)
     if format_ == "json":

@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from soundwatch.daemon.cli.options import apply_journal, config_option, filter_options, journal_option
+from soundwatch.daemon.cli.options import apply_journal, check_overwrite, config_option, filter_options, journal_option
 from soundwatch.daemon.core.config_file import load_config
-from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
 
 
@@ -44,8 +43,7 @@ def export_events(
     from soundwatch.daemon.journal.location import open_for_reading
 
     chosen = resolve_format(out, table_format)
-    if out.exists() and not overwrite:
-        raise ConfigError(f"{out} exists. Name another file, or add --overwrite to replace it.")
+    check_overwrite(out, overwrite)
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
     line_filter = query.parse_filter(datetime.now(UTC), **filters)
     query.check_names(store, line_filter)

@@ -62,6 +62,16 @@ def is_interactive_terminal() -> bool:
     return usable and in_foreground(sys.stdout.fileno())
 
 
+def check_overwrite(path: Path, overwrite: bool) -> None:
+    """Refuse to replace an output without `--overwrite`.
+
+    Raises:
+        ConfigError: The file or folder exists.
+    """
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists. Name another file, or add --overwrite to replace it.")
+
+
 def wants_text(format_: str) -> bool:
     """Return True if `--format` selects text; auto selects it on a terminal."""
     return format_ == "text" or (format_ == "auto" and sys.stdout.isatty())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +52,13 @@ def scan(
     Run the command again to resume a scan that was stopped or killed.
     """
     from soundwatch.daemon.app.scan import run_scan, select_workers
+    from soundwatch.daemon.system.cores import usable_cores
     from soundwatch.daemon.system.log_output import open_logger
 
     if address is not None and engine != "ray":
         raise ConfigError(f"--address {address} needs --engine ray; add it, or omit --address.")
     config = apply_options(load_config(config_path), **model)
     chosen = resolve_format(out, table_format)
-    cores = workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    start_workers = select_workers(engine, address, cores)
+    start_workers = select_workers(engine, address, workers or usable_cores())
     with open_logger(config.log) as log:
         run_scan(config, paths, out, chosen, parse_start(start), start_workers, log)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from soundwatch.daemon.cli.options import apply_clips, apply_journal, clips_option, config_option, journal_option
+from soundwatch.daemon.core import clip_files
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 
@@ -22,12 +23,13 @@ def teach(folder: Path, config_path: Path | None, journal: str | None, clips_fol
     from soundwatch.daemon.journal.location import open_for_reading
 
     config = apply_clips(apply_journal(load_config(config_path), journal), clips_folder)
-    if config.clips.folder is None:
+    clips = clip_files.clips_folder(config.clips)
+    if clips is None:
         raise ConfigError(
             "No folder of clips is configured; name one with --clips DIR, or a configuration with --config."
         )
     store = open_for_reading(config.journal)
-    exported = dataset.export_labeled_clips(store, Path(config.clips.folder).expanduser(), folder)
+    exported = dataset.export_labeled_clips(store, clips, folder)
     for class_, count in sorted(exported.copied.items()):
         click.echo(f"{count:>6}  {class_}")
     for reason, count in sorted(exported.skipped.items()):

@@ -15,6 +15,7 @@ from soundwatch.daemon.clips.picture import check_pillow
 from soundwatch.daemon.clips.recorder import ClipRecorder
 from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build_guard
 from soundwatch.daemon.clips.writer import ClipWriter
+from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
@@ -38,10 +39,11 @@ def build_clips(
         ConfigError: The folder cannot be used, the guard has no label for speech, or Pillow is not installed.
         ModelError: The model of the guard cannot be opened.
     """
-    assert config.folder is not None
+    folder = clips_folder(config)
+    assert folder is not None
     if config.pictures:
         check_pillow()
-    store = ClipStore(Path(config.folder).expanduser(), config)
+    store = ClipStore(folder, config)
     guarded = msgspec.structs.replace(config, speech_guard=config.speech_guard or needs_guard)
     guards = build_guards(guarded, context.classifier)
     writer = ClipWriter(store, guards, context.node, context.journal, log, pictures=config.pictures)

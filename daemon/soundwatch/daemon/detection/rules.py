@@ -56,7 +56,7 @@ def build_rules(
     """Build one rule per label without a source's own settings, in the order of the labels."""
     calibrations = {} if calibration is None else {"": calibration}
     common = Config(detection=msgspec.structs.replace(detection, calibration=None if calibration is None else ""))
-    return _rules(resolve_source(common, COMMON, contract, calibrations), contract)
+    return _source_rules(resolve_source(common, COMMON, contract, calibrations), contract).rules
 
 
 def thresholds_in_force(rules: tuple[DetectionRule, ...], labels: tuple[str, ...]) -> dict[str, float]:
@@ -76,12 +76,10 @@ def resolve_sources(config: Config, contract: ModelContract) -> dict[str, Source
     """
     check_against_contract(config, contract)
     calibrations = load_calibrations(config, contract)
-    found: dict[str, SourceRules] = {}
-    for name in (COMMON, *config.sources):
-        settings = resolve_source(config, name, contract, calibrations)
-        rules = _rules(settings, contract)
-        found[name] = SourceRules(settings, rules, thresholds_in_force(rules, contract.labels))
-    return found
+    return {
+        name: _source_rules(resolve_source(config, name, contract, calibrations), contract)
+        for name in (COMMON, *config.sources)
+    }
 
 
 def adjust_sources(
@@ -99,9 +97,7 @@ def adjust_sources(
     for name in names:
         changes, own = adjustments.get(name, ()), base.get(name, base[COMMON])
         if changes:
-            settings = adjust_thresholds(own.settings, changes)
-            rules = _rules(settings, contract)
-            found[name] = SourceRules(settings, rules, thresholds_in_force(rules, contract.labels))
+            found[name] = _source_rules(adjust_thresholds(own.settings, changes), contract)
     return found
 
 
@@ -130,8 +126,9 @@ def load_calibrations(config: Config, contract: ModelContract) -> dict[str, Cali
     return {path: load_calibration(Path(path), contract) for path in paths}
 
 
-def _rules(settings: SourceSettings, contract: ModelContract) -> tuple[DetectionRule, ...]:
-    return tuple(_rule(of_class, settings.update_s.value, contract) for of_class in settings.classes)
+def _source_rules(settings: SourceSettings, contract: ModelContract) -> SourceRules:
+    rules = tuple(_rule(of_class, settings.update_s.value, contract) for of_class in settings.classes)
+    return SourceRules(settings, rules, thresholds_in_force(rules, contract.labels))
 
 
 def _rule(settings: ClassSettings, update_s: float, contract: ModelContract) -> DetectionRule:

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ServiceError
 from soundwatch.daemon.core.loopback import parse_ip
@@ -153,8 +154,8 @@ def explain(config: Config, folder: Path) -> Explanations:
     named = any(host.host and parse_ip(host.host) is None for host, _ in hosts)
     journal = journal_path(config.journal)
     files = [(folder / journal.parent, "journal.path")] if isinstance(journal, Path) else []
-    if config.clips.folder is not None:
-        files.append((folder / Path(config.clips.folder).expanduser(), "clips.folder"))
+    if (clips := clips_folder(config.clips)) is not None:
+        files.append((folder / clips, "clips.folder"))
     programs = []
     for text in config.sinks:
         spec = parse_sink(text)

@@ -9,7 +9,6 @@ Does not: apply to other models or rates, or to a machine with other load.
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 import time
@@ -37,6 +36,7 @@ from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.providers import CPU, CardOptions, candidate_accelerators
 from soundwatch.daemon.level.meter import MeterState, measure
 from soundwatch.daemon.sinks.direct import DirectWriter
+from soundwatch.daemon.system.cores import usable_cores
 from soundwatch.daemon.system.log import StructuredLogger
 from soundwatch.daemon.system.log_output import StderrOutput
 
@@ -117,7 +117,7 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
     if not classifiers:
         raise ProviderError(f"None of {', '.join(provider_names)} is available on this machine. Omit --provider.")
     contract = classifiers[0].contract
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     hop_s = contract.features.window_hop_samples / contract.features.rate_hz
     progress("all stages but the model")
     path_ms = min(_path_ms(contract) for _ in range(ROUNDS))

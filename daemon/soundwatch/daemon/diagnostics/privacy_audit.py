@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.capture import source_kind
+from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import StoreError
@@ -213,16 +214,16 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
     from soundwatch.daemon.clips.clip_store import list_clips, list_pictures
 
     guard = {True: "speech", False: None}.get(config.speech_guard, str(config.speech_guard))  # type: ignore[arg-type]
+    folder = clips_folder(config)
     found = ClipsAudit(
-        folder=None if config.folder is None else str(Path(config.folder).expanduser()),
+        folder=None if folder is None else str(folder),
         speech_guard=guard,
         max_age_days=config.max_age_days,
         max_bytes=config.max_bytes,
         best_per_class=config.best_per_class,
     )
-    if found.folder is None or not Path(found.folder).exists():
+    if folder is None or not folder.exists():
         return found
-    folder = Path(found.folder)
     try:
         clips, pictures, entries = list_clips(folder), list_pictures(folder), len(list(folder.iterdir()))
     except OSError as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.unfinished import unfinished_files
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
@@ -57,7 +58,8 @@ def check_unfinished(case: CheckInput) -> Iterator[Finding]:
     if case.config is not None:
         journal = journal_path(case.config.journal)
         folders += [journal.parent] if isinstance(journal, Path) else []
-        folders += [Path(case.config.clips.folder).expanduser()] if case.config.clips.folder else []
+        clips = clips_folder(case.config.clips)
+        folders += [] if clips is None else [clips]
     for folder in dict.fromkeys(folder.absolute() for folder in folders if folder.is_dir()):
         for path in unfinished_files(folder):
             yield Finding(

@@ -22,12 +22,12 @@ from typing import Final
 
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.subscribers import Subscribers
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, cursor_name, stored_line
 from soundwatch.daemon.journal.health import JournalHealth
 from soundwatch.daemon.journal.sqlite import MEMORY, is_corruption
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.journal.subscribers import Subscribers
 
 TAIL_LINES: Final = 1000
 BATCH_LINES: Final = 500
@@ -67,7 +67,7 @@ class Journal:
         self._readers_of_run = set[str]()  # sinks that asked for their cursor, and were not removed since
         self._pending, self._tail = deque[StoredLine](), deque[JournalEntry](maxlen=TAIL_LINES)
         self._changed = threading.Condition()  # guards all fields above
-        self._readers = Subscribers()
+        self._readers = Subscribers[()]()
         self._trimmed_s, self._retried_s = -TRIM_S, 0.0
         self._failed_seq = 0  # first line of the last step that failed
         self._closing = self._damaged = False  # damaged: a reader has met a damaged page

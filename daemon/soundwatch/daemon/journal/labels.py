@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.journal.query import model_classes
 from soundwatch.daemon.journal.store import JournalStore
 
 _CLASS: Final = re.compile(r"\w[\w .-]*")
@@ -77,7 +78,5 @@ def parse_label(text: str, event: dict[str, Any], known: Sequence[str]) -> str |
 
 def known_classes(store: JournalStore) -> list[str]:
     """Return the classes of models and of labels."""
-    hellos = store.query("SELECT line FROM lines WHERE type = 'hello' ORDER BY seq DESC LIMIT 20")
     named = store.query("SELECT DISTINCT class FROM labels WHERE class IS NOT NULL")
-    of_models = [label for (line,) in hellos for label in msgspec.json.decode(line)["classes"]]
-    return sorted({*of_models, *(class_ for (class_,) in named)})
+    return sorted(model_classes(store).union(class_ for (class_,) in named))

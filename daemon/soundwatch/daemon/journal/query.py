@@ -149,7 +149,13 @@ def known_sources(store: JournalStore) -> set[str]:
 
 
 def _known_classes(store: JournalStore) -> set[str]:
-    found = {label for (label,) in store.query("SELECT DISTINCT class FROM lines WHERE class IS NOT NULL")}
+    found = store.query("SELECT DISTINCT class FROM lines WHERE class IS NOT NULL")
+    return model_classes(store).union(label for (label,) in found)
+
+
+def model_classes(store: JournalStore) -> set[str]:
+    """Return the classes that the latest streams can report."""
+    found = set[str]()
     for (line,) in store.query("SELECT line FROM lines WHERE type = 'hello' ORDER BY seq DESC LIMIT ?", _HELLOS):
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):  # a damaged line
             found.update(msgspec.json.decode(line, type=_Classes).classes)

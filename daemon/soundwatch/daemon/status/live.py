@@ -7,11 +7,11 @@ Does not: know events (`journal/journal.py`).
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from soundwatch.daemon.core.source import AudioQuality
+from soundwatch.daemon.core.subscribers import Subscribers
 from soundwatch.daemon.core.types import Block, StreamSummary, WindowResult
 from soundwatch.daemon.events.level_schema import LevelLine
 
@@ -23,20 +23,20 @@ class LiveFeed:
         self.latest: dict[str, WindowResult] = {}
         self.latest_levels: dict[str, LevelLine] = {}
         self.source_stats: dict[str, SourceStats] = {}
-        self._level_subscribers: list[Callable[[LevelLine], None]] = []
-        self._subscribers: list[Callable[[WindowResult], None]] = []
-        self._sound_subscribers: dict[str, list[Callable[[Block], None]]] = {}
-        self._feature_subscribers = 0
+        self._results = Subscribers[WindowResult]()
+        self._results_with_features = Subscribers[WindowResult]()
+        self._levels = Subscribers[LevelLine]()
+        self._sounds: dict[str, Subscribers[Block]] = {}
 
     @property
     def wanted(self) -> bool:
         """Whether anyone subscribes to results."""
-        return bool(self._subscribers)
+        return len(self._results) > 0 or self.features_wanted
 
     @property
     def features_wanted(self) -> bool:
         """Whether results are to hold their features."""
-        return self._feature_subscribers > 0
+        return len(self._results_with_features) > 0
 
     def subscribe(self, subscriber: Callable[[WindowResult], None], *, features: bool = False) -> Callable[[], None]:
         """Call a function with each result, in the engine's thread; the function must not wait.
@@ -48,21 +48,13 @@ class LiveFeed:
         Returns:
             A function that ends the subscription. A second call does nothing.
         """
-        self._subscribers = [*self._subscribers, subscriber]
-        self._feature_subscribers += features
-
-        def unsubscribe() -> None:
-            if subscriber in self._subscribers:
-                self._subscribers = [other for other in self._subscribers if other is not subscriber]
-                self._feature_subscribers -= features
-
-        return unsubscribe
+        return (self._results_with_features if features else self._results).add(subscriber)
 
     def publish(self, result: WindowResult) -> None:
         """Keep a result, and hand it to the subscribers."""
         self.latest[result.source] = result
-        for subscriber in self._subscribers:
-            subscriber(result)
+        self._results.call(result)
+        self._results_with_features.call(result)
 
     def subscribe_levels(self, subscriber: Callable[[LevelLine], None]) -> Callable[[], None]:
         """Call a function with the level of each second and minute, in the engine's thread; the function must not wait.
@@ -70,19 +62,13 @@ class LiveFeed:
         Returns:
             A function that ends the subscription. A second call does nothing.
         """
-        self._level_subscribers = [*self._level_subscribers, subscriber]
-
-        def unsubscribe() -> None:
-            self._level_subscribers = [other for other in self._level_subscribers if other is not subscriber]
-
-        return unsubscribe
+        return self._levels.add(subscriber)
 
     def publish_level(self, level: LevelLine) -> None:
         """Hand the level of a second or a minute to the subscribers, and keep that of a second."""
         if level.period == "1s":
             self.latest_levels[level.source] = level
-        for subscriber in self._level_subscribers:
-            subscriber(level)
+        self._levels.call(level)
 
     def subscribe_sound(self, source: str, subscriber: Callable[[Block], None]) -> Callable[[], None]:
         """Call a function with each block of a source, in the engine's thread; the function must not wait.
@@ -90,31 +76,22 @@ class LiveFeed:
         Returns:
             A function that ends the subscription. A second call does nothing.
         """
-        self._sound_subscribers[source] = [*self._sound_subscribers.get(source, []), subscriber]
-
-        def unsubscribe() -> None:
-            kept = [other for other in self._sound_subscribers.get(source, []) if other is not subscriber]
-            self._sound_subscribers[source] = kept
-
-        return unsubscribe
+        return self._sounds.setdefault(source, Subscribers()).add(subscriber)
 
     def publish_sound(self, source: str, block: Block) -> None:
         """Hand a block to the subscribers of its source."""
-        for subscriber in self._sound_subscribers.get(source, ()):
-            subscriber(block)
+        if (subscribers := self._sounds.get(source)) is not None:
+            subscribers.call(block)
 
     def listeners(self, source: str) -> int:
         """Return the number of subscribers to the sound of a source."""
-        return len(self._sound_subscribers.get(source, ()))
+        return len(self._sounds.get(source, ()))
 
     def remove(self, source: str) -> None:
         """Remove a source."""
-        with contextlib.suppress(KeyError):
-            del self.latest_levels[source]
-        with contextlib.suppress(KeyError):
-            del self.latest[source]
-        with contextlib.suppress(KeyError):
-            del self.source_stats[source]
+        self.latest_levels.pop(source, None)
+        self.latest.pop(source, None)
+        self.source_stats.pop(source, None)
 
 
 @dataclass(frozen=True, slots=True)

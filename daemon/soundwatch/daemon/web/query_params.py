@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import Query
 
@@ -39,10 +39,9 @@ def parse_query(text: bytes, type_: type[AnyQuery]) -> AnyQuery:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(key, known)
             raise RequestRefused(
-                400, f"{key[:40]} is not a parameter of this query.{hint} Known: {', '.join(known) or 'none'}."
+                400, f"{key[:40]} is not a parameter of this query; {hint}known: {', '.join(known) or 'none'}."
             )
         if key in values:
             raise RequestRefused(400, f"{key} is given twice.")
