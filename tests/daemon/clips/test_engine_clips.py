@@ -21,7 +21,7 @@ from support.fakes import SMALL_SPEC, BandClassifier, silence, tone
 from support.memory_logger import MemoryLogger
 
 RATE_HZ = SMALL_SPEC.rate_hz
-CONFIG = ClipsConfig(pre_roll_s=0.2, post_roll_s=0.3, max_s=5.0)
+CONFIG = ClipsConfig(folder="clips", pre_roll_s=0.2, post_roll_s=0.3, max_s=5.0)
 SOUND = np.concatenate([silence(1.0), tone(500, 1.5), silence(1.5), tone(3000, 1.0), silence(1.0)], axis=1)
 
 

@@ -15,7 +15,7 @@ from soundwatch.daemon.detection.rules import resolve_sources
 from support.clip_factory import ANCHOR_UNIX_NS, RATE_HZ, Timed, event, ramp
 from support.fakes import SMALL_CONTRACT
 
-CONFIG = ClipsConfig(pre_roll_s=1.0, post_roll_s=2.0, max_s=10.0)
+CONFIG = ClipsConfig(folder="clips", pre_roll_s=1.0, post_roll_s=2.0, max_s=10.0)
 
 
 class Bench:

@@ -17,9 +17,9 @@ from typing import Final
 
 from soundwatch.daemon.clips.ring_buffer import Excerpt, RingBuffer
 from soundwatch.daemon.core.clock import SECOND_NS
-from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
-from soundwatch.daemon.detection.effective import ClipSettings
+from soundwatch.daemon.detection.effective import ClipSettings, resolve_clips
 from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.events.encoder import LineEncoder
 
@@ -62,42 +62,11 @@ class _OpenClip:
     start_unix_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class _ClipRule:
-    """Settings of one source's clips; `core/source_config.py` describes them."""
-
-    enabled: bool
-    classes: tuple[str, ...] | None
-    pre_roll_s: float
-    post_roll_s: float
-    max_s: float
-    guarded: bool
-
-    def gives_clip(self, label: str) -> bool:
-        """Return True if events of a class give clips."""
-        return self.classes is None or label in self.classes
-
-
-def _clip_rule(config: ClipsConfig) -> _ClipRule:
-    return _ClipRule(True, None, config.pre_roll_s, config.post_roll_s, config.max_s, guarded=True)
-
-
-def _source_clip_rule(settings: ClipSettings) -> _ClipRule:
-    return _ClipRule(
-        settings.enabled.value,
-        settings.classes.value,
-        settings.pre_roll_s.value,
-        settings.post_roll_s.value,
-        settings.max_s.value,
-        settings.speech_guard.value,
-    )
-
-
 class ClipRecorder:
     """The ring buffers of all sources, and the events to cut from them.
 
     Args:
-        config: Pre-roll, post-roll and longest clip, for a source without settings of its own.
+        config: Settings of clips, for a source without settings of its own.
         model_rate_hz: Rate of the samples in events.
         submit: Takes each clip; must not wait.
         pending: Gets the id of each event with an open clip; the writer removes it after the clip's line.
@@ -110,8 +79,8 @@ class ClipRecorder:
         submit: Callable[[PendingClip], object],
         pending: set[str] | None = None,
     ) -> None:
-        self._common = _clip_rule(config)
-        self._rules: dict[str, _ClipRule] = {}
+        self._common = resolve_clips(Config(clips=config), "")
+        self._settings: dict[str, ClipSettings] = {}
         self._model_rate_hz = model_rate_hz
         self._submit = submit
         self._pending = set[str]() if pending is None else pending
@@ -120,8 +89,8 @@ class ClipRecorder:
 
     def configure(self, sources: Mapping[str, SourceRules]) -> None:
         """Use the settings of each source from now on; a source without clips loses its buffer and its open clips."""
-        self._rules = {name: _source_clip_rule(own.settings.clips) for name, own in sources.items()}
-        for source in [name for name, rule in self._rules.items() if not rule.enabled]:
+        self._settings = {name: own.settings.clips for name, own in sources.items()}
+        for source in [name for name, settings in self._settings.items() if not settings.enabled.value]:
             self._buffers.pop(source, None)
             self._pending.difference_update(self._open.pop(source, {}))
 
@@ -129,12 +98,12 @@ class ClipRecorder:
         """Return True while the clip of an event is open or waits to be written; safe in any thread."""
         return event_id in self._pending
 
-    def _rule(self, source: str) -> _ClipRule:
-        return self._rules.get(source, self._common)
+    def _settings_of(self, source: str) -> ClipSettings:
+        return self._settings.get(source, self._common)
 
     def add_block(self, source: str, block: Block) -> None:
         """Append a block to the buffer of its source."""
-        if not self._rule(source).enabled:
+        if not self._settings_of(source).enabled.value:
             return
         buffer = self._buffers.get(source)
         if buffer is None or (buffer.rate_hz, buffer.channels) != (block.rate_hz, block.samples.shape[0]):
@@ -142,7 +111,7 @@ class ClipRecorder:
             buffer = self._buffers[source] = RingBuffer(block.rate_hz, block.samples.shape[0])
         buffer.add(block)
         self._cut(source, final=False)
-        kept_samples = round((self._rule(source).pre_roll_s + LOOKBACK_S) * buffer.rate_hz)
+        kept_samples = round((self._settings_of(source).pre_roll_s.value + LOOKBACK_S) * buffer.rate_hz)
         begins = [clip.first_sample for clip in self._open.get(source, {}).values()]
         buffer.discard_before(min([buffer.end_sample - kept_samples, *begins]))
 
@@ -167,19 +136,19 @@ class ClipRecorder:
         buffer = self._buffers.get(source)
         if buffer is None:
             return
-        open_clips, rule = self._open.setdefault(source, {}), self._rule(source)
+        open_clips, settings = self._open.setdefault(source, {}), self._settings_of(source)
         for event in events:
             if not isinstance(event, Event):
                 continue
             id_ = encoder.event_id(event)
             if event.type == "start":
-                if rule.gives_clip(event.label):
+                if settings.gives_clip(event.label):
                     self._pending.add(id_)
-                    open_clips[id_] = self._begin(buffer, id_, event, encoder, rule)
+                    open_clips[id_] = self._begin(buffer, id_, event, encoder, settings)
             elif id_ in open_clips:
                 open_clips[id_].peak_score = event.peak_score
                 if event.offset_sample is not None:
-                    end_sample = self._source_sample(buffer, event.offset_sample, rule.post_roll_s)
+                    end_sample = self._source_sample(buffer, event.offset_sample, settings.post_roll_s.value)
                     open_clips[id_].end_sample = min(open_clips[id_].limit_sample, end_sample)
         decided_sample = self._source_sample(buffer, decided_sample, 0)
         for clip in open_clips.values():
@@ -187,15 +156,17 @@ class ClipRecorder:
                 clip.end_sample = clip.limit_sample
         self._cut(source, final=final)
 
-    def _begin(self, buffer: RingBuffer, id_: str, event: Event, encoder: LineEncoder, rule: _ClipRule) -> _OpenClip:
-        onset_sample = self._source_sample(buffer, event.onset_sample, -rule.pre_roll_s)
+    def _begin(
+        self, buffer: RingBuffer, id_: str, event: Event, encoder: LineEncoder, settings: ClipSettings
+    ) -> _OpenClip:
+        onset_sample = self._source_sample(buffer, event.onset_sample, -settings.pre_roll_s.value)
         first_sample = max(0, buffer.first_sample, onset_sample)
         return _OpenClip(
             id=id_,
             label=event.label,
             peak_score=event.peak_score,
             first_sample=first_sample,
-            limit_sample=first_sample + round(rule.max_s * buffer.rate_hz),
+            limit_sample=first_sample + round(settings.max_s.value * buffer.rate_hz),
             end_sample=None,
             start_unix_ns=encoder.at_unix_ns(first_sample * self._model_rate_hz // buffer.rate_hz),
         )
@@ -219,8 +190,5 @@ class ClipRecorder:
             else:
                 later_ns = (excerpt.first_sample - clip.first_sample) * SECOND_NS // buffer.rate_hz
                 start_unix_ns = clip.start_unix_ns + later_ns
-                self._submit(
-                    PendingClip(
-                        source, clip.id, clip.label, clip.peak_score, start_unix_ns, excerpt, self._rule(source).guarded
-                    )
-                )
+                guarded = self._settings_of(source).speech_guard.value
+                self._submit(PendingClip(source, clip.id, clip.label, clip.peak_score, start_unix_ns, excerpt, guarded))

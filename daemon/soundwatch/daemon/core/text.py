@@ -16,11 +16,7 @@ def printable(text: str) -> str:
     """Return a text with every character that a terminal would act on replaced by its escape."""
     if text.isprintable():
         return text
-    return "".join(character if character.isprintable() else _escape(character) for character in text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "backslashreplace").decode()
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def check_utf8(text: str, what: str) -> None:

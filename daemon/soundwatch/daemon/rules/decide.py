@@ -44,14 +44,17 @@ class Verdict:
     Attributes:
         rule: Name of the rule.
         facts: Facts of the line; of the event's line for a message that is held after it waited for its clip.
-        sent: Whether a message is sent.
         reason: Condition that holds the message; None if it is sent.
     """
 
     rule: str
     facts: LineFacts
-    sent: bool
-    reason: Condition | None = None
+    reason: Condition | None
+
+    @property
+    def sent(self) -> bool:
+        """Whether a message is sent."""
+        return self.reason is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,9 @@ def _digests(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> tuple
         rule = rule_set.rules[name]
         own, facts = due_digest(rule, state.of(name), entry.seq, unix_ns, rule_set.place)
         if facts is not None:
-            conditions = not_when_conditions(name, rule, state, facts, rule_set.place)
-            held = next((found for found in conditions if not found.passes), None)
-            own = _sent(rule, own, facts, waits=False) if held is None else _held(own, facts, held)
-            verdicts.append(Verdict(name, facts, held is None, held))
+            reason = _holding_condition(name, rule, state, facts, rule_set.place)
+            own = _sent(rule, own, facts, waits=False) if reason is None else _held(own, facts, reason)
+            verdicts.append(Verdict(name, facts, reason))
         states[name] = own
     return replace(state, rules=states), verdicts
 
@@ -117,7 +119,7 @@ def _decide_line(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> D
         noted = old if rule.then.clip == "none" else note_clip(old, facts)
         own, ready, withdrawn = release(name, noted, facts.unix_ns, facts, muted=name in before.muted)
         due += ready
-        verdicts += [Verdict(name, waited, sent=False, reason=MUTED_CONDITION) for waited in withdrawn]
+        verdicts += [Verdict(name, waited, MUTED_CONDITION) for waited in withdrawn]
         # rules that were decided before this one in the configuration have sent already
         after, verdict = _decide_rule(name, rule, replace(before, rules=states | {name: own}), facts, rule_set)
         if verdict is not None:
@@ -156,13 +158,18 @@ def _decide_rule(
         own = _count(rule, own, facts)
         if all(condition.passes for condition in count_condition(rule, own, facts)):
             current = replace(state, rules=dict(state.rules) | {name: own})
-            held = next(
-                (found for found in not_when_conditions(name, rule, current, facts, place) if not found.passes), None
-            )
+            reason = _holding_condition(name, rule, current, facts, place)
             waits = rule.then.clip == "attach" and rule_set.gives_clip(facts)
-            own = _sent(rule, own, facts, waits=waits) if held is None else _held(own, facts, held)
-            return _forget(own, facts), Verdict(name, facts, held is None, held)
+            own = _sent(rule, own, facts, waits=waits) if reason is None else _held(own, facts, reason)
+            return _forget(own, facts), Verdict(name, facts, reason)
     return _forget(own, facts), None
+
+
+def _holding_condition(
+    name: str, rule: RuleConfig, state: RulesState, facts: LineFacts, place: PlaceConfig
+) -> Condition | None:
+    """Return the first condition of `not_when` that holds a message; None if none does."""
+    return next((found for found in not_when_conditions(name, rule, state, facts, place) if not found.passes), None)
 
 
 def _count(rule: RuleConfig, own: RuleState, facts: LineFacts) -> RuleState:
@@ -216,9 +223,7 @@ def _pass_time(state: RulesState, entry: JournalEntry) -> Decision:
     released = {name: release(name, own, unix_ns, muted=name in state.muted) for name, own in state.rules.items()}
     due = tuple(message for _, ready, _ in released.values() for message in ready)
     verdicts = tuple(
-        Verdict(name, waited, sent=False, reason=MUTED_CONDITION)
-        for name, (_, _, withdrawn) in released.items()
-        for waited in withdrawn
+        Verdict(name, waited, MUTED_CONDITION) for name, (_, _, withdrawn) in released.items() for waited in withdrawn
     )
     rules = {name: own for name, (own, _, _) in released.items()}
     return Decision(replace(state, rules=rules, seq=entry.seq), verdicts, due)

@@ -70,12 +70,12 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
         raise RequestRefused(404, Sentence("No event has one of these ids; the journal may have deleted them."))
     ids = [event.id for event in found]
     _check_sinks(view, ids)
-    files = [path for id_ in ids if (path := _clip_file(view, id_)) is not None]
-    pictures = [path for id_ in ids if (path := _picture_file(view, id_)) is not None]
-    clips = len(files)
+    sounds, pictures = zip(*(_clip_files(view, id_) for id_ in ids), strict=True)
+    clips = sum(sound is not None for sound in sounds)
     try:
-        for path in (*pictures, *files):
-            path.unlink(missing_ok=True)
+        for path in (*pictures, *sounds):
+            if path is not None:
+                path.unlink(missing_ok=True)
         by = f"and {clips} clip{'s' if clips != 1 else ''} were deleted by a request to the API"
         lines = delete_events(view.journal, ids, by, view.node, time.time_ns())
     except OSError as error:
@@ -108,24 +108,22 @@ def _check_sinks(view: DaemonView, ids: Sequence[str]) -> None:
                 )
 
 
-def _clip_file(view: DaemonView, event_id: str) -> Path | None:
-    """Return the file of an event's clip; None if there is none, or no longer."""
+def _clip_files(view: DaemonView, event_id: str) -> tuple[Path | None, Path | None]:
+    """Return the sound and the picture of an event's clip; None for each that is not there, or no longer."""
     line = last_clip(view.journal.store, event_id)
-    if line is None or line.file is None:
-        return None
+    if line is None:
+        return None, None
     folder = clips_folder(view.config().clips)
-    path = clip_path(folder, line.file)
-    if path is None and (reason := unreachable_clip(folder, line.file, line.path)) is not None:
+    sound, picture = clip_path(folder, line.file), clip_path(folder, line.picture, PICTURE)
+    if (
+        sound is None
+        and line.file is not None
+        and (reason := unreachable_clip(folder, line.file, line.path)) is not None
+    ):
         raise RequestRefused(
             409,
             Sentence(
                 "The clip of {event} cannot be deleted, so the event stays: {reason}", event=event_id, reason=reason
             ),
         )
-    return path
-
-
-def _picture_file(view: DaemonView, event_id: str) -> Path | None:
-    """Return the picture of an event's clip; None if there is none, or no longer."""
-    line = last_clip(view.journal.store, event_id)
-    return None if line is None else clip_path(clips_folder(view.config().clips), line.picture, PICTURE)
+    return sound, picture

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.web.disconnect import http_disconnect, until_first
 from soundwatch.daemon.web.listener_queue import ListenerQueue
 from soundwatch.daemon.web.middleware import RequestRefused, is_authenticated
 from soundwatch.daemon.web.settings import Settings
@@ -188,14 +189,4 @@ async def _send_until(chunks: AsyncIterator[bytes], receive: Receive, send: Send
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def disconnected() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    tasks = asyncio.create_task(send_all()), asyncio.create_task(disconnected())
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await until_first(send_all(), http_disconnect(receive))

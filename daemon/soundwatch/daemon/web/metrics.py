@@ -18,7 +18,7 @@ from soundwatch.daemon.web.latency import LatencyHistograms
 from soundwatch.daemon.web.responses import coverage
 
 if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 PREFIX: Final = "soundwatch_"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -174,18 +174,17 @@ def gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Me
     """Return a gauge."""
     from prometheus_client.metrics_core import GaugeMetricFamily
 
-    family = GaugeMetricFamily(PREFIX + name, text, labels=labels)
-    for values, value in samples:
-        if value is not None:
-            family.add_metric(values, float(value))
-    return family
+    return _filled(GaugeMetricFamily(PREFIX + name, text, labels=labels), samples)
 
 
 def counter(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
     """Return a counter."""
     from prometheus_client.metrics_core import CounterMetricFamily
 
-    family = CounterMetricFamily(PREFIX + name, text, labels=labels)
+    return _filled(CounterMetricFamily(PREFIX + name, text, labels=labels), samples)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
     for values, value in samples:
         if value is not None:
             family.add_metric(values, float(value))

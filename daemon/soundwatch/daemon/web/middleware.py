@@ -134,9 +134,9 @@ class SecurityMiddleware:
         Raises:
             RequestRefused: A check failed.
         """
-        headers = Headers(scope=scope)
+        headers, settings = Headers(scope=scope), self._settings
         client = (scope.get("client") or ("",))[0]
-        proxied = self._settings.is_proxy(client)
+        proxied = settings.is_proxy(client)
         limited = self._forwarded_client(scope) or (None if proxied else client)
         wait_s = 0.0 if limited is None else self._rates.take(limited, time.monotonic())
         if wait_s:
@@ -145,32 +145,17 @@ class SecurityMiddleware:
             )
         if not within_limit:
             raise RequestRefused(503, Sentence("This client has too many open requests."), {"Retry-After": "10"})
-        if not proxied and self._settings.proxies and self._settings.token is None:
+        if not proxied and settings.proxies and settings.token is None:
             raise RequestRefused(403, Sentence("Only the proxy may send requests to this address."))
         any_host = proxied and not is_loopback(client)  # a browser of this machine has the address of a proxy here
-        if len(headers.getlist("host")) != 1 or not (
-            any_host or self._settings.accepts_host(_host_name(headers["host"]))
-        ):
+        if len(headers.getlist("host")) != 1 or not (any_host or settings.accepts_host(_host_name(headers["host"]))):
             raise RequestRefused(
                 421, "The Host header does not name this server. If it should, add the name with ,host=NAME."
             )
-        _check_origin(scope, headers, self._settings, forwarded=any_host)
-        if (
-            self._settings.token is not None
-            and not proxied
-            and not scope["path"].startswith(OPEN_PATHS)
-            and not is_authenticated(headers, self._settings)
-        ):
-            if scope["type"] == "http" and scope["path"] == "/":
-                raise RequestRefused(303, "Log in first.", {"Location": "login"})
-            raise RequestRefused(
-                401, "A token is required: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"}
-            )
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
-            raise RequestRefused(431, f"At most {MAX_HEAD_BYTES} bytes of headers may be sent.")
-        length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            raise RequestRefused(413, f"At most {MAX_BODY_BYTES} bytes may be sent.")
+        _check_origin(scope, headers, settings, forwarded=any_host)
+        if settings.token is not None and not proxied:
+            _check_token(scope, headers, settings)
+        _check_size(scope, headers)
 
 
 def _last_forwarded(headers: Headers) -> str | None:
@@ -228,6 +213,32 @@ def _check_origin(scope: Scope, headers: Headers, settings: Settings, *, forward
     )
     if not is_link or scope["path"].startswith("/api/"):
         raise RequestRefused(403, Sentence("Pages of other sites may not send this request."))
+
+
+def _check_token(scope: Scope, headers: Headers, settings: Settings) -> None:
+    """Check that the request has the token, or a cookie that was given for the token.
+
+    Raises:
+        RequestRefused: It has neither, and the path is not open to all.
+    """
+    if scope["path"].startswith(OPEN_PATHS) or is_authenticated(headers, settings):
+        return
+    if scope["type"] == "http" and scope["path"] == "/":
+        raise RequestRefused(303, "Log in first.", {"Location": "login"})
+    raise RequestRefused(401, "A token is required: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"})
+
+
+def _check_size(scope: Scope, headers: Headers) -> None:
+    """Check the size of the headers, and the declared size of the body.
+
+    Raises:
+        RequestRefused: One of them is too long.
+    """
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+        raise RequestRefused(431, f"At most {MAX_HEAD_BYTES} bytes of headers may be sent.")
+    length = headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        raise RequestRefused(413, f"At most {MAX_BODY_BYTES} bytes may be sent.")
 
 
 def _is_own_origin(origin: str, host: str, settings: Settings) -> bool:

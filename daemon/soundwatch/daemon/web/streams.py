@@ -10,7 +10,6 @@ Source: html.spec.whatwg.org, server-sent events; RFC 6455, and its registry for
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -23,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.broadcaster import Broadcaster, Message, Subscriber
+from soundwatch.daemon.web.disconnect import http_disconnect, until_first
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import parse_query
 from soundwatch.daemon.web.schemas import Query, Seq
@@ -77,7 +77,7 @@ class Streams:
         async def send_message(message: Message) -> None:
             await send({"type": "http.response.body", "body": _sse(message), "more_body": True})
 
-        await self._send_all(subscriber, send_message, _http_disconnect(receive))
+        await self._send_all(subscriber, send_message, http_disconnect(receive))
         with contextlib.suppress(OSError):
             await send({"type": "http.response.body", "body": b""})
 
@@ -101,27 +101,20 @@ class Streams:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "this socket only sends"})
 
     async def _send_all(
-        self, subscriber: Subscriber, send_message: Callable[[Message], Awaitable[None]], ended: Awaitable[bool]
+        self, subscriber: Subscriber, send_message: Callable[[Message], Awaitable[None]], ended: Awaitable[bool | None]
     ) -> bool:
-        """Send messages until the client or the broadcaster ends the stream; return the result of `ended`."""
+        """Send messages until the client or the broadcaster ends the stream; return whether `ended` gave True."""
 
         async def send_messages() -> None:
             async for message in self._broadcaster.messages(subscriber):
                 await send_message(message)
 
         with self._broadcaster.subscribed(subscriber):
-            tasks = asyncio.create_task(send_messages()), asyncio.ensure_future(ended)
-            try:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-        sending, ending = tasks
+            sending, ending = await until_first(send_messages(), ended)
         if not sending.cancelled() and isinstance(sending.exception(), Exception):
             with contextlib.suppress(OSError):  # raised by uvicorn after the client has disconnected
                 sending.result()
-        return not ending.cancelled() and ending.exception() is None and ending.result()
+        return not ending.cancelled() and ending.exception() is None and ending.result() is True
 
     def _subscriber(self, scope: Scope, last_event_id: str | None) -> Subscriber:
         query = parse_query(scope["query_string"], StreamQuery)
@@ -133,13 +126,6 @@ class Streams:
                 raise RequestRefused(400, "Last-Event-ID is not the number of a line.") from None
         seq = self._view.journal.last_seq if isinstance(since, UnsetType) else since
         return Subscriber(seq, scores=query.scores, columns=query.columns, level=query.level, recent=query.recent)
-
-
-async def _http_disconnect(receive: Receive) -> bool:
-    """Wait until an HTTP client has disconnected; return False."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    return False
 
 
 async def _websocket_message(receive: Receive) -> bool:
