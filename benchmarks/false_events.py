@@ -37,13 +37,13 @@ from soundwatch.training.evaluation.busy_street import Material, Target, plan_sc
 from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, pool, raised_by_clips
 from soundwatch.training.evaluation.event_report import TEST_ROLES, count_figures, raised_share
 from soundwatch.training.evaluation.held_out import hold_out, open_network
+from soundwatch.training.evaluation.offline_detection import recording_blocks
 from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
 from soundwatch.training.evaluation.scene_audio import render_scene
 from soundwatch.training.evaluation.score_track import Detection, Track, detect_in, score_track
 from soundwatch.training.evaluation.street import foreground_clips
 from soundwatch.training.evaluation.street_events import (
     SCENARIOS,
-    alone,
     negatives_by_group,
     scene_specs,
     street_material,
@@ -123,7 +123,7 @@ class Bench:
 
     def raised(self, system: System, clips: Sequence[EverydayClip], rows: Sequence[Sequence[float]]) -> Any:
         """Return the clips that raise each class at each threshold (T, K, N)."""
-        tracks = (self.track(system, f"clip {clip.file}", partial(alone, clip.path)) for clip in clips)
+        tracks = (self.track(system, f"clip {clip.file}", partial(recording_blocks, clip.path)) for clip in clips)
         return raised_by_clips(clips, ([system.detect(t, row) for row in rows] for t in tracks), LABELS, len(rows))
 
 

@@ -187,8 +187,8 @@ def learn(way: Way, split: Split, seed: int) -> float:
     train(run, session, read, _keep_nothing, Console(quiet=True))
     held_out = mel_batches(split.test, session, read, MelFrontEnd(recipe.features))
     _, scores = scoring.score_mels(run.eval_model, held_out, recipe, CPU)
-    source_stats = np.array([clip.class_id for clip in split.test], np.int64)
-    return round(measure(count_confusion(scores, source_stats)).accuracy, 4)
+    class_ids = np.array([clip.class_id for clip in split.test], np.int64)
+    return round(measure(count_confusion(scores, class_ids)).accuracy, 4)
 
 
 def describe(

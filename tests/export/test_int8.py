@@ -18,7 +18,7 @@ from soundwatch.export.int8_comparison import (
     CALIBRATION_CLIPS,
     calibration_windows,
     compare_int8,
-    is_worth_shipping,
+    is_kept,
     load_calibration_data,
 )
 from soundwatch.training.data.urbansound8k import Clip
@@ -51,15 +51,15 @@ def test_an_int8_network_has_similar_scores_and_its_own_contract(
 ) -> None:
     network = load_classifier_file(exported / "small.onnx", "cpu")
     content, contract = to_int8(network.path, network.contract, windows)
-    (tmp_path / "twin.onnx").write_bytes(content)
-    twin = load_classifier_file(tmp_path / "twin.onnx", "cpu")
-    assert twin.contract == contract
+    (tmp_path / "int8.onnx").write_bytes(content)
+    int8 = load_classifier_file(tmp_path / "int8.onnx", "cpu")
+    assert int8.contract == contract
     assert contract.name == "small-int8"
     assert contract.weights_sha256 != network.contract.weights_sha256
     assert contract.provenance.data.endswith("rounded to 8 bits by 16 windows of them")
     assert contract.features == network.contract.features
-    np.testing.assert_allclose(twin.classify(windows), network.classify(windows), atol=0.05)
-    operators = [node.op_type for node in onnx.load(tmp_path / "twin.onnx").graph.node]
+    np.testing.assert_allclose(int8.classify(windows), network.classify(windows), atol=0.05)
+    operators = [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
     assert "QuantizeLinear" in operators
 
 
@@ -88,14 +88,14 @@ def test_a_network_without_a_second_convolution_is_refused(tmp_path: Path, windo
 def test_an_int8_file_is_kept_where_it_is_faster_and_as_accurate(
     ratio: float, accuracy: float, accuracy_int8: float, kept: bool
 ) -> None:
-    assert is_worth_shipping(ratio, accuracy, accuracy_int8) is kept
+    assert is_kept(ratio, accuracy, accuracy_int8) is kept
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_command_prints_both_figures_and_keeps_a_file_only_if_it_is_accepted(
     kept: bool, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(int8_comparison, "is_worth_shipping", lambda *_: kept)
+    monkeypatch.setattr(int8_comparison, "is_kept", lambda *_: kept)
     arguments = ["--int8", "--data", str(recordings), "--layout", "folders", "--out", str(tmp_path)]
     with pytest.raises(SystemExit) as stopped:
         main(["export", "tutorial", *arguments])
@@ -134,10 +134,10 @@ def test_an_int8_network_is_not_quantized_again(
     content, contract = to_int8(
         exported / "small.onnx", load_classifier_file(exported / "small.onnx").contract, windows
     )
-    (tmp_path / "twin.onnx").write_bytes(content)
+    (tmp_path / "int8.onnx").write_bytes(content)
     with pytest.raises(ConfigError, match="in 8 bits already"):
         compare_int8(
-            tmp_path / "twin.onnx", tmp_path, load_calibration_data(recordings, "folders", None, contract), QUIET
+            tmp_path / "int8.onnx", tmp_path, load_calibration_data(recordings, "folders", None, contract), QUIET
         )
 
 
@@ -163,7 +163,7 @@ def test_scored_clips_are_not_used_for_calibration_if_there_are_others(tmp_path:
         scored: load_calibration_data(tmp_path, "urbansound8k", scored, contract) for scored in (None, (1,), (1, 2, 3))
     }
     sides = {
-        scored: ({clip.fold for clip in item.calibration}, {clip.fold for clip in item.scored})
+        scored: ({clip.fold for clip in item.calibration}, {clip.fold for clip in item.scored.clips})
         for scored, item in folds.items()
     }
     assert sides == {None: ({1, 2, 3}, {4}), (1,): ({2, 3}, {1}), (1, 2, 3): ({1, 2, 3}, {1, 2, 3})}

@@ -2,8 +2,8 @@
 
 Conventions: processor milliseconds a window, one thread; accuracy is top-1 of whole clips, as `soundwatch evaluate`
 has it.
-Rule: the int8 file is kept if it takes at most `MIN_SPEEDUP` of the time of the network and loses at most `MOST_POINTS`
-of accuracy.
+Rule: the int8 file is kept if it takes at most `MOST_TIME_RATIO` of the time of the network and loses at most
+`MOST_POINTS` of accuracy.
 Calibration uses recordings that the network was trained on, never those that score it. Where there are no others, the
 network is scored on its training data, and the result says so.
 Does not: quantize (`int8.py`).
@@ -19,7 +19,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -35,11 +34,11 @@ from soundwatch.daemon.pipeline.scoring import source_features
 from soundwatch.export.int8 import to_int8
 from soundwatch.export.model_card import model_card
 from soundwatch.training.cli.options import split_own
+from soundwatch.training.data.labeled_clips import LabeledClips, labeled_clips
 from soundwatch.training.data.urbansound8k import Clip, read_metadata, split_by_folds
 from soundwatch.training.evaluation.clips import evaluate_model
-from soundwatch.training.model.labels import LABELS
 
-WORTH_IT: Final = 0.9
+MOST_TIME_RATIO: Final = 0.9
 MOST_POINTS: Final = 0.5
 CALIBRATION_CLIPS: Final = 256
 ROUNDS: Final = 9
@@ -53,41 +52,34 @@ class CalibrationData:
     Attributes:
         calibration: Clips that the network was trained on.
         scored: Clips to score.
-        folds: Of UrbanSound8K that the scored ones are of; empty for other data.
-        labels: That the scored clips' classes are counted through.
-        folder: The data's name; None for UrbanSound8K.
     """
 
     calibration: tuple[Clip, ...]
-    scored: tuple[Clip, ...]
-    folds: tuple[int, ...]
-    labels: tuple[str, ...] = LABELS
-    folder: str | None = None
+    scored: LabeledClips
 
 
-class Int8Comparison(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True)
+class Int8Comparison:
     """Result of the comparison.
 
     Attributes:
-        model: The network's name and hash.
-        twin: The twin's.
-        calibration_windows: That the ranges of its maps were learned from.
-        window_ms: Of the network, the median of some rounds.
-        window_ms_int8: Of the twin.
-        ratio: Median over rounds of the twin's time to the network's in the same round.
-        ratio_least: The smallest.
-        ratio_most: The largest.
-        scored_on: Recordings that both were scored on, in words.
-        trained_on_these: Whether the network had learned from some of them.
-        clips: Scored.
-        accuracy: The network's.
-        accuracy_int8: The twin's.
-        kept: Whether the twin is worth having.
+        model: Name and hash of the network.
+        int8_model: Name and hash of its int8 version.
+        window_ms: Processor time of a window by the network, the median of `ROUNDS`.
+        window_ms_int8: Processor time of a window by the int8 version.
+        ratio: Median over rounds of the time of the int8 version to that of the network in the same round.
+        ratio_least: Smallest ratio of a round.
+        ratio_most: Largest ratio of a round.
+        scored_on: Description of the scored clips.
+        trained_on_these: True if the network was trained on some of the scored clips.
+        clips: Number of scored clips.
+        accuracy: Accuracy of the network.
+        accuracy_int8: Accuracy of the int8 version.
+        kept: True if the rule keeps the int8 version.
     """
 
     model: str
-    twin: str
-    calibration_windows: int
+    int8_model: str
     window_ms: float
     window_ms_int8: float
     ratio: float
@@ -103,17 +95,17 @@ class Int8Comparison(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         memory = ", which it had learned from" if self.trained_on_these else ""
         return (
-            f"{self.twin}: {self.ratio:.2f} times the processor time of {self.model} ({self.ratio_least:.2f} to "
+            f"{self.int8_model}: {self.ratio:.2f} times the processor time of {self.model} ({self.ratio_least:.2f} to "
             f"{self.ratio_most:.2f}; {self.window_ms_int8:.2f} and {self.window_ms:.2f} ms a window), accuracy "
             f"{self.accuracy_int8:.4f} and {self.accuracy:.4f} of {self.clips} clips of {self.scored_on}{memory}. "
-            f"At most {WORTH_IT:g} times and {MOST_POINTS:g} points lost were expected: "
+            f"At most {MOST_TIME_RATIO:g} times and {MOST_POINTS:g} points lost were expected: "
             f"{'kept' if self.kept else 'not kept'}."
         )
 
 
-def is_worth_shipping(ratio: float, accuracy: float, accuracy_int8: float) -> bool:
-    """Return whether an int8 network is kept, by the rule above."""
-    return ratio <= WORTH_IT and round(100 * (accuracy - accuracy_int8), 6) <= MOST_POINTS
+def is_kept(ratio: float, accuracy: float, accuracy_int8: float) -> bool:
+    """Return True if the rule above keeps an int8 network."""
+    return ratio <= MOST_TIME_RATIO and round(100 * (accuracy - accuracy_int8), 6) <= MOST_POINTS
 
 
 def compare_int8(
@@ -128,17 +120,17 @@ def compare_int8(
         console: For progress.
 
     Returns:
-        The files in place, if any, and what was measured.
+        The files in place, if any, and the result.
 
     Raises:
-        ConfigError: The model is a twin itself, or there is nothing to learn from or to score.
-        ModelError: It has nothing to round.
+        ConfigError: The model is in 8 bits already, or there are no recordings for calibration or to score.
+        ModelError: The network has no convolution but the first.
         DataError: A recording cannot be read.
     """
     network = load_classifier_file(model, "cpu", "onnx")
     if network.contract.name.endswith(INT8_SUFFIX):
         raise ConfigError(f"{network.path} is in 8 bits already; give the network that it was made of.")
-    if not material.calibration or not material.scored:
+    if not material.calibration or not material.scored.clips:
         missing = "trained on" if not material.calibration else "to score"
         raise ConfigError(f"--data holds no recordings {missing}; give the data that {network.contract.name} is of.")
     mel_db = calibration_windows(material.calibration, network.contract.features, console)
@@ -146,7 +138,7 @@ def compare_int8(
         content, contract = to_int8(network.path, network.contract, mel_db)
         file = Path(folder) / f"{contract.name}.onnx"
         file.write_bytes(content)
-        trial = _measure(network, load_classifier_file(file, "cpu"), len(mel_db), material, console)
+        trial = _measure(network, load_classifier_file(file, "cpu"), material.scored, console)
         if not trial.kept:
             return [], trial
         card = Path(folder) / f"{contract.name}.md"
@@ -159,39 +151,32 @@ def calibration_windows(clips: Sequence[Clip], spec: FeatureSpec, console: Conso
     drawn = np.random.default_rng(SEED).permutation(len(clips))[:CALIBRATION_CLIPS]
     sources = (
         Recording(clips[place].path.stem, clips[place].path, "fast", 0)
-        for place in track(drawn, "Hearing windows to calibrate with", console=console, transient=True)
+        for place in track(drawn, "Reading windows for calibration", console=console, transient=True)
     )
     windows = chain.from_iterable(islice(source_features(source, spec), 1) for source in sources)
     return np.stack([features.mel_db for features in windows])
 
 
-def _measure(
-    network: Classifier, twin: Classifier, windows: int, material: CalibrationData, console: Console
-) -> Int8Comparison:
+def _measure(network: Classifier, int8: Classifier, scored: LabeledClips, console: Console) -> Int8Comparison:
     """Measure the time of both networks in turn, and the accuracy of both."""
-    rounds = [(window_ms(network, 1), window_ms(twin, 1)) for _ in range(ROUNDS)]
-    ratios = [quick / slow for slow, quick in rounds]
-    before, after = (
-        evaluate_model(item, material.scored, material.folds, console, material.labels, material.folder)
-        for item in (network, twin)
-    )
-    folds = f"UrbanSound8K fold{'s' * (len(material.folds) > 1)} {', '.join(map(str, material.folds))}"
+    rounds_ms = [(window_ms(network, 1), window_ms(int8, 1)) for _ in range(ROUNDS)]
+    ratios = [int8_ms / network_ms for network_ms, int8_ms in rounds_ms]
+    before, after = (evaluate_model(item, scored, console) for item in (network, int8))
     ratio = statistics.median(ratios)
     return Int8Comparison(
         model=network.contract.identity,
-        twin=twin.contract.identity,
-        calibration_windows=windows,
-        window_ms=round(statistics.median(slow for slow, _ in rounds), 4),
-        window_ms_int8=round(statistics.median(quick for _, quick in rounds), 4),
-        ratio=round(ratio, 3),
-        ratio_least=round(min(ratios), 3),
-        ratio_most=round(max(ratios), 3),
-        scored_on=material.folder or folds,
+        int8_model=int8.contract.identity,
+        window_ms=statistics.median(network_ms for network_ms, _ in rounds_ms),
+        window_ms_int8=statistics.median(int8_ms for _, int8_ms in rounds_ms),
+        ratio=ratio,
+        ratio_least=min(ratios),
+        ratio_most=max(ratios),
+        scored_on=scored.name,
         trained_on_these=bool(before.trained_on_these),
         clips=before.clips,
         accuracy=before.accuracy,
         accuracy_int8=after.accuracy,
-        kept=is_worth_shipping(ratio, before.accuracy, after.accuracy),
+        kept=is_kept(ratio, before.accuracy, after.accuracy),
     )
 
 
@@ -203,20 +188,20 @@ def load_calibration_data(
     Args:
         root: The recordings.
         layout: "urbansound8k" or "folders".
-        folds: Of UrbanSound8K to score; None for those that the model was not trained on, or all that are there.
-        contract: The model's.
+        folds: UrbanSound8K folds to score; None for those that the model was not trained on, or all present ones.
+        contract: Contract of the model.
 
     Raises:
-        ConfigError: Folds are asked for of a folder that has none.
-        DataError: The recordings are not as the layout says.
+        ConfigError: Folds are given, and class folders have none.
+        DataError: The recordings have another layout.
     """
     if layout == "folders":
         split = split_own(root, contract.features, None, folds)
-        return CalibrationData(split.train, split.test, (), split.labels, split.folder)
+        return CalibrationData(split.train, labeled_clips(split))
     present = sorted({clip.fold for clip in read_metadata(root) if clip.path.is_file()})
     others = tuple(fold for fold in present if fold not in contract.provenance.folds)
     scored = folds or others or tuple(present)
     learned = tuple(fold for fold in present if fold in contract.provenance.folds)
     learned = tuple(fold for fold in learned if fold not in scored) or learned
     calibration = split_by_folds(root, learned, ()).train if learned else ()
-    return CalibrationData(calibration, split_by_folds(root, scored, ()).train, scored)
+    return CalibrationData(calibration, labeled_clips(split_by_folds(root, scored, ())))

@@ -18,6 +18,7 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ContractError, DataError
 from soundwatch.daemon.pipeline.scoring import score_recording
 from soundwatch.training.cli.evaluate import evaluate as evaluate_command
+from soundwatch.training.data.labeled_clips import labeled_clips
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, write_evaluation
 from soundwatch.training.fit.run import run_session
@@ -61,7 +62,7 @@ def test_the_daemons_path_gives_the_runs_own_scores(trained: Path, tiny_data: Pa
 
 def test_an_evaluation_gives_the_figures_of_the_run(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
     classifier = _TorchClassifier(trained / FILE_NAME)
-    evaluation = evaluate_model(classifier, split_by_folds(tiny_data, (2,), ()).train, (2,), SILENT)
+    evaluation = evaluate_model(classifier, labeled_clips(split_by_folds(tiny_data, (2,), ())), SILENT)
     score = classifier.contract.scores[0]
     assert (evaluation.accuracy, evaluation.macro_f1, evaluation.clips) == (score.accuracy, score.macro_f1, 10)
     assert {label: item.recall for label, item in evaluation.classes.items()} == score.recall
@@ -76,7 +77,7 @@ def test_an_evaluation_gives_the_figures_of_the_run(trained: Path, tiny_data: Pa
 
 def test_figures_on_folds_that_were_trained_on_carry_a_warning(trained: Path, tiny_data: Path) -> None:
     classifier = _TorchClassifier(trained / FILE_NAME)
-    evaluation = evaluate_model(classifier, split_by_folds(tiny_data, (1, 2), ()).train, (1, 2), SILENT)
+    evaluation = evaluate_model(classifier, labeled_clips(split_by_folds(tiny_data, (1, 2), ())), SILENT)
     assert evaluation.trained_on_these == (1,)
     assert "trained on fold 1: these figures measure memory" in to_markdown(evaluation)
 
@@ -88,13 +89,15 @@ def test_a_model_of_other_classes_is_refused(trained: Path, tiny_data: Path) -> 
         classifier.contract, labels=labels, thresholds=dict.fromkeys(labels, 0.5)
     )
     with pytest.raises(ContractError, match="has the labels whistle, car_horn"):
-        evaluate_model(classifier, split_by_folds(tiny_data, (2,), ()).train, (2,), SILENT)
+        evaluate_model(classifier, labeled_clips(split_by_folds(tiny_data, (2,), ())), SILENT)
 
 
 def test_a_clip_that_does_not_read_is_named(trained: Path, tiny_data: Path) -> None:
     (tiny_data / "audio" / "fold2" / "203-3-0-0.wav").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"203-3-0-0\.wav"):
-        evaluate_model(_TorchClassifier(trained / FILE_NAME), split_by_folds(tiny_data, (2,), ()).train, (2,), SILENT)
+        evaluate_model(
+            _TorchClassifier(trained / FILE_NAME), labeled_clips(split_by_folds(tiny_data, (2,), ())), SILENT
+        )
 
 
 def test_the_command_prints_markdown_or_json(trained: Path, tiny_data: Path, tmp_path: Path) -> None:

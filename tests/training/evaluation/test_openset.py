@@ -69,7 +69,7 @@ def test_events_are_reported_in_seconds(bands: Classifier) -> None:
     (event,), _ = detect_in_blocks(MemorySource(sound, 8000).to_its_end(), bands)
     assert event.label == "high"
     assert event.onset_s == pytest.approx(1.0, abs=0.2)
-    assert event.told_s == pytest.approx(1.2, abs=0.1)  # the second of two windows, a hop of 0.1 s apart
+    assert event.decision_s == pytest.approx(1.2, abs=0.1)  # the second of two windows, a hop of 0.1 s apart
     assert event.offset_s == pytest.approx(3.0, abs=0.3)
 
 

@@ -14,6 +14,7 @@ from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.cli.options import Folds, check_columns, layout_options, split_own, test_share_option, warn_of
 from soundwatch.training.cli.trials import check_options, trial_options
 from soundwatch.training.data.csv_labels import Columns
+from soundwatch.training.data.labeled_clips import LabeledClips, labeled_clips
 from soundwatch.training.data.urbansound8k import Split, split_by_folds
 from soundwatch.training.evaluation.options import TrialOptions
 
@@ -60,7 +61,7 @@ def evaluate(
         warn_of(split, console)
     classifier = load_classifier_file(model)
     if split and not options.trial:
-        _score(classifier, split, as_json, out, console)
+        _score(classifier, labeled_clips(split), as_json, out, console)
     else:
         from soundwatch.training.evaluation.scenarios import print_report, run_trial
 
@@ -101,14 +102,14 @@ def _split(
     return split_by_folds(root, folds, ())
 
 
-def _score(classifier: Classifier, split: Split, as_json: bool, out: Path | None, console: Console) -> None:
+def _score(classifier: Classifier, data: LabeledClips, as_json: bool, out: Path | None, console: Console) -> None:
     """Evaluate the accuracy of whole clips."""
-    from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, warning, write_evaluation
+    from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, write_evaluation
+    from soundwatch.training.evaluation.report_page import memory_warning
 
-    clips = split.test if split.folder else split.train
-    evaluation = evaluate_model(classifier, clips, split.train_folds, console, split.labels, split.folder)
+    evaluation = evaluate_model(classifier, data, console)
     if evaluation.trained_on_these:
-        console.print(f"[yellow]{warning(evaluation)}[/]")
+        console.print(f"[yellow]{memory_warning(evaluation.trained_on_these)}[/]")
     if out:
         write_evaluation(evaluation, out)
     click.echo(msgspec.json.encode(evaluation).decode() if as_json else to_markdown(evaluation), nl=as_json)

@@ -75,8 +75,8 @@ def summarize(records: Sequence[RunRecord]) -> CrossValidation:
     for record in records:
         clips = [clip for clip in record.held_out if clip.class_id is not None]
         values = np.array([clip.values for clip in clips], np.float32)  # (N, K)
-        source_stats = np.array([clip.class_id for clip in clips], np.int64)
-        metrics = measure(count_confusion(values, source_stats))
+        true_ids = np.array([clip.class_id for clip in clips], np.int64)
+        metrics = measure(count_confusion(values, true_ids))
         figures.append(
             FoldFigures(
                 fold=record.plan.test_folds[0],
@@ -89,7 +89,7 @@ def summarize(records: Sequence[RunRecord]) -> CrossValidation:
         )
         confusions.append(metrics.confusion)
         scores.append(values)
-        class_ids.append(source_stats)
+        class_ids.append(true_ids)
     confusion = np.sum(confusions, axis=0)
     bins = calibration_bins(np.concatenate(scores), np.concatenate(class_ids))
     clips_done = sum(part.clips for part in bins)

@@ -29,7 +29,7 @@ def show_check(check: DataCheck, console: Console) -> None:
 
 
 def _classes(check: DataCheck) -> Table:
-    """Build the table of files, recordings, minutes, and files per fold of class_count class."""
+    """Build the table of files, recordings, minutes, and files per fold of each class."""
     folds = sorted({fold for count in check.classes.values() for fold in count.folds})
     table = Table(title=f"{escape(check.root)}: {check.files} of {check.listed} files, {check.minutes:.0f} minutes")
     table.add_column("class")

@@ -34,6 +34,15 @@ class LabeledClips:
         assert clip.class_id is not None, f"{clip.path} has no class"
         return self.labels[clip.class_id]
 
+    def learned_folds(self, contract: ModelContract) -> tuple[int, ...]:
+        """Return the folds that a model was trained on: their figures measure memory."""
+        return tuple(sorted({*self.folds} & {*contract.provenance.folds}))
+
+    @property
+    def name(self) -> str:
+        """Description of the data set."""
+        return name_data(self.folds, self.folder)
+
 
 def labeled_clips(split: Split) -> LabeledClips:
     """Return the test side of a split of class folders, or all clips of the given UrbanSound8K folds."""
@@ -47,14 +56,14 @@ def name_data(folds: tuple[int, ...], folder: str | None) -> str:
     return f"UrbanSound8K fold{'s' if len(folds) > 1 else ''} {', '.join(str(fold) for fold in folds)}"
 
 
-def check_labels(contract: ModelContract, labels: tuple[str, ...], folder: str | None) -> None:
+def check_labels(contract: ModelContract, data: LabeledClips) -> None:
     """Refuse a model without the classes of the data.
 
     Raises:
         ContractError: The model lacks one of the classes.
     """
-    if not set(labels) <= set(contract.labels):
+    if not set(data.labels) <= set(contract.labels):
         raise ContractError(
             f"Model {contract.identity} has the labels {', '.join(contract.labels)}; to be scored on "
-            f"{folder or 'UrbanSound8K'} it must have {', '.join(labels)}."
+            f"{data.folder or 'UrbanSound8K'} it must have {', '.join(data.labels)}."
         )

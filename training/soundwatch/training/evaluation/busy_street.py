@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -203,17 +203,7 @@ def _sound(part: Part, clip: EverydayClip) -> Foreground:
 
 
 def _place(sound: Foreground, onset_s: float, level_db: float) -> Foreground:
-    return Foreground(
-        sound.part,
-        sound.path,
-        sound.label,
-        sound.kind,
-        sound.recording,
-        sound.uncertain,
-        onset_s,
-        read_unit(sound.path).size / RATE_HZ,
-        level_db,
-    )
+    return replace(sound, onset_s=onset_s, length_s=read_unit(sound.path).size / RATE_HZ, level_db=level_db)
 
 
 def _spread(sounds: Sequence[Foreground], length_s: float, rng: np.random.Generator) -> Iterator[Foreground]:

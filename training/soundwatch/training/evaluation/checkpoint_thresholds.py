@@ -7,12 +7,11 @@ contract and unchanged weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import decode_contract, encode_contract
+from soundwatch.daemon.core.contract import decode_contract
 from soundwatch.training.data.everyday_sounds import EverydayClip
 from soundwatch.training.evaluation.held_out import hold_out, open_network
 from soundwatch.training.evaluation.street_thresholds import ROLES, choose_in_street, describe_evidence, gather_evidence
@@ -43,5 +42,5 @@ def choose_for_run(
     evidence = gather_evidence(networks, sounds, ROLES, console)
     price = decode_recipe(state.recipe).false_event_price
     chosen = choose_in_street(evidence, contract, price, describe_evidence(networks, sounds, ROLES))
-    checkpoints.save_checkpoint(path, replace(state, contract=encode_contract(chosen)))
+    checkpoints.replace_contract(path, chosen)
     return chosen.thresholds

@@ -7,7 +7,6 @@ Does not: train, or use torch's front end; a difference from the training run's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,15 +14,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import DataError, SourceError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.pipeline.scoring import score_recording
-from soundwatch.training.data.labeled_clips import check_labels
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.labeled_clips import LabeledClips, check_labels, name_data
+from soundwatch.training.evaluation.report_page import memory_warning
 from soundwatch.training.fit.metrics import Metrics, count_confusion, measure
 from soundwatch.training.fit.plots import draw_confusion
-from soundwatch.training.model.labels import LABELS
 
 
 class ClassFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,85 +67,57 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     confusion: tuple[tuple[int, ...], ...]
 
 
-def evaluate_model(
-    classifier: Classifier,
-    clips: Sequence[Clip],
-    folds: tuple[int, ...],
-    console: Console,
-    labels: tuple[str, ...] = LABELS,
-    folder: str | None = None,
-) -> Evaluation:
+def evaluate_model(classifier: Classifier, data: LabeledClips, console: Console) -> Evaluation:
     """Score every clip, with a progress bar.
-
-    Args:
-        classifier: Model to evaluate.
-        clips: Test clips.
-        folds: UrbanSound8K folds of the clips; empty for other data.
-        console: Console for the progress.
-        labels: Names of the classes, in the order of `class_id`.
-        folder: Name of the data set; None for UrbanSound8K.
 
     Raises:
         ContractError: The model lacks one of the labels.
         DataError: A clip cannot be read.
     """
     contract = classifier.contract
-    check_labels(contract, labels, folder)
-    labels = (*labels, *(label for label in contract.labels if label not in labels))
-    scores = np.zeros((len(clips), len(labels)), np.float32)
-    for row, clip in enumerate(track(clips, description="Scoring clips", console=console)):
+    check_labels(contract, data)
+    labels = (*data.labels, *(label for label in contract.labels if label not in data.labels))
+    scores = np.zeros((len(data.clips), len(labels)), np.float32)
+    for row, clip in enumerate(track(data.clips, description="Scoring clips", console=console)):
         try:
             values = score_recording(clip.path, classifier)
         except SourceError as error:
             raise DataError(f"{error} `soundwatch data check` lists all such files.") from error
         scores[row] = [values[label] for label in labels]
-    class_ids = np.array([clip.class_id for clip in clips], np.int64)
-    metrics = measure(count_confusion(scores, class_ids))
-    return _figures(metrics, labels, contract, classifier.provider, folds, folder)
-
-
-def _figures(
-    metrics: Metrics,
-    labels: tuple[str, ...],
-    contract: ModelContract,
-    provider: str,
-    folds: tuple[int, ...],
-    folder: str | None,
-) -> Evaluation:
-    counts = metrics.confusion
-    classes = {
-        label: ClassFigures(
-            clips=int(counts[row].sum()),
-            precision=round(metrics.precision[row], 4),
-            recall=None if (recall := metrics.recall[row]) is None else round(recall, 4),
-            f1=round(metrics.f1[row], 4),
-        )
-        for row, label in enumerate(labels)
-    }
+    metrics = measure(count_confusion(scores, np.array([clip.class_id for clip in data.clips], np.int64)))
     return Evaluation(
         model=contract.identity,
-        provider=provider,
-        folder=folder,
-        folds=folds,
-        trained_on_these=tuple(sorted(set(folds) & set(contract.provenance.folds))),
-        clips=int(counts.sum()),
+        provider=classifier.provider,
+        folder=data.folder,
+        folds=data.folds,
+        trained_on_these=data.learned_folds(contract),
+        clips=len(data.clips),
         accuracy=round(metrics.accuracy, 4),
         macro_f1=round(metrics.macro_f1, 4),
-        classes=classes,
-        confusion=tuple(tuple(int(count) for count in row) for row in counts),
+        classes={label: _class_figures(metrics, row) for row, label in enumerate(labels)},
+        confusion=tuple(tuple(int(count) for count in row) for row in metrics.confusion),
+    )
+
+
+def _class_figures(metrics: Metrics, class_id: int) -> ClassFigures:
+    recall = metrics.recall[class_id]
+    return ClassFigures(
+        clips=int(metrics.confusion[class_id].sum()),
+        precision=round(metrics.precision[class_id], 4),
+        recall=None if recall is None else round(recall, 4),
+        f1=round(metrics.f1[class_id], 4),
     )
 
 
 def to_markdown(evaluation: Evaluation) -> str:
     """Format the metrics as Markdown."""
-    folds = ", ".join(str(fold) for fold in evaluation.folds)
-    data = evaluation.folder or f"UrbanSound8K fold{'s' if len(evaluation.folds) > 1 else ''} {folds}"
+    warning = memory_warning(evaluation.trained_on_these)
     lines = [
-        f"# {evaluation.model} on {data}",
+        f"# {evaluation.model} on {name_data(evaluation.folds, evaluation.folder)}",
         "",
         f"{evaluation.clips} clips: accuracy {evaluation.accuracy:.3f}, macro F1 {evaluation.macro_f1:.3f} "
         f"({evaluation.provider}).",
-        *([f"\n**{warning(evaluation)}**"] if evaluation.trained_on_these else []),
+        *([f"\n**{warning}**"] if warning else []),
         "",
         "| class | clips | precision | recall | F1 |",
         "|---|---|---|---|---|",
@@ -157,12 +126,6 @@ def to_markdown(evaluation: Evaluation) -> str:
         recall = "" if item.recall is None else f"{item.recall:.3f}"
         lines.append(f"| {label} | {item.clips} | {item.precision:.3f} | {recall} | {item.f1:.3f} |")
     return "\n".join(lines) + "\n"
-
-
-def warning(evaluation: Evaluation) -> str:
-    """Return a warning if the figures measure memory, else an empty string."""
-    folds = ", ".join(str(fold) for fold in evaluation.trained_on_these)
-    return f"This model was trained on fold {folds}: these figures measure memory, not recognition." if folds else ""
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:

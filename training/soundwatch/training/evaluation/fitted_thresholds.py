@@ -9,7 +9,6 @@ Does not: fit heads (`fit/head_fit.py`).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.training.fit.head_fit import LeftOut
+from soundwatch.training.fit.thresholds import is_in_first_half
 
 RAISED_SHARE: Final = 0.03  # of other sounds; other recordings and kinds raise more, and 5 % are the goal
 LOWEST: Final = 0.05
@@ -52,11 +52,11 @@ def choose_fitted(left_out: LeftOut, classes: int) -> FittedThresholds:
     rows = left_out.of_others()
     own = [left_out.scores[left_out.of_class(class_id), class_id] for class_id in range(classes)]
     values = _thresholds(left_out.scores[rows], own)
-    halves = np.array([_half(left_out.examples[row].group or "") for row in rows], np.int64)
+    first = np.array([is_in_first_half(left_out.examples[row].group or "") for row in rows], np.bool_)
     raised = 0
-    for half in (0, 1):
-        chosen = _thresholds(left_out.scores[rows[halves != half]], own)
-        raised += int((left_out.scores[rows[halves == half]] >= chosen).any(axis=1).sum())
+    for half in (~first, first):
+        chosen = _thresholds(left_out.scores[rows[~half]], own)
+        raised += int((left_out.scores[rows[half]] >= chosen).any(axis=1).sum())
     found = sum(int((scores >= values[k]).sum()) for k, scores in enumerate(own))
     clips = sum(len(scores) for scores in own)
     unmeasured = tuple(k for k, scores in enumerate(own) if not len(scores))
@@ -107,7 +107,3 @@ def _smoothed_found(own: Scores, grid: NDArray[np.float64]) -> NDArray[np.float6
 def _log_odds(values: NDArray[np.float64]) -> NDArray[np.float64]:
     bounded = np.clip(values, 1e-6, 1 - 1e-6)
     return np.asarray(np.log(bounded / (1 - bounded)), np.float64)
-
-
-def _half(group: str) -> int:
-    return hashlib.sha256(f"half {group}".encode()).digest()[0] % 2

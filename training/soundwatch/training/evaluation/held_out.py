@@ -91,5 +91,4 @@ def hold_out(classifier: Classifier, root: Path, folds: Sequence[int] | None) ->
 def held_out_of(classifier: Classifier, data: LabeledClips) -> HeldOut:
     """Pair a network with clips."""
     targets = tuple(Target(clip.path, data.label_of(clip), clip.recording) for clip in data.clips)
-    learned = set(classifier.contract.provenance.folds) & set(data.folds)
-    return HeldOut(classifier, targets, data.folds, tuple(sorted(learned)))
+    return HeldOut(classifier, targets, data.folds, data.learned_folds(classifier.contract))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, Classifier, Event, Samples, StreamSummary, read_only
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.pipeline.pipeline import run_pipeline
+from soundwatch.training.data.read_audio import read_recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +28,13 @@ class DetectedEvent:
     Attributes:
         label: Class.
         onset_s: Detected onset.
-        told_s: Time of the decision.
+        decision_s: Time of the decision.
         offset_s: End.
     """
 
     label: str
     onset_s: float
-    told_s: float
+    decision_s: float
     offset_s: float
 
 
@@ -65,6 +67,15 @@ class MemorySource:
 
     def stop(self) -> None:
         """Do nothing: there is no thread to stop."""
+
+
+def recording_blocks(path: Path) -> Iterator[Block | None]:
+    """Return a recording in one block, then None for its end.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    return MemorySource(*read_recording(path)).to_its_end()
 
 
 def detect_in_blocks(blocks: Iterable[Block | None], classifier: Classifier) -> tuple[list[DetectedEvent], float]:

@@ -20,9 +20,9 @@ from rich.progress import track
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Block, Classifier, read_only
 from soundwatch.daemon.detection.calibration import poisson_upper_rate
-from soundwatch.training.data.read_audio import RATE_HZ, read_recording
+from soundwatch.training.data.read_audio import RATE_HZ
 from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.evaluation.offline_detection import DetectedEvent, MemorySource, detect_in_blocks
+from soundwatch.training.evaluation.offline_detection import DetectedEvent, detect_in_blocks, recording_blocks
 from soundwatch.training.sounds.ambience import Ambience, ambiences, gain_to_dbfs
 
 _BLOCK_SAMPLES: Final = 10 * RATE_HZ
@@ -155,7 +155,7 @@ def evaluate_openset(
         )
     alarms: dict[str, tuple[str, ...]] = {}
     for clip in track(negatives, "Other sounds", console=console):
-        detected, _ = detect_in_blocks(MemorySource(*read_recording(clip.path)).to_its_end(), classifier)
+        detected, _ = detect_in_blocks(recording_blocks(clip.path), classifier)
         if detected:
             alarms[_name(clip)] = tuple(sorted({event.label for event in detected}))
     parts, skipped = _evaluate_ambience(classifier, ambient, minutes, seed, console)

@@ -10,7 +10,6 @@ Does not: train, or use recordings that the network was trained on, except where
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +19,8 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.contract import ModelContract, decode_contract, encode_contract
-from soundwatch.daemon.core.types import Classifier, Samples
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.cache import ClipCache, cache_folder
 from soundwatch.training.data.negatives import is_synthetic
 from soundwatch.training.data.urbansound8k import Clip
@@ -29,9 +28,13 @@ from soundwatch.training.evaluation.event_counts import SceneCounts
 from soundwatch.training.evaluation.fitted_thresholds import FittedThresholds, choose_fitted
 from soundwatch.training.evaluation.held_out import open_network
 from soundwatch.training.evaluation.offline_detection import MemorySource
-from soundwatch.training.evaluation.openset import wilson
 from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
-from soundwatch.training.evaluation.run_thresholds import MIN_RECORDINGS
+from soundwatch.training.evaluation.report_lines import (
+    MIN_RECORDINGS,
+    describe_raised,
+    describe_unmeasured,
+    threshold_lines,
+)
 from soundwatch.training.evaluation.score_track import Track, detect_in, score_track
 from soundwatch.training.fit.fitted_head import collect_examples
 from soundwatch.training.fit.head_fit import score_unlike
@@ -86,11 +89,11 @@ def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsRepor
         DataError: A recording cannot be read.
     """
     path = session.out / checkpoints.FILE_NAME
-    state = checkpoints.read_checkpoint(path)
-    contract = decode_contract(state.contract, str(path))
+    classifier = open_network(path)
+    contract = classifier.contract
     fitted = _choose_fitted(session, path, console)
     targets = session.split.test if fitted else session.split.test or session.split.train
-    score = _scorer(open_network(path))
+    score = _scorer(classifier)
     tracks = [score(clip) for clip in track(targets, "Own sounds", console=console, transient=True)]
     if fitted:
         measured_on, values = list(session.held_out_negatives), fitted.values
@@ -100,25 +103,26 @@ def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsRepor
         evidence = _evidence(contract, targets, tracks, chosen_on, others)
         selected = choose_by_price(evidence, session.recipe.false_event_price, SEED).thresholds
         values = tuple(max(LOWEST, value) for value in selected)
-    thresholds = dict(zip(contract.labels, values, strict=True))
-    contract = msgspec.structs.replace(contract, thresholds=thresholds)
+    contract = msgspec.structs.replace(contract, thresholds=dict(zip(contract.labels, values, strict=True)))
+    found = sum(
+        any(detection.class_id == clip.class_id for detection in detect_in(of_clip, contract, values))
+        for clip, of_clip in zip(targets, tracks, strict=True)
+    )
     raised = [
-        bool(detect_in(score(clip), contract, values))
+        clip
         for clip in track(measured_on, "Open set", console=console, transient=True)
+        if detect_in(score(clip), contract, values)
     ]
-    real = [not is_synthetic(clip) for clip in measured_on]
+    synthetic, synthetic_raised = (sum(is_synthetic(clip) for clip in clips) for clips in (measured_on, raised))
     report = OwnSoundsReport(
-        thresholds=thresholds,
+        thresholds=contract.thresholds,
         clips=len(targets),
-        found=sum(
-            any(detection.class_id == clip.class_id for detection in detect_in(of_clip, contract, values))
-            for clip, of_clip in zip(targets, tracks, strict=True)
-        ),
+        found=found,
         held_out=bool(session.split.test) or fitted is not None,
-        recordings=sum(real),
-        raised=sum(hit for hit, is_real in zip(raised, real, strict=True) if is_real),
-        synthetic=len(real) - sum(real),
-        synthetic_raised=sum(hit for hit, is_real in zip(raised, real, strict=True) if not is_real),
+        recordings=len(measured_on) - synthetic,
+        raised=len(raised) - synthetic_raised,
+        synthetic=synthetic,
+        synthetic_raised=synthetic_raised,
         shipped=fitted.recordings if fitted else 0,
         shipped_raised=fitted.raised if fitted else 0,
         not_measured=_absent(contract.labels, {clip.class_id for clip in targets}),
@@ -126,7 +130,7 @@ def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsRepor
     if fitted and not targets:
         absent = tuple(contract.labels[class_id] for class_id in fitted.unmeasured)
         report = msgspec.structs.replace(report, clips=fitted.clips, found=fitted.found, not_measured=absent)
-    checkpoints.save_checkpoint(path, replace(state, contract=encode_contract(contract)))
+    checkpoints.replace_contract(path, contract)
     text = msgspec.json.format(msgspec.json.encode(report), indent=1)
     replace_file(session.out / FILE_NAME, lambda part: part.write_bytes(text))
     return report
@@ -153,11 +157,7 @@ def _scorer(classifier: Classifier) -> Scorer:
     spec = classifier.contract.features
     read = ClipCache(spec, cache_folder())
 
-    def score(clip: Clip) -> Track:
-        samples: Samples = read(clip)
-        return score_track(MemorySource(samples, spec.rate_hz).to_its_end(), classifier)
-
-    return score
+    return lambda clip: score_track(MemorySource(read(clip), spec.rate_hz).to_its_end(), classifier)
 
 
 def _evidence(
@@ -189,23 +189,14 @@ def _evidence(
     return Evidence((scene,), raised, recordings)
 
 
-def _describe_evidence(report: OwnSoundsReport, origin: str) -> str:
-    """Describe by what the thresholds were chosen."""
-    if report.shipped:
-        return f"Chosen on: {report.shipped} recordings of other sounds, by heads that had not learned from their kind"
-    return f"Chosen on: {origin}, and half of the held-out other sounds"
-
-
 def describe_report(report: OwnSoundsReport) -> list[str]:
     """Return the lines that end the report of a run."""
-    shown = ", ".join(f"{label} {value:g}" for label, value in report.thresholds.items())
-    muted = [label for label, value in report.thresholds.items() if value >= 1]
     origin = "held-out clips" if report.held_out else "clips that the model has learned from"
-    lines = [
-        f"Thresholds: {shown}",
-        _describe_evidence(report, origin),
-        *([f"Muted, since no threshold is worth its false events: {', '.join(muted)}"] if muted else []),
-    ]
+    if report.shipped:
+        chosen_on = f"{report.shipped} recordings of other sounds, by heads that had not learned from their kind"
+    else:
+        chosen_on = f"{origin}, and half of the held-out other sounds"
+    lines = threshold_lines(report.thresholds, chosen_on)
     if report.clips:
         lines.append(f"Found: {report.found} of {report.clips} {origin} raise an event of their class")
     if report.not_measured:
@@ -214,23 +205,10 @@ def describe_report(report: OwnSoundsReport) -> list[str]:
         )
     synthetic = f"{report.synthetic_raised} of {report.synthetic} synthetic sounds raise an event"
     if report.shipped:
-        low, high = wilson(report.shipped_raised, report.shipped)
-        share = f"{100 * report.shipped_raised / report.shipped:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f} %)"
-        lines.append(
-            f"Open set: {report.shipped_raised} of {report.shipped} recordings of other sounds raise an event, "
-            f"{share}, where neither head nor thresholds had their kind; {synthetic}"
-        )
+        shipped = describe_raised(report.shipped_raised, report.shipped)
+        lines.append(f"{shipped}, where neither head nor thresholds had their kind; {synthetic}")
     if report.recordings >= MIN_RECORDINGS:
-        low, high = wilson(report.raised, report.recordings)
-        share = f"{100 * report.raised / report.recordings:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f} %)"
-        lines.append(
-            f"Open set: {report.raised} of {report.recordings} recordings of other sounds raise an event, {share}; "
-            f"{synthetic}; none was learned from"
-        )
+        lines.append(f"{describe_raised(report.raised, report.recordings)}; {synthetic}; none was learned from")
     elif not report.shipped:
-        lines.append(
-            f"Open set: not measured on real sounds ({report.recordings} recordings of other sounds are held out; "
-            f"{MIN_RECORDINGS} were wanted); {synthetic}. Give a folder of at least 100 recordings that are none of "
-            "the classes with --negatives."
-        )
+        lines.append(describe_unmeasured(report.recordings, synthetic))
     return lines

@@ -87,7 +87,7 @@ def evaluate_robustness(classifier: Classifier, data: LabeledClips, seed: int, c
         DataError: A clip cannot be read.
     """
     contract, clips = classifier.contract, data.clips
-    check_labels(contract, data.labels, data.folder)
+    check_labels(contract, data)
     right = np.zeros((1 + len(CONDITIONS), len(clips)), bool)
     passing = np.zeros_like(right)
     for place, clip in enumerate(track(clips, "Clips under every condition", console=console)):
@@ -101,7 +101,7 @@ def evaluate_robustness(classifier: Classifier, data: LabeledClips, seed: int, c
         provider=classifier.provider,
         folder=data.folder,
         folds=data.folds,
-        trained_on_these=tuple(sorted(set(data.folds) & set(contract.provenance.folds))),
+        trained_on_these=data.learned_folds(contract),
         seed=seed,
         clips=len(clips),
         accuracy=round(float(right[0].mean()), 4),

@@ -21,13 +21,21 @@ from soundwatch.training.data.everyday_sounds import EverydayClip
 from soundwatch.training.evaluation.checkpoint_thresholds import choose_for_run
 from soundwatch.training.evaluation.held_out import open_network
 from soundwatch.training.evaluation.offline_detection import MemorySource
-from soundwatch.training.evaluation.openset import wilson
+from soundwatch.training.evaluation.report_lines import (
+    MIN_RECORDINGS,
+    describe_raised,
+    describe_unmeasured,
+    threshold_lines,
+)
 from soundwatch.training.evaluation.score_track import detect_in, score_track
 from soundwatch.training.evaluation.street_events import score_clips
 from soundwatch.training.fit.run_setup import RunSetup, describe_scored
 from soundwatch.training.fit.thresholds import halve
 
-MIN_RECORDINGS: Final = 10  # fewer recordings of other sounds give no share worth a line
+_NOTHING_HELD_OUT: Final = (
+    "nothing, since no clip was held out; 0.5 is no choice. Hold clips out with --test-folds or --test-share, or give "
+    "runs that did with --scores-from."
+)
 _TEST_ROLES: Final = ("test_recordings", "test_kinds")
 
 
@@ -56,18 +64,7 @@ def finish_thresholds(
             notes.append(f"Not chosen by false events in streets: {error}")
         else:
             chosen_on = "streets and everyday sounds, by false events an hour"
-    contract = open_network(session.out).contract
-    shown = ", ".join(f"{label} {value:g}" for label, value in contract.thresholds.items())
-    muted = [label for label, value in contract.thresholds.items() if value >= 1]
-    if chosen_on:
-        lines = [f"Thresholds: {shown}", f"Chosen on: {chosen_on}"]
-    else:
-        lines = [
-            f"Thresholds: {shown}",
-            "Chosen on: nothing, since no clip was held out; 0.5 is no choice. Hold clips out with --test-folds or "
-            "--test-share, or give runs that did with --scores-from.",
-        ]
-    lines += [f"Muted, since no threshold is worth its false events: {', '.join(muted)}"] if muted else []
+    lines = threshold_lines(open_network(session.out).contract.thresholds, chosen_on or _NOTHING_HELD_OUT)
     return [*lines, *notes, _describe_open_set(session, sounds, console)]
 
 
@@ -92,17 +89,8 @@ def _describe_open_set(session: RunSetup, sounds: Sequence[EverydayClip], consol
         )
     raised = [*_raised_by_everyday_sounds(session, sounds, console), *_raised_by_negatives(session, console)]
     if len(raised) < MIN_RECORDINGS:
-        return (
-            f"Open set: not measured on real sounds ({len(raised)} recordings of other sounds are held out; "
-            f"{MIN_RECORDINGS} were wanted). Give a folder of at least 100 recordings that are none of the classes "
-            "with --negatives."
-        )
-    low, high = wilson(sum(raised), len(raised))
-    return (
-        f"Open set: {sum(raised)} of {len(raised)} recordings of other sounds raise an event, "
-        f"{100 * sum(raised) / len(raised):.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f} %); none was learned "
-        "from, and no threshold was chosen on them"
-    )
+        return describe_unmeasured(len(raised))
+    return f"{describe_raised(sum(raised), len(raised))}; none was learned from, and no threshold was chosen on them"
 
 
 def _raised_by_everyday_sounds(session: RunSetup, sounds: Sequence[EverydayClip], console: Console) -> list[bool]:

@@ -67,7 +67,7 @@ def run_trial(
         data = replace(data, clips=_some(data.clips, options.limit, seed))
         return evaluate_robustness(classifier, data, seed, console)
     if options.sounds is not None:
-        check_labels(classifier.contract, data.labels, data.folder)
+        check_labels(classifier.contract, data)
         held_out_clips = held_out_of(classifier, foreground_clips(root, data))
         roles = ALL_ROLES if options.unseen else TEST_ROLES
         return report_events(held_out_clips, read_everyday_sounds(options.sounds), roles, minutes, seed, console)

@@ -134,7 +134,7 @@ def evaluate_street(
         DataError: There are too few clips for a scene, or one cannot be read.
     """
     contract = classifier.contract
-    check_labels(contract, data.labels, data.folder)
+    check_labels(contract, data)
     placed = plan_scene(data, seed, minutes * 60)
     hop_s = contract.features.window_hop_samples / contract.features.rate_hz
     collars_s = (contract.features.window_ms / 1000 + hop_s, hop_s)
@@ -151,7 +151,7 @@ def evaluate_street(
         thresholds=contract.thresholds,
         folder=data.folder,
         folds=data.folds,
-        trained_on_these=tuple(sorted(set(data.folds) & set(contract.provenance.folds))),
+        trained_on_these=data.learned_folds(contract),
         seed=seed,
         clips=len(placed),
         recordings=len({item.clip.recording for item in placed}),
@@ -196,7 +196,7 @@ def _figures(
         classes=classes,
         false_events_per_h=round(len(false) / hours, 2),
         false_events_alone_per_h=round(len(alone) / hours, 2),
-        latency_s=delay_of([detected[event].told_s - reference[sound].onset_s for sound, event in pairs]),
+        latency_s=delay_of([detected[event].decision_s - reference[sound].onset_s for sound, event in pairs]),
         onset_late_s=delay_of([estimated[event].onset_s - reference[sound].onset_s for sound, event in pairs]),
     )
 

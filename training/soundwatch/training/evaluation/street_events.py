@@ -8,7 +8,7 @@ Does not: select thresholds (`street_thresholds.py`), or report (`event_report.p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.types import Block, Classifier, read_only
+from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.everyday_sounds import STREET_KIND, EverydayClip, Role
-from soundwatch.training.data.read_audio import read_recording
 from soundwatch.training.evaluation.busy_street import Material, Scene, SceneSpec, Target, plan_scene
 from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, pool
+from soundwatch.training.evaluation.offline_detection import recording_blocks
 from soundwatch.training.evaluation.scene_audio import render_scene
 from soundwatch.training.evaluation.score_track import Track, cached_track, detect_in, score_track
 
@@ -121,21 +121,10 @@ def score_clips(
     tracks = []
     for clip in track(clips, "Everyday sounds", console=console):
         if cache is None:
-            tracks.append(score_track(alone(clip.path), classifier))
+            tracks.append(score_track(recording_blocks(clip.path), classifier))
         else:
-            tracks.append(cached_track(f"clip {clip.file}", partial(alone, clip.path), classifier, cache))
+            tracks.append(cached_track(f"clip {clip.file}", partial(recording_blocks, clip.path), classifier, cache))
     return tracks
-
-
-def alone(path: Path) -> Iterator[Block | None]:
-    """Yield a recording in one block, then None for its end.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
-    samples, rate_hz = read_recording(path)
-    yield Block(read_only(samples), rate_hz, 0)
-    yield None
 
 
 def negatives_by_group(sounds: Sequence[EverydayClip], roles: Sequence[Role]) -> dict[str, list[EverydayClip]]:

@@ -15,17 +15,13 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.training.data.cache import ClipCache
 from soundwatch.training.data.negatives import is_synthetic
-from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.fit.head_features import head_features
 from soundwatch.training.fit.head_fit import Example, Head, score_unlike
-from soundwatch.training.fit.loop import Row, Run, describe, mel_batches
-from soundwatch.training.fit.metrics import count_confusion, measure
+from soundwatch.training.fit.loop import Row, Run, describe, held_out_figures, mel_batches
 from soundwatch.training.fit.progress import clip_table
 from soundwatch.training.fit.run_setup import RunSetup
-from soundwatch.training.fit.scoring import score_mels
 from soundwatch.training.model.frontend import MelFrontEnd
 
 
@@ -50,12 +46,7 @@ def fit_run(run: Run, setup: RunSetup, read: ClipCache, save: Callable[[Run], No
     right = [int(head.highest(one.features).argmax()) == one.class_id for one in own]
     row: Row = {"epoch": run.epoch, "train_loss": _loss(head, kept), "train_accuracy": float(np.mean(right))}
     held_out = mel_batches(setup.split.test, setup, read, MelFrontEnd(setup.recipe.features).to(setup.device))
-    if held_out:
-        loss, scores = score_mels(run.network, held_out, setup.recipe, setup.device)
-        class_ids = np.array([clip.class_id for clip in setup.split.test if clip.class_id is not None], np.int64)
-        metrics = measure(count_confusion(scores, class_ids))
-        row |= {"test_loss": loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
-        row |= {f"recall_{label}": value for label, value in zip(setup.labels, metrics.recall, strict=True)}
+    row |= held_out_figures(run.network, held_out, setup)
     row["seconds"] = time.monotonic() - began_s
     run.history.append(row)
     save(run)
@@ -65,23 +56,16 @@ def fit_run(run: Run, setup: RunSetup, read: ClipCache, save: Callable[[Run], No
 def collect_examples(network: nn.Sequential, setup: RunSetup, read: ClipCache, console: Console) -> list[Example]:
     """Compute the features of all training clips, and add the other sounds that ship with the network."""
     network.eval()
-    spec = setup.recipe.features
     examples = []
     clips = (*setup.split.train, *setup.negatives)
     for clip in track(clips, "Features", console=console, transient=True):
-        features = _features(network, spec, clip, read, setup.device)
+        features = head_features(network, setup.recipe.features, read(clip), setup.device)
         if len(features):
             group = None if clip.class_id is None and is_synthetic(clip) else f"own {clip.recording}"
             examples.append(Example(features, clip.class_id, group))
     sounds = setup.other_sounds.sounds if setup.other_sounds else ()
     examples += [Example(sound.features, None, f"kind {sound.kind}", sound.kind) for sound in sounds]
     return examples
-
-
-def _features(
-    network: nn.Sequential, spec: FeatureSpec, clip: Clip, read: ClipCache, device: torch.device
-) -> np.ndarray:
-    return head_features(network, spec, read(clip), device)
 
 
 def _set_head(network: nn.Sequential, head: Head) -> None:

@@ -141,7 +141,6 @@ def train(
     front_end = MelFrontEnd(recipe.features).to(device)
     examples = distillation_batches or _clip_batches(setup, read, console)
     held_out = mel_batches(setup.split.test, setup, read, front_end)
-    class_ids = np.array([clip.class_id for clip in setup.split.test if clip.class_id is not None], np.int64)
     progress = RunProgress(console, recipe.epochs, run.epoch, examples.count())
     if run.epoch < recipe.epochs:
         start = describe_start(setup, count_parameters(run.network), examples.count())
@@ -173,11 +172,7 @@ def train(
         row: Row = {"epoch": epoch, "train_loss": float(np.mean(torch.stack(losses).tolist()))}
         row["train_accuracy"] = hits / counted if counted else None
         row["learning_rate"] = learning_rate  # of the last step; the schedule is undefined after the end
-        if held_out:
-            test_loss, scores = score_mels(run.eval_model, held_out, recipe, device)
-            metrics = measure(count_confusion(scores, class_ids))
-            row |= {"test_loss": test_loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
-            row |= {f"recall_{label}": value for label, value in zip(setup.labels, metrics.recall, strict=True)}
+        row |= held_out_figures(run.eval_model, held_out, setup)
         row["seconds"] = time.monotonic() - began_s
         run.history.append(row)
         save(run)
@@ -241,6 +236,17 @@ def mel_batches(clips: tuple[Clip, ...], setup: RunSetup, read: ClipCache, front
     return [
         (front_end.features(samples.to(setup.device)).cpu(), targets, places) for samples, targets, places in batches
     ]
+
+
+def held_out_figures(network: nn.Module, held_out: list[Scored], setup: RunSetup) -> Row:
+    """Compute loss, accuracy, macro F1 and recalls on the test clips; an empty row without clips."""
+    if not held_out:
+        return {}
+    test_loss, scores = score_mels(network, held_out, setup.recipe, setup.device)
+    class_ids = np.array([clip.class_id for clip in setup.split.test if clip.class_id is not None], np.int64)
+    metrics = measure(count_confusion(scores, class_ids))
+    row: Row = {"test_loss": test_loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
+    return row | {f"recall_{label}": value for label, value in zip(setup.labels, metrics.recall, strict=True)}
 
 
 def _refuse_not_finite(losses: list[Tensor], steps: int, epoch: int) -> None:

@@ -67,5 +67,10 @@ def threshold_evidence(
 
 def halve(negatives: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
     """Divide held-out negatives by recording into those to choose thresholds on and those to measure the open set."""
-    first = [clip for clip in negatives if hashlib.sha256(f"half {clip.recording}".encode()).digest()[0] % 2]
-    return first, [clip for clip in negatives if clip not in first]
+    first = [clip for clip in negatives if is_in_first_half(clip.recording)]
+    return first, [clip for clip in negatives if not is_in_first_half(clip.recording)]
+
+
+def is_in_first_half(name: str) -> bool:
+    """Return True for one half of all names, by their hashes."""
+    return hashlib.sha256(f"half {name}".encode()).digest()[0] % 2 == 1

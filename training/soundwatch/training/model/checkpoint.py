@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.contract import ModelContract, decode_contract
+from soundwatch.daemon.core.contract import ModelContract, decode_contract, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network import MeanMaxPool, build_network
@@ -120,6 +120,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return checkpoint
     except Exception as error:  # torch's unpickler raises any exception on a damaged file
         raise ModelError(f"{path} does not read as a checkpoint ({type(error).__name__}); {wanted}.") from error
+
+
+def replace_contract(path: Path, contract: ModelContract) -> None:
+    """Write the checkpoint with another contract and unchanged weights.
+
+    Raises:
+        ModelError: The file is not a checkpoint.
+    """
+    save_checkpoint(path, replace(read_checkpoint(path), contract=encode_contract(contract)))
 
 
 def _check_types(checkpoint: Checkpoint) -> None:
