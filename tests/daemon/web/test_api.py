@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_pages_of_events_have_each_event_once_while_new_ones_arrive(site: Site) 
         ("limit=0", ">= 1"),
         ("limit=many", "int"),
         ("min_score=2", "<= 1"),
-        ("since=yesterday", "a time with its zone was expected, as 2026-11-22T08:15:00Z - at `since`"),
+        ("since=yesterday", "since is wrong: a time with its zone was expected, as 2026-11-22T08:15:00Z."),
         ("since=2026-13-22T08:00:00Z", "is not a time"),
         ("since=17", "a time with its zone"),
         ("since=2026-11-22T08:00:00", "a time with its zone"),
@@ -183,6 +184,8 @@ def test_statistics_of_a_day_and_a_week_are_those_of_the_digest(site: Site) -> N
     week = site.get("/api/statistics?period=week&date=2026-11-18").json()
     assert (week["first_day"], week["events"]) == ("2026-11-16", 2)
     assert site.get("/api/statistics").json()["period"] == "day"
+    refused = site.get("/api/statistics?date=9999-12-31")
+    assert refused.json()["error"] == "date is wrong: a day of this century was expected, as 2026-11-22."
     refused = site.get("/api/statistics?date=2026-02-30")
     assert (refused.status_code, refused.json()["error"][:24]) == (400, "2026-02-30 is not a date")
 
@@ -223,6 +226,16 @@ def test_a_source_is_paused_and_resumed_by_its_name(site: Site) -> None:
         assert client.post("/api/sources/cellar/pause", json={}).status_code == 404
         assert client.get("/api/sources/mic0/pause").status_code == 405
     assert site.switched == [("mic0", False), ("mic0", True)]
+
+
+@pytest.mark.parametrize("name", ["yard/é", "events", "x/pause", "a b%2F?#"])
+def test_a_source_of_any_name_is_paused(site: Site, name: str) -> None:
+    site.append(lost_line(name))
+    with site.client() as client:
+        path = f"/api/sources/{quote(name, safe='')}"
+        assert client.post(f"{path}/pause", json={}).json() == {"source": name, "listen": False}
+        assert client.post(f"{path}/resume", json={}).json() == {"source": name, "listen": True}
+        assert client.get(f"{path}/listen").status_code == 403, "this address exists too"
 
 
 def test_health_lists_the_problems_as_text() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 import websockets
 from websockets.sync.client import connect
 
+from soundwatch.daemon.web.session import cookie_name, cookie_value
 from support.web_harness import TOKEN, Site, a_site, write_token
 
 
@@ -103,3 +105,22 @@ def test_two_servers_of_one_host_have_separate_cookies(tmp_path: Path) -> None:
         client.post(f"{other.url}/logout")
         assert client.get(f"{one.url}/api/health").status_code == 200
         assert client.get(f"{other.url}/api/health").status_code == 401
+
+
+@pytest.mark.parametrize("other", ['prefs={"a": 1}', "a b=c", "novalue", "path=/x", "a,b=1", "@x=1", "b=;", "ü=1"])
+def test_a_cookie_of_another_program_on_this_host_does_not_end_the_session(guarded: Site, other: str) -> None:
+    port = guarded.address[1]
+    own = f"{cookie_name(port)}={cookie_value(TOKEN, int(time.time()))}"
+    for header in (f"{other}; {own}", f"{own}; {other}"):
+        answer = guarded.get("/api/classes", headers=[("Cookie", header.encode("latin-1"))])
+        assert answer.status_code == 200
+
+
+def test_a_client_behind_a_trusted_proxy_has_its_own_attempts_to_log_in(tmp_path: Path) -> None:
+    word = f"http://127.0.0.1:0,trusted_proxies=127.0.0.1,token_file={write_token(tmp_path, TOKEN)}"
+    with a_site(word) as site, site.client() as client:
+        guesses = [{"token": f"guess-{number}", **dict.fromkeys("abcdefgh", "x")} for number in range(8)]
+        tries = [client.post("/login", data=guess, headers={"X-Forwarded-For": "192.0.2.66"}) for guess in guesses]
+        assert [tries[0].status_code, tries[-1].status_code] == [303, 429]
+        owner = client.post("/login", data={"token": TOKEN}, headers={"X-Forwarded-For": "192.0.2.7"})
+        assert owner.headers["location"] == "."

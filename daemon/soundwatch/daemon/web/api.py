@@ -39,7 +39,7 @@ def api_paths(view: DaemonView, metrics: Metrics, settings: Settings) -> list[Pa
         by_path.setdefault(route.path, []).append(route)
     return [
         *(
-            Path(path, _endpoint(routes, view, settings), methods=METHODS)
+            Path(source_path(path), _endpoint(routes, view, settings), methods=METHODS)
             for path, routes in sorted(by_path.items(), key=lambda item: "{" in item[0])
         ),
         Path("/api/openapi.json", _document, methods=["GET"]),
@@ -47,6 +47,11 @@ def api_paths(view: DaemonView, metrics: Metrics, settings: Settings) -> list[Pa
         Path("/api/clips/{name}/picture", _clips(view, picture=True), methods=["GET"]),
         Path("/metrics", _metrics(metrics), methods=["GET"]),
     ]
+
+
+def source_path(path: str) -> str:
+    """Return a path for Starlette in which the name of a source may hold a slash."""
+    return path.replace("/sources/{name}", "/sources/{name:path}")
 
 
 def _endpoint(routes: Sequence[Route], view: DaemonView, settings: Settings) -> Endpoint:
@@ -65,7 +70,7 @@ def _endpoint(routes: Sequence[Route], view: DaemonView, settings: Settings) -> 
             if_match=request.headers.get("if-match"),
             language=wanted_language(request.headers),
             query=parse_query(request.scope["query_string"], route.query),
-            name=_path_name(request),
+            name=_path_name(request, EventId if route.path.startswith("/api/events/") else Text),
             body=None if route.body is None else await _decode_body(request, route.body),
         )
         result = await asyncio.to_thread(route.handle, api_request)
@@ -84,15 +89,16 @@ async def _decode_body(request: Request, type_: type[msgspec.Struct]) -> Any:
         raise RequestRefused(422, f"{error}.".replace("`$.", "`")) from None
 
 
-def _path_name(request: Request) -> str:
+def _path_name(request: Request, type_: Any) -> str:
     """Return the checked `name` of the path; empty if the path has none."""
     name: str = request.path_params.get("name", "")
     if not name:
         return name
     try:
-        return msgspec.convert(name, EventId if "/events/" in request.url.path else Text)
+        checked: str = msgspec.convert(name, type_)
     except msgspec.ValidationError:
         raise RequestRefused(404, "Nothing has this name.") from None
+    return checked
 
 
 def _clips(view: DaemonView, *, picture: bool = False) -> Endpoint:

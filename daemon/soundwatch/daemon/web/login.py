@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from soundwatch.daemon.core.language import Sentence
-from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.middleware import RequestRefused, forwarded_client
 from soundwatch.daemon.web.rate_limit import RateLimiter
 from soundwatch.daemon.web.session import COOKIE_S, cookie_name, cookie_value, is_token
 from soundwatch.daemon.web.settings import Settings
@@ -27,6 +27,7 @@ class LoginHandler:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._token = settings.token
         self._cookie = cookie_name(settings.port)
         self._framed = settings.may_be_framed
@@ -38,12 +39,13 @@ class LoginHandler:
         Raises:
             RequestRefused: There were too many attempts.
         """
-        if self._rates.take(request.client.host if request.client else "", time.monotonic()):
+        client = forwarded_client(request.scope, self._settings) or (request.client.host if request.client else "")
+        if self._rates.take(client, time.monotonic()):
             retry_after = {"Retry-After": str(round(1 / ATTEMPT_RATE_HZ))}
             raise RequestRefused(429, Sentence("There were too many attempts; wait a little."), retry_after)
         if self._token is None:
             return _redirect(".")
-        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=5)
+        form = parse_qs((await request.body()).decode("utf-8", "replace"))
         if not is_token(form.get("token", [""])[0].strip(), self._token):
             return _redirect("login?wrong")
         response = _redirect(".")

@@ -16,14 +16,13 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soundwatch.daemon.core.language import Sentence, in_language
@@ -105,7 +104,7 @@ class SecurityMiddleware:
             await send(message)
 
         try:
-            with self._requests.counted(self._forwarded_client(scope)) as within_limit:
+            with self._requests.counted(forwarded_client(scope, self._settings)) as within_limit:
                 self._check(scope, within_limit=within_limit)
                 # with `app` in the scope, the router raises HTTPException for an unknown path
                 await self._app({**scope, "app": self}, _limit_body(receive), send_guarded)
@@ -123,11 +122,6 @@ class SecurityMiddleware:
                     scope, send_guarded, RequestRefused(500, Sentence("The request failed; the log has the reason."))
                 )
 
-    def _forwarded_client(self, scope: Scope) -> str | None:
-        """Return the client that a trusted proxy names; None for another request."""
-        address = (scope.get("client") or ("",))[0]
-        return _last_forwarded(Headers(scope=scope)) if self._settings.names_clients(address) else None
-
     def _check(self, scope: Scope, *, within_limit: bool) -> None:
         """Check one request, and whether its client has no more open requests than it may.
 
@@ -137,7 +131,7 @@ class SecurityMiddleware:
         headers, settings = Headers(scope=scope), self._settings
         client = (scope.get("client") or ("",))[0]
         proxied = settings.is_proxy(client)
-        limited = self._forwarded_client(scope) or (None if proxied else client)
+        limited = forwarded_client(scope, settings) or (None if proxied else client)
         wait_s = 0.0 if limited is None else self._rates.take(limited, time.monotonic())
         if wait_s:
             raise RequestRefused(
@@ -156,6 +150,12 @@ class SecurityMiddleware:
         if settings.token is not None and not proxied:
             _check_token(scope, headers, settings)
         _check_size(scope, headers)
+
+
+def forwarded_client(scope: Scope, settings: Settings) -> str | None:
+    """Return the client that a trusted proxy names; None for another request."""
+    address = (scope.get("client") or ("",))[0]
+    return _last_forwarded(Headers(scope=scope)) if settings.names_clients(address) else None
 
 
 def _last_forwarded(headers: Headers) -> str | None:
@@ -258,12 +258,8 @@ def is_authenticated(headers: Headers, settings: Settings) -> bool:
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return is_token(given.strip(), token)
-    cookies = SimpleCookie()
-    try:
-        cookies.load(headers.get("cookie", ""))
-    except CookieError:
-        return False
-    return cookie in cookies and is_cookie(cookies[cookie].value, token, int(time.time()))
+    cookies = cookie_parser("; ".join(headers.getlist("cookie")))  # as browsers send them, with those of other programs
+    return cookie in cookies and is_cookie(cookies[cookie], token, int(time.time()))
 
 
 def _host_name(host: str) -> str:

@@ -14,6 +14,8 @@ from soundwatch.daemon.web.schemas import Query
 
 MAX_PARAMETERS: Final = 20
 TIME_FORMAT: Final = "a time with its zone was expected, as 2026-11-22T08:15:00Z"
+DATE_FORMAT: Final = "a day of this century was expected, as 2026-11-22"
+_PATTERN: Final = re.compile(r"Expected `str` matching regex .* - at `\$\.(\w+)`")
 AnyQuery = TypeVar("AnyQuery", bound=Query)
 
 
@@ -51,5 +53,7 @@ def parse_query(text: bytes, type_: type[AnyQuery]) -> AnyQuery:
     try:
         return msgspec.convert(values, type_, strict=False)
     except msgspec.ValidationError as error:
-        wrong = re.sub("`str` matching regex .* - at", f"{TIME_FORMAT} - at", str(error))
+        wrong = _PATTERN.sub(
+            lambda found: f"{found[1]} is wrong: {DATE_FORMAT if found[1] == 'date' else TIME_FORMAT}", str(error)
+        )
         raise RequestRefused(400, f"{wrong}.".replace("`$.", "`")) from None

@@ -30,7 +30,7 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.loopback import is_loopback
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import SinkSpec
-from soundwatch.daemon.web.api import api_paths
+from soundwatch.daemon.web.api import api_paths, source_path
 from soundwatch.daemon.web.broadcaster import Broadcaster
 from soundwatch.daemon.web.latency import LatencyHistograms
 from soundwatch.daemon.web.limited_listener import LimitedListener
@@ -106,7 +106,7 @@ def _app(
             Path("/worker.js", static_files.worker, methods=["GET"]),
             Path("/static/{name}", static_files.file, methods=["GET"]),
             Path("/api/stream", _Raw(streams.events), methods=["GET"]),
-            Path("/api/sources/{name}/listen", _Raw(listening.listen), methods=["GET"]),
+            Path(source_path("/api/sources/{name}/listen"), _Raw(listening.listen), methods=["GET"]),
             WebSocketRoute("/api/ws", _Raw(streams.socket)),
             *api_paths(view, Metrics(view, latencies), settings),
         ],

@@ -13,6 +13,7 @@ from soundwatch.daemon.statistics.compute import compute_statistics
 from soundwatch.daemon.statistics.period import current_period, period_at
 from soundwatch.daemon.statistics.records import Statistics
 from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.query_params import DATE_FORMAT
 from soundwatch.daemon.web.schemas import Query
 
 Date = Annotated[str, Meta(pattern=r"^20\d\d-\d\d-\d\d$", extra_json_schema={"format": "date"})]
@@ -43,5 +44,5 @@ def find_statistics(view: DaemonView, query: StatisticsQuery) -> Statistics:
         try:
             period = period_at(query.period, date.fromisoformat(query.date), config.place)
         except ValueError:
-            raise RequestRefused(400, f"{query.date} is not a date: a day as 2026-11-22 was expected.") from None
+            raise RequestRefused(400, f"{query.date} is not a date: {DATE_FORMAT}.") from None
     return compute_statistics(view.journal.store, period, now_s, config.stats_s)
