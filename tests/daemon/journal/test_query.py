@@ -86,6 +86,7 @@ def test_new_lines_follow_stored_ones_without_a_gap_or_repetition(store: Journal
         ("10m", "2026-11-26T11:50:00.000Z"),
         ("2h", "2026-11-26T10:00:00.000Z"),
         ("7d", "2026-11-19T12:00:00.000Z"),
+        ("2w", "2026-11-12T12:00:00.000Z"),
     ],
 )
 def test_a_moment_is_a_time_with_its_zone_or_an_age(text: str, since: str) -> None:
@@ -97,8 +98,25 @@ def test_a_number_means_the_lines_after_that_one() -> None:
     assert parse_filter(NOW, since="#12") == LineFilter(after_seq=12)
 
 
+def test_after_a_number_beyond_all_lines_there_is_none(store: JournalStore) -> None:
+    assert not list(read_lines(store, parse_filter(NOW, since="#99999999999999999999")))
+
+
+def test_two_moments_without_time_between_them_are_refused() -> None:
+    with pytest.raises(ConfigError, match="No time is between --since 1h and --until 2h"):
+        parse_filter(NOW, since="1h", until="2h")
+
+
 @pytest.mark.parametrize(
-    ("text", "expected_message"), [("yesterday", "is no moment"), ("2026-11-26T13:00:00", "has no zone")]
+    ("text", "expected_message"),
+    [
+        ("yesterday", "is no moment"),
+        ("2026-11-26T13:00:00", "has no zone"),
+        ("99999999999d", "before the year 1"),
+        ("999999999999999999999w", "before the year 1"),
+        ("0001-01-01T00:00:00+14:00", "before the year 1"),
+        ("9999-12-31T23:59:59-14:00", "after the year 9999"),
+    ],
 )
 def test_an_invalid_time_is_refused_with_examples(text: str, expected_message: str) -> None:
     with pytest.raises(ConfigError, match=expected_message):

@@ -59,7 +59,7 @@ def fleet() -> None:
 @store_option
 @click.option(
     "--keep-days",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=36_500),
     default=365,
     show_default=True,
     help="Older lines are deleted; 0 for never.",

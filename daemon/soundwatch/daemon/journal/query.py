@@ -23,10 +23,11 @@ from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.store import JournalStore
 
 PAGE_LINES: Final = 500
-UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": DAY_S}
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": DAY_S, "w": 7 * DAY_S}
+LAST_SEQ: Final = 2**63 - 1  # of SQLite
 
 _HELLOS: Final = 20  # streams whose classes are read
-_AGE = re.compile(r"(\d+)\s*([smhd])")
+_AGE = re.compile(r"(\d+)\s*([smhdw])")
 
 
 class _Classes(msgspec.Struct):
@@ -88,13 +89,17 @@ def parse_filter(
         types: As in `LineFilter`.
 
     Raises:
-        ConfigError: A text is not a moment.
+        ConfigError: A text is not a moment, or no time is between the two.
     """
     numbered = since is not None and since.startswith("#") and since[1:].isdecimal()
+    begin = "" if since is None or numbered else _moment(since, now)
+    end = "" if until is None else _moment(until, now)
+    if begin and end and begin >= end:
+        raise ConfigError(f"No time is between --since {since} and --until {until}. Exchange them, or give others.")
     return LineFilter(
-        after_seq=int(since[1:]) if since and numbered else 0,
-        since="" if since is None or numbered else _moment(since, now),
-        until="" if until is None else _moment(until, now),
+        after_seq=min(int(since[1:]), LAST_SEQ) if since and numbered else 0,
+        since=begin,
+        until=end,
         classes=tuple(classes),
         sources=tuple(sources),
         types=tuple(types),
@@ -103,18 +108,20 @@ def parse_filter(
 
 def _moment(text: str, now: datetime) -> str:
     """Parse a moment; return the time as in lines."""
-    if age := _AGE.fullmatch(text):
-        return format_datetime(now - timedelta(seconds=int(age[1]) * UNITS_S[age[2]]))
     try:
+        if age := _AGE.fullmatch(text):
+            return format_datetime(now - timedelta(seconds=int(age[1]) * UNITS_S[age[2]]))
         named = datetime.fromisoformat(text)
+        if named.tzinfo is None:
+            raise ConfigError(f"{text} has no zone; add Z for UTC, or an offset such as +02:00.")
+        return format_datetime(named)
     except ValueError as error:
         raise ConfigError(
-            f"{text} is no moment; a time such as 2026-11-22T08:15:00Z, an age such as 90s, 10m, 2h or 7d, or #SEQ, "
-            "the number of a line, was expected."
+            f"{text} is no moment; a time such as 2026-11-22T08:15:00Z, an age such as 90s, 10m, 2h, 7d or 4w, or "
+            "#SEQ, the number of a line, was expected."
         ) from error
-    if named.tzinfo is None:
-        raise ConfigError(f"{text} has no zone; add Z for UTC, or an offset such as +02:00.")
-    return format_datetime(named)
+    except OverflowError:
+        raise ConfigError(f"{text} is before the year 1 or after the year 9999. Give another time or age.") from None
 
 
 def check_names(store: JournalStore, wanted: LineFilter) -> None:
