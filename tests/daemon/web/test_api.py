@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -226,16 +225,6 @@ def test_a_source_is_paused_and_resumed_by_its_name(site: Site) -> None:
         assert client.post("/api/sources/cellar/pause", json={}).status_code == 404
         assert client.get("/api/sources/mic0/pause").status_code == 405
     assert site.switched == [("mic0", False), ("mic0", True)]
-
-
-@pytest.mark.parametrize("name", ["yard/é", "events", "x/pause", "a b%2F?#"])
-def test_a_source_of_any_name_is_paused(site: Site, name: str) -> None:
-    site.append(lost_line(name))
-    with site.client() as client:
-        path = f"/api/sources/{quote(name, safe='')}"
-        assert client.post(f"{path}/pause", json={}).json() == {"source": name, "listen": False}
-        assert client.post(f"{path}/resume", json={}).json() == {"source": name, "listen": True}
-        assert client.get(f"{path}/listen").status_code == 403, "this address exists too"
 
 
 def test_health_lists_the_problems_as_text() -> None:
