@@ -75,10 +75,9 @@ def explain(message: str, tree: Any) -> str:
     names, narrowed = _narrow(message, tree)
     sentence = _explain_value(message, narrowed)
     if isinstance(sentence, Sentence):
-        values = dict(sentence.values)
-        for key in values.keys() & {"type", "found"}:
-            values[key] = _with_type_names(str(values[key]))
-        return Sentence(sentence.template, **(values | {"key": _with_names(str(values["key"]), names)}))
+        values = sentence.values
+        types = {key: _with_type_names(str(values[key])) for key in values.keys() & {"type", "found"}}
+        return sentence.with_values(**types, key=_with_names(str(values["key"]), names))
     return _TYPES.sub(lambda found: _with_type_names(found[0]), _with_names(sentence, names))
 
 

@@ -65,6 +65,10 @@ class Sentence(str):
         made.template, made.values = template, values
         return made
 
+    def with_values(self, **values: object) -> Sentence:
+        """Return the sentence with other values of some placeholders."""
+        return type(self)(self.template, **{**self.values, **values})
+
     def in_language(self, language: Language) -> str:
         """Return the sentence in a language, with sentences among its values in that language."""
         return _render(self.template, language, self.values)
