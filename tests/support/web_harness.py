@@ -27,7 +27,7 @@ from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
 from soundwatch.daemon.sinks.kinds import parse_sink
-from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
+from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus, TargetCounts
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.web.server import serve
@@ -113,7 +113,9 @@ RULES = (
         waiting=1,
         targets=(
             RuleTargetStatus(
-                SinkStatus("rule:siren_at_night:apprise:ntfys#1a2b3c"), 0, 10, 2, 1, 1_795_000_001 * 10**9
+                SinkStatus("rule:siren_at_night:apprise:ntfys#1a2b3c"),
+                0,
+                TargetCounts(sent=10, late=2, refused=1, last_sent_unix_ns=1_795_000_001 * 10**9),
             ),
             RuleTargetStatus(SinkStatus("rule:siren_at_night:webhook:a.example#4d5e6f", "failing", "no route"), 40),
         ),

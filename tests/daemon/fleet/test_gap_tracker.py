@@ -23,7 +23,7 @@ def repeated(message: LineMessage) -> LineMessage:
 
 
 def test_a_line_is_new_once() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     assert tracker.add_line(line_of(1))
     assert not tracker.add_line(repeated(line_of(1)))
     assert tracker.add_line(line_of(1, journal=OTHER)), "another journal's numbers are others"
@@ -31,7 +31,7 @@ def test_a_line_is_new_once() -> None:
 
 
 def test_a_gap_is_requested_after_the_node_reports_the_lines_as_sent() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     for seq in (1, 2, 5):
         tracker.add_line(line_of(seq))
     assert tracker.next_request("edge1") is None, "nobody knows yet whether more of it is on its way"
@@ -43,7 +43,7 @@ def test_a_gap_is_requested_after_the_node_reports_the_lines_as_sent() -> None:
 
 
 def test_lines_that_the_node_no_longer_has_are_counted_and_not_requested_again() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     for seq in (1, 10):
         tracker.add_line(line_of(seq))
     tracker.add_report("edge1", report_of(10, 10).report)
@@ -57,7 +57,7 @@ def test_lines_that_the_node_no_longer_has_are_counted_and_not_requested_again()
 
 
 def test_only_later_lines_of_a_new_node_are_requested() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     tracker.add_report("edge1", report_of(1000, 1000).report)
     assert tracker.next_request("edge1") is None
     tracker.add_line(line_of(1001))
@@ -66,13 +66,13 @@ def test_only_later_lines_of_a_new_node_are_requested() -> None:
 
 
 def test_a_new_node_is_requested_completely_with_the_past_option() -> None:
-    tracker = GapTracker({}, past=True)
+    tracker = GapTracker({}, {}, {}, past=True)
     tracker.add_report("edge1", report_of(1000, 1000).report)
     assert tracker.next_request("edge1") == ResendRequest(JOURNAL, 0, 1000)
 
 
 def test_a_new_journal_of_a_known_node_is_requested_completely() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     tracker.add_line(line_of(1))
     tracker.add_report("edge1", report_of(4, 4).report)
     tracker.add_report("edge1", report_of(2, 2, journal=OTHER).report)
@@ -81,11 +81,11 @@ def test_a_new_journal_of_a_known_node_is_requested_completely() -> None:
 
 
 def test_known_lines_survive_a_restart() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     for seq in (1, 4):
         tracker.add_line(line_of(seq))
     tracker.add_report("edge1", report_of(4, 4).report)
-    later = GapTracker(tracker.take_changed()[0])
+    later = GapTracker(tracker.take_changed()[0], {}, {})
     assert not later.add_line(repeated(line_of(4)))
     later.add_report("edge1", report_of(4, 4).report)
     assert later.next_request("edge1") == ResendRequest(JOURNAL, 1, 3)
@@ -93,7 +93,7 @@ def test_known_lines_survive_a_restart() -> None:
 
 
 def test_a_resent_line_that_was_lost_again_is_requested_again() -> None:
-    tracker = GapTracker({}, past=True)
+    tracker = GapTracker({}, {}, {}, past=True)
     tracker.add_report("edge1", report_of(9, 9).report)
     tracker.add_line(repeated(line_of(3)))
     tracker.add_reply("edge1", ResendReply(JOURNAL, 0, 9, ((2, 5), (8, 9))))
@@ -102,16 +102,16 @@ def test_a_resent_line_that_was_lost_again_is_requested_again() -> None:
 
 
 def test_a_repeated_number_without_a_mark_is_another_line() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     assert tracker.add_line(line_of(1))
     assert tracker.add_line(line_of(1)), "a loss of power took the journal's last numbers back"
 
 
 def test_gaps_of_an_old_journal_are_dropped_after_an_absence_of_the_collector() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     tracker.add_line(line_of(1))
     tracker.add_report("edge1", report_of(4, 4).report)
-    later = GapTracker(tracker.take_changed()[0], {"edge1": JOURNAL})
+    later = GapTracker(tracker.take_changed()[0], {"edge1": JOURNAL}, {})
     later.add_report("edge1", report_of(2, 2, journal=OTHER).report)
     assert later.lost_lines("edge1") == 3
 
@@ -128,7 +128,7 @@ def test_lost_messages_are_recovered_or_counted(
 ) -> None:
     lines = len(arrives)
     kept = range(min(dropped, lines) + 1, lines + 1)  # the machine's journal dropped its oldest
-    tracker = GapTracker({}, past=True)
+    tracker = GapTracker({}, {}, {}, past=True)
     here = [seq for seq, comes in enumerate(arrives, 1) if comes]
     random.shuffle(here)
     for seq in here:
@@ -149,7 +149,7 @@ def test_lost_messages_are_recovered_or_counted(
 
 
 def test_a_node_with_many_gaps_has_a_bounded_coverage_and_loses_no_line() -> None:
-    tracker = GapTracker({}, past=True)
+    tracker = GapTracker({}, {}, {}, past=True)
     lines = 2 * MAX_RANGES + 500
     received = {seq for seq in range(1, lines + 1, 2) if tracker.add_line(line_of(seq))}
     [coverage] = tracker.take_changed()[0].values()
@@ -166,7 +166,7 @@ def test_a_node_with_many_gaps_has_a_bounded_coverage_and_loses_no_line() -> Non
 
 
 def test_a_node_with_many_journals_keeps_its_current_one_and_the_last_changed_ones() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     tracker.add_report("edge1", report_of(4, 4).report)
     for number in range(1000):
         tracker.add_line(line_of(1, journal=f"{number:x}"))
@@ -179,25 +179,25 @@ def test_a_node_with_many_journals_keeps_its_current_one_and_the_last_changed_on
 
 
 def test_the_count_of_lost_lines_fits_a_database_for_any_report() -> None:
-    tracker = GapTracker({}, past=True)
+    tracker = GapTracker({}, {}, {}, past=True)
     for number in range(1200):
         tracker.add_report("edge1", report_of(MAX_SEQ - 1, MAX_SEQ - 1, journal=f"{number:x}").report)
     assert tracker.lost_lines("edge1") == MAX_SEQ
 
 
 def test_the_count_of_lost_lines_outlasts_journals_that_were_forgotten() -> None:
-    tracker = GapTracker({})
+    tracker = GapTracker({}, {}, {})
     tracker.add_line(line_of(1))
     tracker.add_report("edge1", report_of(4, 4).report)
     for number in range(MAX_JOURNALS + 1):
         tracker.add_report("edge1", report_of(0, None, journal=f"{number:x}").report)
-    later = GapTracker(tracker.take_changed()[0], lost={"edge1": tracker.lost_lines("edge1")})
+    later = GapTracker(tracker.take_changed()[0], {}, {"edge1": tracker.lost_lines("edge1")})
     assert later.lost_lines("edge1") == 3
 
 
 @given(st.data())
 def test_the_running_count_of_lost_lines_equals_the_count_of_the_coverages(data: st.DataObject) -> None:
-    tracker = GapTracker({}, past=True)
+    tracker = GapTracker({}, {}, {}, past=True)
     seqs = st.integers(1, 40)
     for _ in range(data.draw(st.integers(1, 40))):
         match data.draw(st.sampled_from(["line", "repeated", "report", "reply"])):

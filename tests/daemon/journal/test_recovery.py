@@ -64,7 +64,7 @@ def test_lines_in_memory_move_to_the_file_in_batches(tmp_path: Path, monkeypatch
     harness = SinkHarness(tmp_path / "journal.db")
     monkeypatch.setattr(JournalStore, "commit", commit)
     broken.set()
-    for _ in range(2 * journals.BATCH_LINES + 50):
+    for _ in range(2 * journals.TRANSACTION_LINES + 50):
         harness.event("update")
     harness.journal.flush()
     assert harness.journal.failing
@@ -72,7 +72,7 @@ def test_lines_in_memory_move_to_the_file_in_batches(tmp_path: Path, monkeypatch
     broken.clear()
     wait_until(lambda: not harness.journal.failing)
     harness.journal.flush()
-    assert max(sizes) <= journals.BATCH_LINES
+    assert max(sizes) <= journals.TRANSACTION_LINES
     after = all_after(harness, 0)
     assert after[: len(before)] == before
     assert after == list(range(1, len(after) + 1))

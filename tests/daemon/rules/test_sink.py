@@ -23,7 +23,7 @@ def test_a_webhook_gets_the_line_with_the_rule_and_its_text(tmp_path: Path, serv
     assert (body["id"], body["rule"], body["title"], body["merged"]) == ("A", "dogs", "dog bark!", 1)
     assert body["body"].startswith("dog bark at mic0 (edge1) since ")
     [status] = harness.rules.statuses()
-    assert (status.decided, status.held, status.targets[0].sent) == (1, {}, 1)
+    assert (status.decided, status.held, status.targets[0].counts.sent) == (1, {}, 1)
     harness.end()
 
 
@@ -49,7 +49,7 @@ def test_a_service_that_was_down_gets_late_messages_as_one(tmp_path: Path, servi
     accepted = bodies(service)[tried:]
     accepted = [body for body in accepted if body["merged"] > 1 or body["id"] == "fresh"]
     [status] = harness.rules.statuses()
-    counts = status.targets[0]
+    counts = status.targets[0].counts
     assert counts.late == 300
     assert counts.refused == 0
     assert accepted[-1]["id"] == "fresh"
@@ -117,7 +117,7 @@ def test_a_refused_message_is_counted_and_the_next_one_is_sent(tmp_path: Path, s
     harness.sound("B")
     wait_until(harness.settled)
     [status] = harness.rules.statuses()
-    assert (status.targets[0].sent, status.targets[0].refused) == (1, 1)
+    assert (status.targets[0].counts.sent, status.targets[0].counts.refused) == (1, 1)
     assert "rule_message_refused" in harness.log.events
     harness.end()
 

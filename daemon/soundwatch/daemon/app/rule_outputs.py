@@ -21,12 +21,12 @@ from soundwatch.daemon.rules.check import closure
 from soundwatch.daemon.rules.history import StateCache
 from soundwatch.daemon.rules.rule_set import RuleSet, rules_of
 from soundwatch.daemon.rules.sender import PreparedTarget
-from soundwatch.daemon.rules.sink import BATCH_LINES, RuleSink, TargetCounts
+from soundwatch.daemon.rules.sink import BATCH_LINES, RuleSink
 from soundwatch.daemon.rules.state import RuleState
 from soundwatch.daemon.rules.targets import prepare_target
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
-from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
+from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus, TargetCounts
 from soundwatch.daemon.sinks.spec import PreparedSink
 from soundwatch.daemon.sinks.worker import CLOSING_S, SinkWorker
 
@@ -162,14 +162,6 @@ def _prepared_sink(
 def _status(name: str, rule: RuleConfig, sinks: list[tuple[SinkWorker, list[RuleSink]]]) -> RuleStatus:
     states = [opened[0].rule_state for _, opened in sinks if opened]
     state = max(states, key=lambda one: one.sent_total + sum(one.held.values()), default=RuleState())
-    targets = []
-    for worker, opened in sinks:
-        counts = opened[0].counts if opened else TargetCounts()
-        targets.append(
-            RuleTargetStatus(
-                worker.status, worker.backlog_lines, counts.sent, counts.late, counts.refused, counts.last_sent_unix_ns
-            )
-        )
     return RuleStatus(
         name=name,
         enabled=rule.enabled,
@@ -178,5 +170,8 @@ def _status(name: str, rule: RuleConfig, sinks: list[tuple[SinkWorker, list[Rule
         held=state.held,
         last_decided_unix_ns=state.last_sent_ns,
         waiting=len(state.waiting),
-        targets=tuple(targets),
+        targets=tuple(
+            RuleTargetStatus(worker.status, worker.backlog_lines, opened[0].counts if opened else TargetCounts())
+            for worker, opened in sinks
+        ),
     )

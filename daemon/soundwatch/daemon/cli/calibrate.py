@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -18,6 +20,9 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.source import Source
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.text import did_you_mean
+
+if TYPE_CHECKING:
+    from soundwatch.daemon.detection.calibration import Calibration
 
 
 @click.command()
@@ -54,33 +59,18 @@ def calibrate(
 ) -> None:
     """Raise thresholds until the background of a place gives at most the given rate of false events."""
     from soundwatch.daemon.app.calibrate import calibrate_from_source
-    from soundwatch.daemon.capture import Recording, open_source
-    from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S, short_background
 
     per_h = re.fullmatch(r"(\d+(?:\.\d+)?)/h", target)
     if per_h is None:
         raise ConfigError(f"--target {target} is no rate; an example is 0.5/h.")
     config = apply_options(load_config(config_path), **model)
-    seconds = float(background) if re.fullmatch(r"\d+(\.\d+)?", background) else None
-    if seconds is not None and seconds < MIN_BACKGROUND_S:
-        raise short_background(seconds)
     own = SourceConfig(device=device) if source is None else _configured(config, source)
-    sound: Source = (
-        open_source("background", own.device, own.channels, own.pcm)
-        if seconds
-        else Recording("background", Path(background), "fast", 0, measure=True)
-    )
-    timer = threading.Timer(seconds or 0, sound.stop)
-    timer.daemon = True
-    if seconds:
-        click.echo(f"Recording {sound.info.description} for {seconds:g} s; avoid sounds of the classes.", err=True)
-        timer.start()
 
     def warn(advice: str) -> None:
         click.echo(f"soundwatch: {background}: {advice}", err=True)
 
-    found = calibrate_from_source(config, sound, float(per_h[1]), source, warn)
-    timer.cancel()
+    with _sound(background, own) as sound:
+        found = calibrate_from_source(config, sound, float(per_h[1]), source, warn)
     path = out or (config_path or Path("config.yaml")).parent / (
         f"{source}.calibration.json" if source else "calibration.json"
     )
@@ -88,6 +78,41 @@ def calibrate(
         path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     except OSError as error:
         raise SinkError(f"{path} cannot be written: {error.strerror}. Give another file with --out.") from error
+    _print_result(found)
+    use = f"detection: {{calibration: {path.name}}}"
+    use = f"sources: {{{source}: {{{use}}}}}" if source else use
+    click.echo(f"Written to {path}; use it with `{use}` in the configuration.")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _sound(background: str, microphone: SourceConfig) -> Iterator[Source]:
+    """Open a recording, or a microphone for a number of seconds.
+
+    Raises:
+        SoundwatchError: The seconds are too few, or the sound cannot be opened.
+    """
+    from soundwatch.daemon.capture import Recording, open_source
+    from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S, short_background
+
+    if not re.fullmatch(r"\d+(\.\d+)?", background):
+        yield Recording("background", Path(background), "fast", 0, measure=True)
+        return
+    seconds = float(background)
+    if seconds < MIN_BACKGROUND_S:
+        raise short_background(seconds)
+    sound = open_source("background", microphone.device, microphone.channels, microphone.pcm)
+    click.echo(f"Recording {sound.info.description} for {seconds:g} s; avoid sounds of the classes.", err=True)
+    timer = threading.Timer(seconds, sound.stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield sound
+    finally:
+        timer.cancel()
+
+
+def _print_result(found: Calibration) -> None:
     click.echo(f"{found.background_h * 60:.1f} minutes of background, {found.model}")
     click.echo(f"{'class':18}threshold  false events  per hour, at most  highest score")
     for label, row in found.classes.items():
@@ -95,10 +120,6 @@ def calibrate(
         click.echo(
             f"{label:18}{threshold:>9}{row.false_events:>14}{row.rate_upper_per_h:>19.2f}{row.highest_score:>15.2f}"
         )
-    use = f"detection: {{calibration: {path.name}}}"
-    use = f"sources: {{{source}: {{{use}}}}}" if source else use
-    click.echo(f"Written to {path}; use it with `{use}` in the configuration.")
-    sys.stdout.flush()
 
 
 def _configured(config: Config, name: str) -> SourceConfig:

@@ -82,15 +82,11 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     resampler: Literal["libsoxr", "torchaudio"] = "libsoxr"
 
     def __post_init__(self) -> None:
-        for name in (
-            "rate_hz",
-            "channels",
-            "window_ms",
-            "window_hop_frames",
-            "n_fft",
-            "hop_samples",
-            "n_mels",
-        ):
+        self._check_ranges()
+        self._check_window()
+
+    def _check_ranges(self) -> None:
+        for name in ("rate_hz", "channels", "window_ms", "window_hop_frames", "n_fft", "hop_samples", "n_mels"):
             if getattr(self, name) < 1:
                 raise ContractError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
         for name, most in _MOST.items():
@@ -101,15 +97,17 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 raise ContractError(f"{name} is {getattr(self, name)}; it must be greater than 0.")
         if self.top_db is not None and self.top_db <= 0:
             raise ContractError(f"top_db is {self.top_db}; it must be greater than 0, or null for no cut.")
-        if self.rate_hz * self.window_ms % 1000:
-            raise ContractError(
-                f"window_ms {self.window_ms} at rate_hz {self.rate_hz} is {self.rate_hz * self.window_ms / 1000} "
-                "samples; choose a window that is a whole number of samples."
-            )
         if not 0 <= self.mel_min_hz < self.mel_max_hz <= self.rate_hz / 2:
             raise ContractError(
                 f"mel_min_hz {self.mel_min_hz} and mel_max_hz {self.mel_max_hz} must rise within "
                 f"0 to {self.rate_hz / 2} Hz, half of rate_hz {self.rate_hz}."
+            )
+
+    def _check_window(self) -> None:
+        if self.rate_hz * self.window_ms % 1000:
+            raise ContractError(
+                f"window_ms {self.window_ms} at rate_hz {self.rate_hz} is {self.rate_hz * self.window_ms / 1000} "
+                "samples; choose a window that is a whole number of samples."
             )
         numbers = (
             self.channels * self.window_samples,

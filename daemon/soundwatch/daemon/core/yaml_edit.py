@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
+from functools import partial
 from typing import Any, Final
 
 import yaml
@@ -43,15 +44,12 @@ def edit_yaml(text: str, changes: Mapping[KeyPath, Any], removed: Iterable[KeyPa
     mark, body = (text[:1], text[1:]) if text.startswith(_BOM) else ("", text)
     tree = parse_yaml(body.encode(), "the text")
     intended = _intended({} if tree is None else tree, changes, removed)
-    paths = [*removed, *changes]
+    edits = [(path, partial(_without, path=path)) for path in removed]
+    edits += [(path, partial(_with, path=path, value=value)) for path, value in changes.items()]
     lost: dict[KeyPath, int] = {}
     try:
-        for path in removed:
-            former, (body, deleted) = body, _without(body, path)
-            if (line := lost_comment(former, body, deleted)) is not None:
-                lost[path] = line
-        for path, value in changes.items():
-            former, (body, deleted) = body, _with(body, path, value)
+        for path, edit in edits:
+            former, (body, deleted) = body, edit(body)
             if (line := lost_comment(former, body, deleted)) is not None:
                 lost[path] = line
         result = parse_yaml(body.encode(), "the result")
@@ -60,7 +58,7 @@ def edit_yaml(text: str, changes: Mapping[KeyPath, Any], removed: Iterable[KeyPa
     if ({} if result is None else result) != intended or (result is None and intended):
         raise ConfigError(
             f"The file uses YAML syntax that cannot be changed in place, such as an anchor, at "
-            f"{' or '.join('.'.join(path) for path in paths)}. Change the file by hand."
+            f"{' or '.join('.'.join(path) for path, _ in edits)}. Change the file by hand."
         )
     for path, line in lost.items():
         raise ConfigError(

@@ -108,14 +108,7 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
         ModelError: The model cannot be used.
         ProviderError: None of the providers is available.
     """
-    classifiers: list[Classifier] = []
-    for name in provider_names or usable_providers():
-        try:
-            classifiers.append(load_classifier_file(model, name))
-        except ProviderError as error:
-            progress(str(error))
-    if not classifiers:
-        raise ProviderError(f"None of {', '.join(provider_names)} is available on this machine. Omit --provider.")
+    classifiers = _load(model, provider_names, progress)
     contract = classifiers[0].contract
     cores = usable_cores()
     hop_s = contract.features.window_hop_samples / contract.features.rate_hz
@@ -127,18 +120,7 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
     for classifier in classifiers:
         for batch_windows in BATCHES:
             progress(f"{classifier.provider}, batches of {batch_windows}")
-            rounds_ms = [window_ms(classifier, batch_windows) for _ in range(ROUNDS)]
-            typical_ms = statistics.median(rounds_ms)
-            networks.append(
-                NetworkCost(
-                    provider=classifier.provider,
-                    batch_windows=batch_windows,
-                    window_ms=round(typical_ms, 4),
-                    window_ms_least=round(min(rounds_ms), 4),
-                    window_ms_most=round(max(rounds_ms), 4),
-                    streams=streams_carried(path_ms, typical_ms / hop_s, cores),
-                )
-            )
+            networks.append(_network_cost(classifier, batch_windows, path_ms, hop_s, cores))
     return BenchmarkResult(
         version=__version__,
         model=contract.identity,
@@ -149,6 +131,32 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
         level_ms=round(level_ms, 4),
         bands_ms=round(bands_ms, 4),
         networks=tuple(networks),
+    )
+
+
+def _load(model: str, provider_names: tuple[str, ...], progress: Callable[[str], object]) -> list[Classifier]:
+    """Load a model with each provider that is available; `run_benchmark` describes the arguments and the errors."""
+    classifiers: list[Classifier] = []
+    for name in provider_names or usable_providers():
+        try:
+            classifiers.append(load_classifier_file(model, name))
+        except ProviderError as error:
+            progress(str(error))
+    if not classifiers:
+        raise ProviderError(f"None of {', '.join(provider_names)} is available on this machine. Omit --provider.")
+    return classifiers
+
+
+def _network_cost(classifier: Classifier, batch_windows: int, path_ms: float, hop_s: float, cores: int) -> NetworkCost:
+    rounds_ms = [window_ms(classifier, batch_windows) for _ in range(ROUNDS)]
+    typical_ms = statistics.median(rounds_ms)
+    return NetworkCost(
+        provider=classifier.provider,
+        batch_windows=batch_windows,
+        window_ms=round(typical_ms, 4),
+        window_ms_least=round(min(rounds_ms), 4),
+        window_ms_most=round(max(rounds_ms), 4),
+        streams=streams_carried(path_ms, typical_ms / hop_s, cores),
     )
 
 

@@ -6,7 +6,6 @@ Lines are those of all nodes, each once, after they are stored. Before a stop (C
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from soundwatch.daemon.fleet.collector import Collector
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_json import NodeRecord, node_record
 from soundwatch.daemon.fleet.render import FleetViewState, render_fleet
-from soundwatch.daemon.sinks.terminal.sink import LogCapture
+from soundwatch.daemon.sinks.terminal.sink import LogCapture, full_screen, open_console
 from soundwatch.daemon.system.job_control import JobControl, in_foreground
 
 KEPT_EVENTS: Final = 100
@@ -67,8 +66,8 @@ def print_lines(lines: Sequence[LineMessage]) -> None:
 
 def run_display(collector: Collector, recent: RecentEvents, broker: str, store: str, ended: Callable[[], bool]) -> None:
     """Draw on the terminal until `ended` returns True; the main thread does so, since the shell may stop this job."""
-    console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-    log_capture, job, terminal = LogCapture(), JobControl(), sys.stdout.fileno()
+    console = open_console()
+    log_capture, job = LogCapture(), JobControl()
 
     def draw(screen: Screen) -> None:
         collector.changed.clear()
@@ -88,17 +87,22 @@ def run_display(collector: Collector, recent: RecentEvents, broker: str, store: 
     try:
         with job.handled():
             while not ended():
-                if not in_foreground(terminal):
+                if in_foreground(sys.stdout.fileno()):
+                    _draw_in_foreground(console, job, draw, ended)
+                else:
                     time.sleep(PAUSE_S)
-                    continue
-                job.view_open, suspends = True, job.suspends
-                with Screen(
-                    console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-                ) as screen:
-                    while not ended() and job.suspends == suspends and in_foreground(terminal):
-                        draw(screen)
-                job.view_open = False
-                if job.suspends != suspends:
-                    job.stop()
     finally:
         log_capture.close()
+
+
+def _draw_in_foreground(
+    console: Console, job: JobControl, draw: Callable[[Screen], None], ended: Callable[[], bool]
+) -> None:
+    """Draw until `ended` returns True or this job leaves the foreground; stop the job if that is wanted."""
+    job.view_open, suspends = True, job.suspends
+    with full_screen(console) as screen:
+        while not ended() and job.suspends == suspends and in_foreground(sys.stdout.fileno()):
+            draw(screen)
+    job.view_open = False
+    if job.suspends != suspends:
+        job.stop()

@@ -74,21 +74,19 @@ class GapTracker:
     def __init__(
         self,
         known: Mapping[Key, JournalCoverage],
-        current: Mapping[str, str] | None = None,
-        lost: Mapping[str, int] | None = None,
+        current: Mapping[str, str],
+        lost: Mapping[str, int],
         *,
         past: bool = False,
     ) -> None:
         self._journals: dict[str, dict[str, JournalCoverage]] = {}  # the last changed journal at the end
-        self._current = {node: journal for node, journal in (current or {}).items() if (node, journal) in known}
-        self._lost = dict(lost or {})
+        self._current = {node: journal for node, journal in current.items() if (node, journal) in known}
+        self._lost = dict(lost)
         self._past = past
         self._changed: set[Key] = set()
         self._forgotten: set[Key] = set()
         for (node, journal), coverage in known.items():
             self._journals.setdefault(node, {})[journal] = coverage
-            if lost is None:
-                self._lost[node] = self._lost.get(node, 0) + coverage.lost_lines
 
     def add_line(self, message: LineMessage) -> bool | None:
         """Record a received line.

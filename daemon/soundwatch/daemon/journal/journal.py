@@ -30,7 +30,7 @@ from soundwatch.daemon.journal.sqlite import MEMORY, is_corruption
 from soundwatch.daemon.journal.store import JournalStore
 
 TAIL_LINES: Final = 1000
-BATCH_LINES: Final = 500
+TRANSACTION_LINES: Final = 500  # largest number of lines that are stored or read at once
 PENDING_LINES: Final = 20_000
 FALLBACK_BYTES: Final = 8_000_000
 RETRY_S: Final = 2.0
@@ -107,7 +107,7 @@ class Journal:
             self._changed.notify_all()
         self._watch(line)
 
-    def read_after(self, seq: int, limit: int = BATCH_LINES) -> list[JournalEntry]:
+    def read_after(self, seq: int, limit: int = TRANSACTION_LINES) -> list[JournalEntry]:
         """Return the next lines after number `seq`, at most `limit`; an empty list where there are none yet."""
         with self._changed:
             if self._tail and self._tail[0].seq <= seq + 1:  # dropped lines leave holes
@@ -185,7 +185,7 @@ class Journal:
                 with self._changed:
                     self._changed.wait_for(self._has_work, RETRY_S if self._fallback is not None else TRIM_S)
                     closing, cursors = self._closing, dict(self._new_cursors)
-                    rows = list(islice(self._pending, BATCH_LINES))
+                    rows = list(islice(self._pending, TRANSACTION_LINES))
                     for _ in rows:
                         self._pending.popleft()
                 self._step(rows, cursors)
@@ -258,9 +258,9 @@ class Journal:
         moved = False
         while not moved:
             try:
-                rows = fallback.stored_after(self._store.last_seq(), BATCH_LINES)
+                rows = fallback.stored_after(self._store.last_seq(), TRANSACTION_LINES)
                 self._health.dropped(self._store.commit(rows, list(self._cursors.items())))
-                moved = len(rows) < BATCH_LINES
+                moved = len(rows) < TRANSACTION_LINES
             except sqlite3.Error as error:
                 moved = is_corruption(error) and self._recreate(fallback.stored_after(0, -1))
                 if not moved:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from soundwatch.daemon.core.clock import SECOND_NS
@@ -28,25 +28,9 @@ from soundwatch.daemon.rules.message import Message, make_message, merge_message
 from soundwatch.daemon.rules.rule_set import RuleSet
 from soundwatch.daemon.rules.sender import MessageRefusedError, MessageSender
 from soundwatch.daemon.rules.state import RulesState, RuleState
+from soundwatch.daemon.sinks.protocols import TargetCounts
 
 BATCH_LINES: Final = 5000  # all lines of one delivery are merged into one late message
-
-
-@dataclass(frozen=True, slots=True)
-class TargetCounts:
-    """Messages of one destination since the start of the program.
-
-    Attributes:
-        sent: Messages that the service has accepted, merged ones as one.
-        late: Messages that were merged since they were too old, and digests that a later one replaces.
-        refused: Messages that the service has refused, which are lost.
-        last_sent_unix_ns: Time of the last accepted message; None before the first.
-    """
-
-    sent: int = 0
-    late: int = 0
-    refused: int = 0
-    last_sent_unix_ns: int | None = None
 
 
 class RuleSink:

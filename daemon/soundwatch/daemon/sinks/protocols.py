@@ -82,24 +82,35 @@ class SinkStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetCounts:
+    """Messages of one destination of a rule since the start of the program.
+
+    Attributes:
+        sent: Messages that the service has accepted, merged ones as one.
+        late: Messages that were merged since they were too old, and digests that a later one replaces.
+        refused: Messages that the service has refused, which are lost.
+        last_sent_unix_ns: Time of the last accepted message; None before the first.
+    """
+
+    sent: int = 0
+    late: int = 0
+    refused: int = 0
+    last_sent_unix_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RuleTargetStatus:
     """Status of one destination of a rule.
 
     Attributes:
         sink: Status of the sink that delivers the messages.
         behind_lines: Number of lines that the sink has yet to take.
-        sent: Messages that the service has accepted since the start of the program, merged ones as one.
-        late: Messages that were merged, since they were too old.
-        refused: Messages that the service has refused, which are lost.
-        last_sent_unix_ns: Time of the last accepted message; None before the first.
+        counts: Messages so far.
     """
 
     sink: SinkStatus
     behind_lines: int
-    sent: int = 0
-    late: int = 0
-    refused: int = 0
-    last_sent_unix_ns: int | None = None
+    counts: TargetCounts = TargetCounts()
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def level(event: NotableEvent, language: Language = "en") -> str:
     return f"{number_text(f'{event.level_dbfs:.1f}', language)} dBFS"
 
 
-def event_count(count: int, language: Language = "en") -> str:
+def event_count(count: int, language: Language) -> str:
     """Return a number of events with their noun."""
     return translated("{n} events", language, n=count)
 
@@ -120,7 +120,7 @@ def change(now: int, before: int, language: Language = "en") -> str:
     return translated("new", language) if not before else f"{100 * (now - before) / before:+.0f} %"
 
 
-def share(value: float | None, language: Language = "en") -> str:
+def share(value: float | None, language: Language) -> str:
     """Return a share in percent, rounded down so that 100 % is whole."""
     if value is None:
         return translated("unknown", language)

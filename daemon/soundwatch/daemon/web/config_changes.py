@@ -86,7 +86,7 @@ class ChangeResponse(msgspec.Struct, frozen=True, kw_only=True):
     backup: str | None
 
 
-def settings_keys(view: DaemonView, *, has_token: bool, language: Language = "en") -> KeysResponse:
+def settings_keys(view: DaemonView, *, has_token: bool, language: Language) -> KeysResponse:
     """Return all keys with their values; those of each source, class, schedule and rule by its name."""
     editor = view.editor
     content = None

@@ -133,7 +133,7 @@ def _card(model_file: str) -> str | None:
         return None
 
 
-def health(view: DaemonView, *, token_wanted: bool, language: Language = "en") -> HealthResponse:
+def health(view: DaemonView, *, token_wanted: bool, language: Language) -> HealthResponse:
     """Return the health of the daemon."""
     problems, active = tuple(_problems(view, language)), view.model()
     overload = view.status.snapshot.overload

@@ -45,7 +45,7 @@ class RulesResponse(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[RuleResponse, ...]
 
 
-def rules(view: DaemonView, language: Language = "en") -> RulesResponse:
+def rules(view: DaemonView, language: Language) -> RulesResponse:
     """Return the status of all alert rules, with their sentences in a language."""
     return RulesResponse(
         rules=tuple(
@@ -65,16 +65,16 @@ def rules(view: DaemonView, language: Language = "en") -> RulesResponse:
 
 
 def _output(rule: str, target: RuleTargetStatus) -> RuleOutputResponse:
-    sink = target.sink
+    sink, counts = target.sink, target.counts
     return RuleOutputResponse(
         name=sink.name.removeprefix(f"rule:{rule}:"),
         state=sink.state,
         reason=sink.reason,
         behind_lines=target.behind_lines,
-        sent=target.sent,
-        late=target.late,
-        refused=target.refused,
-        last_sent=_time(target.last_sent_unix_ns),
+        sent=counts.sent,
+        late=counts.late,
+        refused=counts.refused,
+        last_sent=_time(counts.last_sent_unix_ns),
     )
 
 

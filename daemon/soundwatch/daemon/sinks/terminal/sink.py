@@ -73,7 +73,7 @@ class TerminalSink:
         self._drawing = threading.Event()  # the view may have the terminal
         self._left = threading.Event()  # the view has given the terminal back
         self._unsubscribe = view.live.subscribe(lambda _: self._changed.set())
-        self._console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
+        self._console = open_console()
         self._threads = [
             threading.Thread(target=self._draw, name="terminal view", daemon=True),
             threading.Thread(target=self._watch_keys, name="terminal keys", daemon=True),
@@ -124,9 +124,7 @@ class TerminalSink:
                     self._left.set()
                     self._closing.wait(POLL_S)
                     continue
-                with Screen(
-                    console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-                ) as screen:
+                with full_screen(self._console) as screen:
                     self._draw_on(screen)
         except OSError:
             self._on_terminal_closed()
@@ -196,6 +194,16 @@ class TerminalSink:
     def _on_terminal_closed(self) -> None:
         if not self._closing.is_set():
             _interrupt()
+
+
+def open_console() -> Console:
+    """Return a console on a copy of standard output."""
+    return Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
+
+
+def full_screen(console: Console) -> Screen:
+    """Return a context that shows a view on the alternate screen of a terminal."""
+    return Screen(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
 
 class LogCapture:
