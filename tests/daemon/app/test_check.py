@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.app.check import check_outputs
+from soundwatch.daemon.app.check import check_outputs, check_pcm
 from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.source_config import SourceConfig
 from support.fakes import SMALL_CONTRACT
 
 PAGE = "http://127.0.0.1:1"
@@ -33,6 +34,12 @@ def check(*sinks: str, clips: ClipsConfig | None = None) -> None:
 def test_a_page_that_the_daemon_refuses_is_refused(option: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check(f"{PAGE},{option}")
+
+
+@pytest.mark.parametrize("pcm", ["s16le,0,1", "s16le,44100", "s17le,44100,1", "s16le,44100,0"])
+def test_a_format_of_raw_samples_that_no_source_has_is_refused(pcm: str) -> None:
+    with pytest.raises(ConfigError, match=r"^sources.pipe.pcm: "):
+        check_pcm(Config(sources={"pipe": SourceConfig(device="-", pcm=pcm)}))
 
 
 def test_a_page_is_accepted_whose_token_may_be_in_the_environment_of_the_service() -> None:

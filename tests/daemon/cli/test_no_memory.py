@@ -15,6 +15,7 @@ REFUSED = [
     (MemoryError(), "There is no more memory: an allocation failed."),
     (MemoryError("Unable to allocate 86.4 KiB."), "There is no more memory: Unable to allocate 86.4 KiB."),
     (OSError(12, "Cannot allocate memory"), "There is no more memory."),
+    (OSError(24, "Too many open files"), "The program can open no more files."),
     (RuntimeError("can't start new thread"), "The system starts no more threads."),
 ]
 
@@ -28,7 +29,7 @@ def end_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.mark.parametrize(("error", "text"), REFUSED, ids=lambda value: str(value)[:30])
-def test_a_command_without_memory_or_threads_ends_with_a_message(
+def test_a_command_without_memory_threads_or_files_ends_with_a_message(
     error: Exception, text: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert end_with(error, monkeypatch) == ExhaustedError.exit_code

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.app.outputs import prepare_all
 from soundwatch.daemon.app.rule_outputs import prepare_rules
+from soundwatch.daemon.capture.raw_pcm import PcmFormat
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.detection.rules import SourceRules, check_detectable, resolve_sources
 from soundwatch.daemon.rules.check import check_rules
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink
@@ -27,10 +29,24 @@ def check_config(config: Config, contract: ModelContract) -> dict[str, SourceRul
         ConfigError: A class, a sink or a rule is wrong.
         SinkError: A sink cannot be opened.
     """
+    check_pcm(config)
     sources = resolve_sources(config, contract)
     check_detectable(sources)
     check_outputs(config, contract, sources)
     return sources
+
+
+def check_pcm(config: Config) -> None:
+    """Check the format of raw samples of every source.
+
+    Raises:
+        ConfigError: A format is malformed or out of range.
+    """
+    for name, source in config.sources.items():
+        try:
+            PcmFormat.parse(source.pcm)
+        except ConfigError as error:
+            raise ConfigError(f"sources.{name}.pcm: {error}") from error
 
 
 def check_outputs(config: Config, contract: ModelContract, in_force: Mapping[str, SourceRules]) -> None:

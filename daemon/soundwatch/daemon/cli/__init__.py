@@ -134,7 +134,7 @@ def soundwatch() -> None:
     Exit codes: 0 done, or stopped by a signal; 1 a bug; 2 usage or configuration; 3 model; 4 microphone
     or recording; 5 accelerator; 6 output; 7 training data; 8 verification; 9 journal; 10 a finding of `doctor`;
     11 service; 12 `privacy audit` found that data may leave the local network, or an unexplained connection;
-    13 no more memory or threads.
+    13 no more memory, threads or open files.
     """
 
 

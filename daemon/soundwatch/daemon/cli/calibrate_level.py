@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from pathlib import Path
-from typing import Any
 
 import click
 
-from soundwatch.daemon.cli.options import config_option
+from soundwatch.daemon.cli.options import FiniteRange, config_option
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Block
-
-
-class FiniteRange(click.FloatRange):
-    """Range of numbers; NaN, which no comparison excludes, is refused."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Convert a number in the range."""
-        number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number from {self.min:g} to {self.max:g}.", param, ctx)
-        return number
 
 
 @click.command()

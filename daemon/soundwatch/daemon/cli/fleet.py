@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import filter_options, is_interactive_terminal, wants_text
+from soundwatch.daemon.cli.options import MOST_LINES, FiniteRange, filter_options, is_interactive_terminal, wants_text
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.text import printable
 
@@ -59,7 +59,7 @@ def fleet() -> None:
 @store_option
 @click.option(
     "--keep-days",
-    type=click.FloatRange(min=0, max=36_500),
+    type=FiniteRange(0, 36_500),
     default=365,
     show_default=True,
     help="Older lines are deleted; 0 for never.",
@@ -112,7 +112,11 @@ def nodes(store: str | None, format_: Literal["auto", "text", "json"]) -> None:
 @fleet.command()
 @click.option("--node", "nodes", multiple=True, metavar="NAME", help="Only this node.")
 @click.option(
-    "-n", "--lines", "count", type=click.IntRange(min=0), help="Number of latest lines. [default: 20, or --since]"
+    "-n",
+    "--lines",
+    "count",
+    type=click.IntRange(0, MOST_LINES),
+    help="Number of latest lines. [default: 20, or --since]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Write a table instead: .jsonl, .csv or .parquet.")
 @filter_options

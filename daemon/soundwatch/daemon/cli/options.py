@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
@@ -18,6 +19,10 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.system.job_control import in_foreground
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 9998
+MOST_LINES: Final = 1_000_000_000
 
 config_option = click.option(
     "--config",
@@ -106,11 +111,22 @@ start_option = click.option(
 )
 
 
+class FiniteRange(click.FloatRange):
+    """Range of numbers between two limits; NaN, which no comparison excludes, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert a number in the range."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number from {self.min:g} to {self.max:g}.", param, ctx)
+        return number
+
+
 def parse_start(text: str) -> int:
     """Parse `--start` to nanoseconds of UTC.
 
     Raises:
-        ConfigError: The text is no time, or has no zone.
+        ConfigError: The text is no time, has no zone, or lies outside the years of lines.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -118,6 +134,10 @@ def parse_start(text: str) -> int:
         raise ConfigError(f"--start {text} is no time; an example is 2026-11-22T08:15:00Z.") from error
     if moment.tzinfo is None:
         raise ConfigError(f"--start {text} has no zone; add Z for UTC, or an offset such as +02:00.")
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ConfigError(
+            f"--start {text} lies outside the years {FIRST_YEAR} to {LAST_YEAR}. Give the recording's time."
+        )
     return round(moment.timestamp() * 1_000_000) * 1_000
 
 

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import (
+    FiniteRange,
     apply_clips,
     apply_journal,
     clips_option,
@@ -34,7 +35,7 @@ def privacy() -> None:
 @click.option(
     "--watch",
     "watch_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(0, 31_536_000, min_open=True),
     metavar="SECONDS",
     help="Instead, check the running program's sockets and open files for this time (Linux).",
 )

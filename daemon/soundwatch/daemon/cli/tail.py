@@ -11,7 +11,14 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import apply_journal, config_option, filter_options, journal_option, wants_text
+from soundwatch.daemon.cli.options import (
+    MOST_LINES,
+    apply_journal,
+    config_option,
+    filter_options,
+    journal_option,
+    wants_text,
+)
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.text import printable
 
@@ -22,7 +29,7 @@ _SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C.")
-@click.option("-n", "--lines", "count", type=click.IntRange(min=0), help="Number of last lines. [default: 10]")
+@click.option("-n", "--lines", "count", type=click.IntRange(0, MOST_LINES), help="Number of last lines. [default: 10]")
 @click.option(
     "--format",
     "format_",

@@ -14,7 +14,7 @@
     ├── VerificationError      8   an export differs from the network it was made from
     ├── StoreError             9   the journal's file cannot be used
     ├── ServiceError          11   the service cannot be installed or removed, or does not run
-    └── ExhaustedError        13   the system gives no more memory or threads
+    └── ExhaustedError        13   the system gives no more memory, threads or open files
 
 Conventions: a message states what was found, what was expected and what to do, in that order, in plain
 sentences without a trailing newline. Exit code 0 is success, and also a stop by SIGINT or SIGTERM; 1 is a bug in
@@ -124,13 +124,13 @@ class ServiceError(SoundwatchError):
 
 
 class ExhaustedError(SoundwatchError):
-    """The system gives no more memory or threads."""
+    """The system gives no more memory, threads or open files."""
 
     exit_code: ClassVar[int] = 13
 
 
 def exhausted(error: BaseException) -> ExhaustedError | None:
-    """Return the error to end with if a limit of the system was reached, as of memory or threads; None for a bug."""
+    """Return the error to end with if the system gives no more memory, threads or open files; None for a bug."""
     if isinstance(error, MemoryError):
         reason = str(error).rstrip(".") or "an allocation failed"
         found = f"There is no more memory: {reason}."
@@ -138,8 +138,11 @@ def exhausted(error: BaseException) -> ExhaustedError | None:
         found = "The system starts no more threads."
     elif isinstance(error, OSError) and error.errno == errno.ENOMEM:
         found = "There is no more memory."
+    elif isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        found = "The program can open no more files."
     else:
         return None
     return ExhaustedError(
-        f"{found} Raise the program's limits of memory and of threads, end other programs, or use fewer sources."
+        f"{found} Raise the program's limits of memory, of threads and of open files, end other programs, or use "
+        "fewer sources."
     )

@@ -33,7 +33,10 @@ class StandardError(io.TextIOWrapper):
 
 @contextlib.contextmanager
 def standard_streams() -> Iterator[None]:
-    """Open the descriptors 0 to 2 that are closed, on the null device, and keep standard error from raising."""
+    """Open the descriptors 0 to 2 that are closed, on the null device, and keep standard error from raising.
+
+    Characters that the encoding of standard output lacks are written as escapes.
+    """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -43,6 +46,8 @@ def standard_streams() -> Iterator[None]:
         sys.stdin = os.fdopen(0, closefd=False)
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with contextlib.redirect_stderr(StandardError()):
             yield

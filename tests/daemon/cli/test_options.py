@@ -1,0 +1,55 @@
+"""Options with values that no program can use end a command with a message."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from soundwatch.daemon.cli import soundwatch
+from soundwatch.daemon.cli.options import parse_start
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.system.standard_streams import standard_streams
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("9999-12-31T23:59:59Z", "outside the years 1900 to 9998"),
+        ("0001-01-01T00:00:00+02:00", "outside the years 1900 to 9998"),
+        ("2026-02-30T00:00:00Z", "is no time"),
+        ("2026-01-01", "has no zone"),
+    ],
+)
+def test_a_start_is_a_time_that_lines_can_hold(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_start(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "tail -n 99999999999999999999",
+        "fleet events -n 99999999999999999999",
+        "fleet watch --keep-days nan",
+        "fleet watch --keep-days 1e300",
+        "privacy audit --watch nan",
+        "privacy audit --watch inf",
+        "calibrate-level --level nan",
+    ],
+)
+def test_a_number_beyond_its_range_is_refused(arguments: str) -> None:
+    result = CliRunner().invoke(soundwatch, arguments.split())
+    assert result.exit_code == 2
+    assert "Invalid value for" in result.output
+
+
+def test_characters_that_standard_output_cannot_hold_are_written_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "latin-1"))
+    with standard_streams():
+        sys.stdout.write("Stra\xdfe \N{DOG}\n")
+        sys.stdout.flush()
+    assert written.getvalue() == b"Stra\xdfe \\U0001f415\n"
