@@ -17,16 +17,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.clips import clip_store
-from soundwatch.daemon.clips.clip_store import (
-    ClipStore,
-    StoredClip,
-    file_name,
-    filename_word,
-    list_clips,
-    rank_best,
-    select_expired,
-)
+from soundwatch.daemon.clips.clip_names import StoredClip, file_name, filename_word, list_clips, parse_clip_name
+from soundwatch.daemon.clips.clip_store import ClipStore, rank_best, select_expired
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
@@ -76,7 +68,7 @@ def test_every_source_and_class_gives_a_safe_and_readable_name(source: str, labe
     assert len(name) < 200
     assert not name.startswith(".")
     if source and label:
-        assert clip_store.parse_clip_name(Path(name), 0).id == ID
+        assert parse_clip_name(Path(name), 0).id == ID
 
 
 def test_similar_names_stay_different() -> None:

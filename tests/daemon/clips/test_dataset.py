@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
+from soundwatch.daemon.clips.clip_names import list_clips
+from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.clips.dataset import export_labeled_clips
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError, DataError

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from soundwatch.daemon.clips.clip_store import ClipStore, list_clips, list_pictures, picture_path, read_ages
+from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, picture_path
+from soundwatch.daemon.clips.clip_store import ClipStore, read_ages
 from soundwatch.daemon.clips.picture import COLUMNS, INK, LEFT, ROWS, TOP, check_pillow, shades, spectrogram_png
 from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.config import ClipsConfig

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
+from soundwatch.daemon.clips.clip_names import list_clips
+from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.clips.ring_buffer import Excerpt, Frames, Segment
 from soundwatch.daemon.clips.writer import QUEUED_CLIPS, ClipWriter
 from soundwatch.daemon.core.config import ClipsConfig

@@ -1,9 +1,7 @@
-"""A folder of clips: names, atomic writes and retention.
+"""A folder of clips: atomic writes and retention.
 
-Conventions: a name is `TIME-SOURCE-CLASS-SCORE-ID.flac` in ASCII letters, digits, dashes, dots and underscores. TIME is
-UTC of the first sample, SCORE the peak score of the event, rounded down. The folder has mode 0700 and each file 0600. A
-file is complete or absent. Only files of such names are ever removed.
-A picture of a clip has its name with `.png`; it is removed with the clip, and its bytes count as the clip's.
+Conventions: the folder has mode 0700 and each file 0600. A file is complete or absent. Only files with names of clips
+(`clip_names.py`) are ever removed. A picture is removed with its clip, and its bytes count as the clip's.
 Rule for age: the age of a clip is the time that soundwatch ran since it was written, suspended time included. The
 wall clock is not used, since one wrong reading would remove everything. Clips older than `max_age_days` are removed.
 Rule for room: the oldest clips are removed first. Of each class the `best_per_class` clips with the highest scores are
@@ -13,15 +11,11 @@ Does not: decide which clips may be written (`clips/speech_guard.py`), or run in
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Final
@@ -30,6 +24,14 @@ import msgspec
 import soundfile
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.clips.clip_names import (
+    StoredClip,
+    file_name,
+    list_clips,
+    list_pictures,
+    parse_clip_name,
+    picture_path,
+)
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.clock import DAY_S, monotonic_ns
@@ -37,32 +39,9 @@ from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.text import check_utf8, printable
 
-_NAME: Final = re.compile(r"(\d{8}T\d{9}Z)-(\w+)-(\w+)-(\d\.\d{4})-([0-9A-Z]{26})\.flac", re.ASCII)
 _PART: Final = re.compile(r"\.[\w.-]+\.(flac|png)(\.\d+)?\.part", re.ASCII)
 AGES_NAME: Final = ".ages.json"
-_LONGEST_WORD: Final = 40
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredClip:
-    """One clip of the folder.
-
-    Attributes:
-        path: The file.
-        stamp: Time in the name; sorts by time.
-        class_word: Class in the name.
-        score: Peak score of the event.
-        id: Id of the event.
-        size_bytes: Size of the file, and of its picture.
-    """
-
-    path: Path
-    stamp: str
-    class_word: str
-    score: float
-    id: str
-    size_bytes: int
 
 
 class AgeRecord(msgspec.Struct, kw_only=True):
@@ -216,62 +195,6 @@ def rank_best(clips: Sequence[StoredClip], best_per_class: int) -> list[StoredCl
         classes[clip.class_word].append(clip)
     ranked = [(rank, clip) for members in classes.values() for rank, clip in enumerate(members[:best_per_class])]
     return [clip for _, clip in sorted(ranked, key=lambda entry: (-entry[0], entry[1].score, entry[1].stamp))]
-
-
-def list_clips(folder: Path) -> list[StoredClip]:
-    """List all clips of a folder."""
-    found = list[StoredClip]()
-    for name, size_bytes in (sizes := _file_sizes(folder)).items():
-        if _NAME.fullmatch(name):
-            path = folder / name
-            found.append(parse_clip_name(path, size_bytes + sizes.get(picture_path(path).name, 0)))
-    return found
-
-
-def list_pictures(folder: Path) -> set[Path]:
-    """List the pictures of clips in a folder, also of clips that are gone."""
-    names = (name for name in _file_sizes(folder) if name.endswith(".png"))
-    return {folder / name for name in names if _NAME.fullmatch(f"{name.removesuffix('.png')}.flac")}
-
-
-def picture_path(clip: Path) -> Path:
-    """Return the path of the picture of a clip."""
-    return clip.with_suffix(".png")
-
-
-def _file_sizes(folder: Path) -> dict[str, int]:
-    sizes = dict[str, int]()
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(FileNotFoundError):  # another program removed the file
-                sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
-    return sizes
-
-
-def parse_clip_name(path: Path, size_bytes: int) -> StoredClip:
-    """Parse the name of a clip."""
-    named = _NAME.fullmatch(path.name)
-    assert named is not None
-    stamp, _, class_word, score, id_ = named.groups()
-    return StoredClip(path, stamp, class_word, float(score), id_, size_bytes)
-
-
-def file_name(clip: PendingClip) -> str:
-    """Return the name of the file of a clip."""
-    stamp = format_stamp(datetime.fromtimestamp(clip.start_unix_ns // 1_000_000 / 1000, UTC))
-    score = int(clip.peak_score * 10_000) / 10_000
-    return f"{stamp}-{filename_word(clip.source)}-{filename_word(clip.label)}-{score:.4f}-{clip.id}.flac"
-
-
-def format_stamp(moment: datetime) -> str:
-    """Format a time for a file name, in milliseconds."""
-    return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}Z"
-
-
-def filename_word(text: str) -> str:
-    """Make a name safe for a file name: other characters become `_`, and a checksum keeps different names apart."""
-    safe = re.sub(r"[^A-Za-z0-9_]", "_", text)[:_LONGEST_WORD]
-    return safe if safe == text else f"{safe}_{zlib.crc32(text.encode()):08x}"
 
 
 def encode_flac(clip: PendingClip) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from soundwatch.daemon.clips.clip_store import StoredClip, filename_word, list_clips
+from soundwatch.daemon.clips.clip_names import StoredClip, filename_word, list_clips
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.journal.events import last_clip_line
 from soundwatch.daemon.journal.labels import all_labels

@@ -16,7 +16,8 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.clips.clip_store import ClipStore, StoredClip
+from soundwatch.daemon.clips.clip_names import StoredClip
+from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.clips.picture import spectrogram_png
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.clips.ring_buffer import Frames

@@ -211,7 +211,7 @@ def _clips_of_sources(config: Config) -> dict[str, tuple[str, ...]]:
 
 def audit_clips(config: ClipsConfig) -> ClipsAudit:
     """Audit the clips, as far as their folder can be read."""
-    from soundwatch.daemon.clips.clip_store import list_clips, list_pictures
+    from soundwatch.daemon.clips.clip_names import list_clips, list_pictures
 
     guard = {True: "speech", False: None}.get(config.speech_guard, str(config.speech_guard))  # type: ignore[arg-type]
     folder = clips_folder(config)

@@ -16,14 +16,19 @@ from soundwatch.daemon.core.types import OverloadState
 SCHEMA: Final = "soundwatch.event/1"
 
 
-class OverloadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Start or end of overload; `source` is null, since overload concerns all sources."""
+class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields of every line of this type, before its own."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
     seq: int
     time: str
     node: str
+
+
+class OverloadLine(HealthLine, frozen=True, kw_only=True):
+    """Start or end of overload; `source` is null, since overload concerns all sources."""
+
     source: None = None
     state: OverloadState
     reason: Literal["overload"] = "overload"
@@ -32,14 +37,9 @@ class OverloadLine(msgspec.Struct, frozen=True, kw_only=True):
     dropped_windows: int
 
 
-class SourceHealthLine(msgspec.Struct, frozen=True, kw_only=True):
+class SourceHealthLine(HealthLine, frozen=True, kw_only=True):
     """Change of a source's state; `away_s` is the length of its absence when the line is written."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
     source: str
     state: SourceTransition
     reason: SourceTransitionReason
@@ -48,14 +48,9 @@ class SourceHealthLine(msgspec.Struct, frozen=True, kw_only=True):
     missed_s: float
 
 
-class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
+class QualityLine(HealthLine, frozen=True, kw_only=True):
     """Audio quality of a source; the measurements are those of the last ten seconds."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
     source: str
     state: Literal["poor", "good"]
     faults: tuple[AudioFault, ...]
@@ -70,28 +65,18 @@ class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
     waited_ms: int
 
 
-class AnchorLine(msgspec.Struct, frozen=True, kw_only=True):
+class AnchorLine(HealthLine, frozen=True, kw_only=True):
     """Correction of a source's later times, since the wall clock was set or the clock of the source drifts."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
     source: str
     state: Literal["reanchored"] = "reanchored"
     reason: ClockCorrectionReason
     shift_ms: int
 
 
-class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
+class JournalHealthLine(HealthLine, frozen=True, kw_only=True):
     """Change of the journal's state; `source` is null, since the journal serves all sources."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
     source: None = None
     state: Literal["failing", "working"]
     reason: Literal["journal"] = "journal"
@@ -99,14 +84,9 @@ class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
     dropped_lines: int
 
 
-class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderLine(HealthLine, frozen=True, kw_only=True):
     """Change of the execution provider; `source` is null, since the provider serves all sources."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
     source: None = None
     state: Literal["changed"] = "changed"
     reason: Literal["provider"] = "provider"
@@ -115,14 +95,9 @@ class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class ControlLine(msgspec.Struct, frozen=True, kw_only=True):
+class ControlLine(HealthLine, frozen=True, kw_only=True):
     """Begin or end of a schedule, a command about one or the thresholds of a source, or the time of a digest."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
     source: str | None = None
     state: Literal["began", "ended", "enabled", "disabled", "changed", "due"]
     reason: Literal["schedule", "threshold_offset", "digest"]
@@ -131,14 +106,9 @@ class ControlLine(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class MuteLine(msgspec.Struct, frozen=True, kw_only=True):
+class MuteLine(HealthLine, frozen=True, kw_only=True):
     """Change of the alert rules that schedules mute; `rules` are those that are muted from now on."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
     source: None = None
     state: Literal["muted", "unmuted"]
     reason: Literal["rules"] = "rules"
@@ -146,14 +116,9 @@ class MuteLine(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class SinkLine(msgspec.Struct, frozen=True, kw_only=True):
+class SinkLine(HealthLine, frozen=True, kw_only=True):
     """Failure of a sink for a minute or longer, or its end; `source` is null, since a sink serves all sources."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
     source: None = None
     state: Literal["failing", "working", "gone"]
     reason: Literal["sink"] = "sink"
@@ -161,14 +126,9 @@ class SinkLine(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
+class ReloadLine(HealthLine, frozen=True, kw_only=True):
     """Result of a reload; `source` is null, since a configuration concerns all sources."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
     source: None = None
     state: Literal["reloaded", "refused"]
     reason: Literal["configuration"] = "configuration"

@@ -10,21 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from soundwatch.daemon.journal.event_sql import LAST_LINE, PEAK_DBFS
 from soundwatch.daemon.journal.store import JournalStore
 
 QUARTER_S: Final = 900
 
-_EVENTS: Final = """
+_EVENTS: Final = f"""
 SELECT seq, first_time, first, last, peak_level_dbfs, clip, labels.time, labels.class FROM (
     SELECT s.seq, s.id, s.time AS first_time, s.line AS first, s.class AS event_class, s.source,
-        (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1)
-            AS last,
-        (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dbfs')) FROM lines
-            WHERE id = s.id AND type IN ('start', 'update', 'end')) AS peak_level_dbfs,
+        {LAST_LINE} AS last, {PEAK_DBFS} AS peak_level_dbfs,
         (SELECT line FROM lines WHERE id = s.id AND type = 'clip' ORDER BY seq DESC LIMIT 1) AS clip
     FROM lines s WHERE s.type = 'start'
 ) LEFT JOIN labels USING (id)
-"""
+"""  # noqa: S608
 _SEARCH_TEXT: Final = (
     "event_class || ' ' || replace(event_class, '_', ' ') || ' ' || source || ' ' || coalesce(labels.class, '')"
 )

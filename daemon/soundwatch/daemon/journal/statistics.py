@@ -12,20 +12,15 @@ from typing import Any, Final
 
 import msgspec
 
+from soundwatch.daemon.journal.event_sql import LAST_LINE, PEAK_DBA, PEAK_DBFS
 from soundwatch.daemon.journal.store import JournalStore
 
 PAGE_ROWS: Final = 500
 
-_EVENTS: Final = """
-SELECT s.seq, s.time,
-    (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1),
-    (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dbfs')) FROM lines
-        WHERE id = s.id AND type IN ('start', 'update', 'end')),
-    (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dba')) FROM lines
-        WHERE id = s.id AND type IN ('start', 'update', 'end')
-            AND json_extract(CAST(line AS TEXT), '$.calibrated'))
+_EVENTS: Final = f"""
+SELECT s.seq, s.time, {LAST_LINE}, {PEAK_DBFS}, {PEAK_DBA}
 FROM lines s WHERE s.seq > ? AND s.type = 'start' AND s.time >= ? AND s.time < ? ORDER BY s.seq LIMIT ?
-"""
+"""  # noqa: S608
 _SOURCE_LINES: Final = """
 SELECT seq, time, type, source, CASE WHEN type IN ('hello', 'stats', 'gap', 'health') THEN line END
 FROM lines WHERE seq > ? AND source IS NOT NULL AND time >= ? AND time < ? ORDER BY seq LIMIT ?

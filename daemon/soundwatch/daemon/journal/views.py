@@ -10,21 +10,17 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from soundwatch.daemon.journal.event_sql import LAST_LINE, PEAK_DBA, PEAK_DBFS
+
 VIEWS: Final = {
-    "events": """
+    "events": f"""
 SELECT seq, e.id AS id, unix_s, e.time AS time, source, e.class AS class, json_extract(last, '$.onset') AS onset,
     json_extract(last, '$.duration_s') AS duration_s, json_extract(last, '$.type') != 'end' AS active,
     json_extract(last, '$.peak_score') AS peak_score, level_dbfs, level_dba,
     labels.id IS NOT NULL AS labeled, labels.class AS label
 FROM (SELECT s.seq, s.id, CAST(strftime('%s', s.time) AS INTEGER) AS unix_s, s.time, s.source, s.class,
-    (SELECT CAST(line AS TEXT) FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end')
-        ORDER BY seq DESC LIMIT 1) AS last,
-    (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dbfs')) FROM lines
-        WHERE id = s.id AND type IN ('start', 'update', 'end')) AS level_dbfs,
-    (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dba')) FROM lines
-        WHERE id = s.id AND type IN ('start', 'update', 'end')
-            AND json_extract(CAST(line AS TEXT), '$.calibrated')) AS level_dba
-    FROM lines s WHERE s.type = 'start') e LEFT JOIN labels ON labels.id = e.id""",
+    CAST({LAST_LINE} AS TEXT) AS last, {PEAK_DBFS} AS level_dbfs, {PEAK_DBA} AS level_dba
+    FROM lines s WHERE s.type = 'start') e LEFT JOIN labels ON labels.id = e.id""",  # noqa: S608
     "coverage": """
 SELECT source, unix_s, duration_s - coalesce(before_s, 0) AS span_s,
     duration_s - lost_s - coalesce(before_s - before_lost_s, 0) AS scored_s

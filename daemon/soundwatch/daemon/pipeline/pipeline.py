@@ -32,6 +32,8 @@ from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.frontend.window import WindowState, level_dbfs, window
 from soundwatch.daemon.inference.classifier import classify_windows
 
+OFFLINE_BATCH_WINDOWS: Final = 16  # a recording has no latency limit
+
 
 @dataclass(frozen=True, slots=True)
 class FrontEndState:
@@ -100,9 +102,9 @@ def _compute_windows(
     items: list[FeatureWindow | Gap] = []
     conditioned, windowing, mels = state.conditioning, state.windowing, state.mels
     for piece in pieces:
-        if piece is not None and piece.lost_samples:
-            items.append(Gap(piece.first_sample - piece.lost_samples, piece.lost_samples))
         if piece is not None:
+            if piece.lost_samples:
+                items.append(Gap(piece.first_sample - piece.lost_samples, piece.lost_samples))
             conditioned, piece = condition(conditioned, piece, conditioning)
         windowing, windows = window(windowing, piece, spec)
         for full in windows:
@@ -215,6 +217,3 @@ def run_pipeline(
             detection_state, results = detect_events(detection_state, [item], scores, rules, spec)
             yield from results
     yield from finish_stream(detection_state, end_sample, labels, end_reason())
-
-
-OFFLINE_BATCH_WINDOWS: Final = 16  # a recording has no latency limit
