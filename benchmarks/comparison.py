@@ -5,7 +5,7 @@ YAMNet's file is expected beside the checkout, silero-vad among the installed pa
 silero-vad`: its own requirements would replace ONNX Runtime). A peer that is missing is reported as not run.
 
 Conventions: one thread each, in its own process, by turns; processor milliseconds for a second of one stream.
-soundwatch hears 48 kHz stereo and writes JSON; the others are given mono at their own rate, and only score it.
+soundwatch reads 48 kHz stereo and writes JSON; the others are given mono at their own rate, and only score it.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def torchaudio_path(model: str) -> tuple[Callable[[], object], float]:
     network = build_network(load_recipe(contract.provenance.recipe), len(contract.labels)).eval()
     samples = torch.randn(1, spec.channels, spec.window_samples) * 0.1
 
-    def hear() -> object:
+    def step() -> object:
         with torch.inference_mode():
             return torch.sigmoid(network(front_end.features(samples)))
 
-    return hear, spec.window_hop_samples / spec.rate_hz
+    return step, spec.window_hop_samples / spec.rate_hz
 
 
 def yamnet(hop_s: float) -> Peer:
@@ -94,11 +94,11 @@ def yamnet(hop_s: float) -> Peer:
         place = interpreter.get_input_details()[0]["index"]
         samples = np.random.default_rng(0).normal(0, 0.1, 15_600).astype(np.float32)
 
-        def hear() -> object:
+        def step() -> object:
             interpreter.set_tensor(place, samples)
             return interpreter.invoke()
 
-        return hear, hop_s
+        return step, hop_s
 
     return open_it
 
@@ -135,12 +135,12 @@ PEERS: Final[dict[str, Peer]] = {
 
 def measure(name: str, model: str) -> dict[str, float]:
     """One peer, in this process: cost and memory held."""
-    hear, seconds = PEERS[name](model)
-    hear()
+    step, seconds = PEERS[name](model)
+    step()
     rounds = max(2, round(SECONDS / seconds))
     cpu_ns = time.process_time_ns()
     for _ in range(rounds):
-        hear()
+        step()
     cpu_ms = (time.process_time_ns() - cpu_ns) / 1e6 / rounds / seconds
     found = re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())
     return {"cpu_ms_a_second": cpu_ms, "resident_mb": int(found[1]) / 1024 if found else 0.0}

@@ -15,7 +15,6 @@ Does not: train.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,17 +30,14 @@ from yamnet import YamNetScorer, by_frigate, by_yamcam
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.everyday_sounds import EverydayClip, Role, read_everyday_sounds
-from soundwatch.training.data.labeled_clips import labeled_clips
-from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.busy_street import Material, Target, plan_scene
-from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, pool, raised_by_clips
+from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, mean_rates, pool, raised_by_clips
 from soundwatch.training.evaluation.event_report import TEST_ROLES, count_figures, raised_share
 from soundwatch.training.evaluation.held_out import hold_out, open_network
 from soundwatch.training.evaluation.offline_detection import recording_blocks
 from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
 from soundwatch.training.evaluation.scene_audio import render_scene
-from soundwatch.training.evaluation.score_track import Detection, Track, detect_in, score_track
-from soundwatch.training.evaluation.street import foreground_clips
+from soundwatch.training.evaluation.score_track import Detection, Track, detect_in, score_track, stored_track
 from soundwatch.training.evaluation.street_events import (
     SCENARIOS,
     negatives_by_group,
@@ -92,14 +88,7 @@ class Bench:
 
     def track(self, system: System, name: str, blocks: Callable[[], Any]) -> Track:
         """A track, from the cache where it is there."""
-        path = self.cache / system.key / f"{_file_name(name)}.npz"
-        if path.exists():
-            with np.load(path) as kept:
-                return Track(kept["values"], kept["first_samples"], kept["end_samples"])
-        track = system.score(blocks())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, values=track.values, first_samples=track.first_samples, end_samples=track.end_samples)
-        return track
+        return stored_track(self.cache / system.key, name, lambda: system.score(blocks()))
 
     def streets(
         self, system: System, roles: tuple[Role, ...], rows: Sequence[Sequence[float]]
@@ -127,11 +116,6 @@ class Bench:
         return raised_by_clips(clips, ([system.detect(t, row) for row in rows] for t in tracks), LABELS, len(rows))
 
 
-def _file_name(name: str) -> str:
-    """A file name for a track."""
-    return hashlib.sha256(name.encode()).hexdigest()[:16]
-
-
 def network_system(classifier: Classifier, targets: tuple[Target, ...], folds: tuple[int, ...]) -> System:
     """A network by the daemon's decision."""
     contract: ModelContract = classifier.contract
@@ -149,14 +133,14 @@ def network_system(classifier: Classifier, targets: tuple[Target, ...], folds: t
 def evidence_of(bench: Bench, systems: Sequence[System]) -> Evidence:
     """Counts of validation streets and sounds at every threshold of the systems' grid."""
     clips = [clip for clip in bench.sounds if clip.role in VALIDATION and clip.is_clean_negative]
-    numbers = {name: place for place, name in enumerate(sorted({clip.recording for clip in clips}))}
+    recordings = np.unique([clip.recording for clip in clips], return_inverse=True)[1]
     grid = systems[0].grid
     rows = [[threshold] * len(LABELS) for threshold in grid]
     scenes = [bench.streets(system, VALIDATION, rows)[0] for system in systems]
     return Evidence(
         tuple(pool(parts) for parts in zip(*scenes, strict=True)),
         np.concatenate([bench.raised(system, clips, rows) for system in systems], axis=2),
-        np.tile([numbers[clip.recording] for clip in clips], len(systems)),
+        np.tile(recordings, len(systems)),
         grid,
     )
 
@@ -192,11 +176,11 @@ def sweep(
     for price in prices:
         chosen = [choose_by_price(evidence, price, SEED).thresholds for evidence in evidences]
         points.append({"price": price, **figures(bench, name, systems, chosen)})
-        told(points[-1])
+        print_progress(points[-1])
     return points
 
 
-def told(entry: dict[str, Any]) -> None:
+def print_progress(entry: dict[str, Any]) -> None:
     """One line of progress."""
     first = entry["scenarios"][0]
     shares = ", ".join(f"{group} {100 * value.share.value:.1f} %" for group, value in entry["raised"].items())
@@ -211,19 +195,11 @@ def curves(bench: Bench, systems: Sequence[System]) -> dict[str, list[tuple[floa
     grid = systems[0].grid
     rows = [[threshold] * len(LABELS) for threshold in grid]
     streets = [bench.streets(system, TEST_ROLES, rows)[0] for system in systems]
-    pooled = [pool(parts) for parts in zip(*streets, strict=True)]
-    found = np.mean([item.found.sum(axis=2) / np.maximum(item.there.sum(axis=1), 1) for item in pooled], axis=0)
-    false = np.mean([item.false.sum(axis=2) / item.hours for item in pooled], axis=0)
+    found, false = mean_rates([pool(parts) for parts in zip(*streets, strict=True)])
     return {
         label: [(t, round(float(found[i, k]), 4), round(float(false[i, k]), 3)) for i, t in enumerate(grid)]
         for k, label in enumerate(LABELS)
     }
-
-
-def targets_of(root: Path, fold: int) -> tuple[Target, ...]:
-    """Clips of a fold in the foreground of their recordings."""
-    data = foreground_clips(root, labeled_clips(split_by_folds(root, (fold,), ())))
-    return tuple(Target(clip.path, data.label_of(clip), clip.recording) for clip in data.clips)
 
 
 def main() -> None:
@@ -254,19 +230,19 @@ def main() -> None:
     learned = hold_out(shipped, arguments.data, (1, 2, 3))
     own = network_system(shipped, learned.targets, learned.folds)
     entries.append(figures(bench, "shipped", [own], [[shipped.contract.thresholds[label] for label in LABELS]]))
-    told(entries[-1])
+    print_progress(entries[-1])
     drawn["shipped"] = curves(bench, [own])
     if arguments.yamnet:
         scorer = YamNetScorer(arguments.yamnet)
         for name, rule in (("YAMNet, Frigate's rule", by_frigate), ("YAMNet, yamcam's rule", by_yamcam)):
             peer, chooser = (
-                System("yamnet", scorer.score, rule, targets_of(arguments.data, fold), (fold,), LOW_GRID)
-                for fold in (1, 2)
+                System("yamnet", scorer.score, rule, clips.targets, clips.folds, LOW_GRID)
+                for clips in (hold_out(shipped, arguments.data, (fold,)) for fold in (1, 2))
             )
             entries += sweep(bench, name, [peer], [[chooser]], arguments.prices)
             for threshold in (0.1, 0.3, 0.5, 0.8):
                 entries.append({"threshold": threshold, **figures(bench, name, [peer], [[threshold] * len(LABELS)])})
-                told(entries[-1])
+                print_progress(entries[-1])
             drawn[name] = curves(bench, [peer])
     command = "python benchmarks/false_events.py --data DIR --sounds DIR --yamnet YAMNET"
     command += "".join(f" --network runs/{Path(network).name}" for network in arguments.network)

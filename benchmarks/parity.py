@@ -37,7 +37,7 @@ from soundwatch.training.fit.machine import processor
 from soundwatch.training.model.pretrained import open_model
 
 RESULTS: Final = Path(__file__).parent / "results"
-LADDER_CLIPS: Final = 20
+COMPARED_CLIPS: Final = 20
 
 
 def main() -> None:
@@ -68,40 +68,40 @@ def measure(model: str, recordings: list[Path]) -> dict[str, Any]:
     score = eager_scorer(network, contract.activation)
     training = Variant("torch, float32 spectra", torch_mel(spec, torch.float32), score)
     with tempfile.TemporaryDirectory() as folder:
-        rungs = [training, *_files(network, contract, Path(folder))]
-        climbed = [rung for rung in rungs if isinstance(rung, Variant)]
-        clips = {path.name: read(path, spec) for path in spread(recordings, LADDER_CLIPS)}
+        variants = [training, *_files(network, contract, Path(folder))]
+        runnable = [variant for variant in variants if isinstance(variant, Variant)]
+        clips = {path.name: read(path, spec) for path in spread(recordings, COMPARED_CLIPS)}
         reference = Variant("torch", torch_mel(spec), score)
-        differences = compare_variants(reference, climbed, probes(spec))
+        differences = compare_variants(reference, runnable, probes(spec))
         differences += worst(
-            compare_variants(reference, track(climbed, contract.name, console=CONSOLE), clips), len(clips)
+            compare_variants(reference, track(runnable, contract.name, console=CONSOLE), clips), len(clips)
         )
     return {
         "model": contract.identity,
         "differences": differences,
-        "not_run": [rung for rung in rungs if isinstance(rung, SkippedVariant)],
+        "not_run": [variant for variant in variants if isinstance(variant, SkippedVariant)],
         "resampling": compare_resamplers(score, spec, spread(recordings, RESAMPLED_CLIPS)),
         "from_torchaudio": compare_with_torchaudio(score, spec, spread(recordings, RESAMPLED_CLIPS)),
     }
 
 
 def _files(network: torch.nn.Module, contract: ModelContract, folder: Path) -> list[Variant | SkippedVariant]:
-    """The rungs of both formats."""
-    rungs = []
+    """The variants of both formats."""
+    variants = []
     for backend, suffix in SUFFIXES.items():
         file = folder / f"{contract.name}{suffix}"
         file.write_bytes(WRITERS[backend](network, contract))
-        rungs += file_variants(file, backend, contract.features)
-    return rungs
+        variants += file_variants(file, backend, contract.features)
+    return variants
 
 
 def worst(differences: Iterable[ParityDifference], count: int) -> list[ParityDifference]:
-    """The largest differences of each rung, as those of one probe."""
+    """The largest differences of each variant, as those of one probe."""
     largest: dict[str, ParityDifference] = {}
     for difference in differences:
-        known = largest.setdefault(difference.rung, replace(difference, probe=f"{count} real clips"))
+        known = largest.setdefault(difference.variant, replace(difference, probe=f"{count} real clips"))
         mel_difference_db = max(known.mel_db or 0, difference.mel_db or 0)
-        largest[difference.rung] = replace(known, mel_db=mel_difference_db, score=max(known.score, difference.score))
+        largest[difference.variant] = replace(known, mel_db=mel_difference_db, score=max(known.score, difference.score))
     return list(largest.values())
 
 
@@ -116,7 +116,7 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     for model in results["models"]:
         lines += ["", f"## {model['model']}", "", *_table(model["differences"]), ""]
-        lines += [f"{skipped.rung}: not run: {skipped.reason}." for skipped in model["not_run"]]
+        lines += [f"{skipped.variant}: not run: {skipped.reason}." for skipped in model["not_run"]]
         lines += _resampling(
             model["resampling"], "by another than libsoxr, which training and the daemon use by default"
         )
@@ -125,14 +125,14 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def _table(differences: list[ParityDifference]) -> list[str]:
-    rungs = list(dict.fromkeys(difference.rung for difference in differences))
+    variants = list(dict.fromkeys(difference.variant for difference in differences))
     cells = {
-        (difference.probe, difference.rung): f"{difference.mel_db:.0e}, {difference.score:.0e}"
+        (difference.probe, difference.variant): f"{difference.mel_db:.0e}, {difference.score:.0e}"
         for difference in differences
     }
-    lines = [f"| probe | {' | '.join(rungs)} |", "|---" * (1 + len(rungs)) + "|"]
+    lines = [f"| probe | {' | '.join(variants)} |", "|---" * (1 + len(variants)) + "|"]
     sounds = dict.fromkeys(difference.probe for difference in differences)
-    return lines + [f"| {sound} | {' | '.join(cells[sound, rung] for rung in rungs)} |" for sound in sounds]
+    return lines + [f"| {sound} | {' | '.join(cells[sound, variant] for variant in variants)} |" for sound in sounds]
 
 
 def _resampling(shifts: list[Shift], change: str) -> list[str]:
@@ -157,14 +157,14 @@ def parity_table(results: Results) -> Table:
     """Return a row for each way of computing a model: its largest differences from torch over all probes and clips."""
     rows = []
     for model in results["models"]:
-        for rung in dict.fromkeys(difference["rung"] for difference in model["differences"]):
+        for variant in dict.fromkeys(difference["variant"] for difference in model["differences"]):
             largest = [
-                max(difference[key] for difference in model["differences"] if difference["rung"] == rung)
+                max(difference[key] for difference in model["differences"] if difference["variant"] == variant)
                 for key in ("mel_db", "score")
             ]
-            rows.append((f"`{model['model']}`", rung, *(f"{value:.0e}" for value in largest)))
+            rows.append((f"`{model['model']}`", variant, *(f"{value:.0e}" for value in largest)))
         rows += [
-            (f"`{model['model']}`", difference["rung"], "not run", difference["reason"])
+            (f"`{model['model']}`", difference["variant"], "not run", difference["reason"])
             for difference in model["not_run"]
         ]
     sounds = len({difference["probe"] for model in results["models"] for difference in model["differences"]}) - 1

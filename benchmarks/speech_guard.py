@@ -28,8 +28,8 @@ from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.read_audio import RATE_HZ as SPOKEN_RATE_HZ
-from soundwatch.training.data.read_audio import Mono, read_recording, rms
-from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.data.read_audio import Mono, read_mono, rms
+from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.fit.machine import processor
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.sounds.babble import voices
@@ -60,8 +60,8 @@ def main() -> None:
         rows.append(row(name, "alone", guard, said))
         rows += [row(name, f"{level:+.0f} dB over a clip", guard, over(said, others, level)) for level in OVER_DB]
     refusals = [row(label, "no talk", guard, sounds) for label, sounds in silent.items()]
-    _, held_out = split_negatives(options.negatives)
-    refusals.append(row("other sounds, held out", "no talk", guard, [read(clip) for clip in held_out]))
+    negatives = [read_mono(clip.path, RATE_HZ) for clip in split_negatives(options.negatives)[1]]
+    refusals.append(row("other sounds, held out", "no talk", guard, negatives))
     long = [np.concatenate(part) for sounds in silent.values() for part in _parts(sounds)]
     refusals.append(row(f"{LONG_CLIPS} clips of a class in a row", "no talk", guard, long))
     result = {
@@ -88,20 +88,13 @@ def sorted_clips(data: Path, detector: SpeechDetector) -> tuple[list[Mono], dict
     talking: list[Mono] = []
     silent: dict[str, list[Mono]] = {label: [] for label in LABELS}
     for clip in split_by_folds(data, (1,), ()).train:
-        sound = read(clip)
+        sound = read_mono(clip.path, RATE_HZ)
         score = detector.speech_score(sound)
         if score >= SPEECH_MIN_SCORE:
             talking.append(sound)
         elif score <= OTHER_MAX_SCORE and clip.class_id is not None:
             silent[LABELS[clip.class_id]].append(sound)
     return talking, silent
-
-
-def read(clip: Clip) -> Mono:
-    """A clip (S,) at `RATE_HZ`."""
-    samples, rate_hz = read_recording(clip.path)
-    sound: Mono = soxr.resample(samples.mean(axis=0), rate_hz, RATE_HZ, quality="HQ").astype(np.float32)
-    return sound
 
 
 def synthetic() -> list[Mono]:

@@ -46,10 +46,10 @@ def test_only_the_requested_format_is_kept_and_its_paths_are_printed(
 def test_every_variant_is_within_its_limits_on_every_probe(exported: Path, checkpoint: Path) -> None:
     for file in ("small.onnx", "small.ts"):
         verification = verify_file(exported / file, "auto", checkpoint, None, QUIET)
-        verification.insist()
+        verification.raise_if_failed()
         runtime = "ONNX Runtime" if file.endswith("onnx") else "TorchScript"
-        variants = {difference.rung for difference in verification.differences} | {
-            item.rung for item in verification.not_run
+        variants = {difference.variant for difference in verification.differences} | {
+            item.variant for item in verification.not_run
         }
         assert variants == {f"{runtime} CPU", f"{runtime} CUDA", f"daemon, {runtime}"}
         assert len(verification.differences) == PROBES * (3 - len(verification.not_run))
@@ -73,7 +73,7 @@ def test_a_network_that_scores_recent_frames_apart_exports_within_the_limits(tmp
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_variant_without_its_device_is_reported_as_not_run(exported: Path) -> None:
     (skipped,) = verify_file(exported / "small.onnx", "auto", None, None, QUIET).not_run
-    assert (skipped.rung, skipped.reason) == ("ONNX Runtime CUDA", "no CUDA device")
+    assert (skipped.variant, skipped.reason) == ("ONNX Runtime CUDA", "no CUDA device")
 
 
 def test_a_file_whose_weights_were_changed_by_its_writer_is_never_put_in_place(
@@ -138,8 +138,8 @@ def test_verify_prints_every_difference_as_json(exported: Path, capfd: pytest.Ca
     found = json.loads(capfd.readouterr().out)
     assert found["passed"] is True
     assert found["compared_with"] == "ONNX Runtime CPU"
-    assert {difference["rung"] for difference in found["differences"]} >= {"daemon, ONNX Runtime"}
-    assert set(found["differences"][0]) == {"probe", "rung", "mel_db", "score", "score_limit"}
+    assert {difference["variant"] for difference in found["differences"]} >= {"daemon, ONNX Runtime"}
+    assert set(found["differences"][0]) == {"probe", "variant", "mel_db", "score", "score_limit"}
 
 
 def test_verify_prints_its_table_before_it_fails_with_code_8(
@@ -158,7 +158,7 @@ def test_verify_prints_its_table_before_it_fails_with_code_8(
 
 def test_verify_takes_a_recording_for_its_clip(exported: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "clip.flac", 0.1 * np.random.default_rng(1).standard_normal((48000, 2)), 48000)
-    verify_file(exported / "small.onnx", "auto", None, tmp_path / "clip.flac", QUIET).insist()
+    verify_file(exported / "small.onnx", "auto", None, tmp_path / "clip.flac", QUIET).raise_if_failed()
 
 
 def test_the_card_is_that_of_the_contract(exported: Path, checkpoint: Path) -> None:
@@ -199,7 +199,7 @@ def test_with_everyday_sounds_every_format_has_the_tags_that_they_judge(tmp_path
         assert scores.shape == (2, 12)
         with torch.no_grad():
             np.testing.assert_allclose(scores[:, :10], plain(torch.from_numpy(mel_db)).softmax(1), atol=1e-6)
-        verify_file(file, "auto", checkpoint, None, QUIET).insist()
+        verify_file(file, "auto", checkpoint, None, QUIET).raise_if_failed()
     assert "| glass | 3 | 3 |" in card.read_text(encoding="utf-8")
 
 

@@ -108,7 +108,7 @@ def test_the_command_prints_both_figures_and_keeps_a_file_only_if_it_is_accepted
     assert "times the processor time of tutorial@sha256:" in said
     assert "points lost were expected: " + ("kept." if kept else "not kept.") in said
     if kept:
-        verify_file(tmp_path / "tutorial-int8.onnx", "auto", None, None, QUIET).insist()
+        verify_file(tmp_path / "tutorial-int8.onnx", "auto", None, None, QUIET).raise_if_failed()
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_both_formats_of_a_checkpoint_are_verified_and_described(checkpoint: Pat
         "small-waveform-8000.json",
         "small.md",
     ]
-    assert {difference.rung for difference in verification.differences} == {
+    assert {difference.variant for difference in verification.differences} == {
         "waveform, ONNX Runtime",
         "waveform, TorchScript",
     }
@@ -152,7 +152,7 @@ def test_a_shipped_model_is_exported_to_torchscript_without_its_checkpoint(tmp_p
     (file, _), verification = export_checkpoint(Path("tutorial"), ["torchscript"], tmp_path, None, QUIET)
     shipped = load_classifier_file("tutorial", "cpu")
     assert load_classifier_file(file, "cpu").contract == shipped.contract
-    assert "daemon, TorchScript" in {difference.rung for difference in verification.differences}
+    assert "daemon, TorchScript" in {difference.variant for difference in verification.differences}
 
 
 def test_a_file_that_is_no_checkpoint_and_no_onnx_model_is_refused(tmp_path: Path) -> None:

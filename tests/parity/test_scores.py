@@ -36,27 +36,28 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
-def climb_all(run: Path, sounds: dict[str, Samples]) -> None:
-    """Every rung of both files against eager torch."""
+def compare_all(run: Path, sounds: dict[str, Samples]) -> None:
+    """Every variant of both files against eager torch."""
     network, contract = load_network(run / "checkpoint.pt")
     reference = Variant("torch", torch_mel(contract.features), eager_scorer(network, contract.activation))
     for backend, suffix in SUFFIXES.items():
-        rungs = file_variants(run / f"{contract.name}{suffix}", backend, contract.features)
-        for difference in compare_variants(reference, [rung for rung in rungs if isinstance(rung, Variant)], sounds):
+        variants = file_variants(run / f"{contract.name}{suffix}", backend, contract.features)
+        runnable = [variant for variant in variants if isinstance(variant, Variant)]
+        for difference in compare_variants(reference, runnable, sounds):
             assert difference.passed, difference
 
 
 @pytest.mark.slow
 def test_every_variant_gives_equal_scores_for_synthetic_sounds(run: Path) -> None:
     _, contract = load_network(run / "checkpoint.pt")
-    climb_all(run, {name: make(name, contract.features) for name in SIGNALS})
+    compare_all(run, {name: make(name, contract.features) for name in SIGNALS})
 
 
 @pytest.mark.slow
 @pytest.mark.data
 def test_every_variant_gives_equal_scores_for_real_clips(run: Path, shared_data: Path) -> None:
     _, contract = load_network(run / "checkpoint.pt")
-    climb_all(run, {path.name: probes(contract.features, path)["clip"] for path in real_clips(shared_data)})
+    compare_all(run, {path.name: probes(contract.features, path)["clip"] for path in real_clips(shared_data)})
 
 
 @pytest.mark.slow
@@ -82,16 +83,16 @@ def shipped(request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.slow
 def test_a_shipped_model_is_proven(shipped: Path) -> None:
-    verify_file(shipped, "auto", None, None, QUIET).insist()
+    verify_file(shipped, "auto", None, None, QUIET).raise_if_failed()
 
 
 @pytest.mark.data
 def test_a_shipped_model_gives_equal_scores_for_real_clips(shipped: Path, shared_data: Path) -> None:
     contract = load_classifier_file(shipped, "cpu").contract
     spec, limit = contract.features, score_limit_of(contract)
-    reference, *rungs = file_variants(shipped, "onnx", spec)
+    reference, *variants = file_variants(shipped, "onnx", spec)
     assert isinstance(reference, Variant)
     sounds = {path.name: probes(spec, path)["clip"] for path in real_clips(shared_data)}
-    variants = [rung for rung in rungs if isinstance(rung, Variant)]
-    for difference in compare_variants(reference, variants, sounds, limit):
+    runnable = [variant for variant in variants if isinstance(variant, Variant)]
+    for difference in compare_variants(reference, runnable, sounds, limit):
         assert difference.passed, difference

@@ -144,4 +144,4 @@ def verify(model: str, checkpoint: Path | None, backend: Backend, clip: Path | N
         click.echo(to_json(verification))
     else:
         Console().print(to_table(verification))
-    verification.insist()
+    verification.raise_if_failed()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -75,12 +76,12 @@ def export_checkpoint(
             files = {backend: Path(folder) / f"{contract.name}{suffix}" for backend, suffix in SUFFIXES.items()}
             for backend, file in track(files.items(), "Writing", console=console, transient=True):
                 file.write_bytes(WRITERS[backend](network, contract))
-            variants = [
-                rung for backend, file in files.items() for rung in file_variants(file, backend, contract.features)
-            ]
+            variants = chain.from_iterable(
+                file_variants(file, backend, contract.features) for backend, file in files.items()
+            )
             eager = eager_scorer(network, contract.activation)
-            verification = _verify(contract, "torch", eager, variants, clip, console)
-            verification.insist()
+            verification = _verify(contract, "torch", eager, [*variants], clip, console)
+            verification.raise_if_failed()
             card = Path(folder) / f"{contract.name}.md"
             card.write_text(model_card(contract), encoding="utf-8")
             verified = [*(files[backend] for backend in formats), card]
@@ -142,9 +143,9 @@ def _verify(
 ) -> Verification:
     """Compare the reference scorer with every variant that this machine can run."""
     reference = Variant(name, torch_mel(contract.features), score)
-    compared = [rung for rung in variants if isinstance(rung, Variant)]
+    compared = [variant for variant in variants if isinstance(variant, Variant)]
     steps = track(compared, "Verifying", console=console, transient=True)
     limit = score_limit_of(contract)
     differences = compare_variants(reference, steps, probes(contract.features, clip), limit)
-    not_run = tuple(rung for rung in variants if isinstance(rung, SkippedVariant))
+    not_run = tuple(variant for variant in variants if isinstance(variant, SkippedVariant))
     return Verification(contract.identity, reference.name, tuple(differences), not_run)

@@ -46,7 +46,7 @@ def to_onnx(network: nn.Module, contract: ModelContract) -> bytes:
         )
     assert program is not None
     model = program.model_proto
-    forget_origin(model.graph)
+    remove_exporter_notes(model.graph)
     pool_over_bands(model)
     onnx.checker.check_model(model, full_check=True)
     return with_metadata(model, contract)
@@ -60,7 +60,7 @@ def with_metadata(model: onnx.ModelProto, contract: ModelContract) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def forget_origin(graph: Any) -> None:
+def remove_exporter_notes(graph: Any) -> None:
     """Remove the notes of the exporter, which hold stack traces with paths of this machine."""
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")

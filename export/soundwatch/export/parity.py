@@ -58,7 +58,7 @@ class Variant:
 class SkippedVariant:
     """A variant that this machine cannot run, and the reason."""
 
-    rung: str
+    variant: str
     reason: str
 
 
@@ -68,14 +68,14 @@ class ParityDifference:
 
     Attributes:
         probe: Name of the probe.
-        rung: Name of the variant.
+        variant: Name of the variant.
         mel_db: Difference of mel decibels; None for a variant that takes samples.
         score: Difference of scores.
         score_limit: Largest permitted difference of scores.
     """
 
     probe: str
-    rung: str
+    variant: str
     mel_db: float | None
     score: float
     score_limit: float = SCORE_LIMIT
@@ -97,19 +97,19 @@ def compare_variants(
     """Compare each variant with the reference on each probe."""
     wanted_mel, wanted_scores = _run_variant(reference, sounds)
     differences = []
-    for rung in variants:
-        mels, scores = _run_variant(rung, sounds)
+    for variant in variants:
+        mels, scores = _run_variant(variant, sounds)
         for index, probe in enumerate(sounds):
             mel_difference_db = float(np.abs(mels[index] - wanted_mel[index]).max())
             score_difference = float(np.abs(scores[index] - wanted_scores[index]).max())
-            differences.append(ParityDifference(probe, rung.name, mel_difference_db, score_difference, score_limit))
+            differences.append(ParityDifference(probe, variant.name, mel_difference_db, score_difference, score_limit))
     return differences
 
 
-def _run_variant(rung: Variant, sounds: Mapping[str, Samples]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _run_variant(variant: Variant, sounds: Mapping[str, Samples]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mel decibels (N, C, M, T) and scores (N, K) of N probes, scored as one batch."""
-    mels = np.stack([rung.front_end(samples) for samples in sounds.values()])
-    return mels, rung.score(mels)
+    mels = np.stack([variant.front_end(samples) for samples in sounds.values()])
+    return mels, variant.score(mels)
 
 
 def eager_scorer(network: nn.Module, activation: Activation) -> Scorer:

@@ -1,6 +1,6 @@
 """Result of a verification, as a record, a table and JSON.
 
-Conventions: one row of the table, and one object of the JSON, is one rung on one probe.
+Conventions: one row of the table, and one object of the JSON, is one variant on one probe.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Verification:
     """All differences of one model.
 
     Attributes:
-        model: Its name and hash.
-        compared_with: The rung that the others are compared with.
-        differences: Of each other rung on each probe.
-        not_run: Rungs that this machine cannot climb.
+        model: Name and hash of the model.
+        compared_with: Variant that the others are compared with.
+        differences: Differences of each other variant on each probe.
+        not_run: Variants that this machine cannot run.
     """
 
     model: str
@@ -36,7 +36,7 @@ class Verification:
         """Return the largest permitted score difference of any variant."""
         return max(difference.score_limit for difference in self.differences)
 
-    def insist(self) -> None:
+    def raise_if_failed(self) -> None:
         """Raise unless every difference is within its limits.
 
         Raises:
@@ -49,7 +49,7 @@ class Verification:
             limit = "" if worst.mel_db is None else f"{MEL_LIMIT_DB:g} dB and "
             raise VerificationError(
                 f"{self.model} does not compute what {self.compared_with} does: {len(failures)} of "
-                f"{len(self.differences)} comparisons failed, such as {worst.rung} on {worst.probe}, "
+                f"{len(self.differences)} comparisons failed, such as {worst.variant} on {worst.probe}, "
                 f"{mel}{worst.score:.2g} away; at most {limit}"
                 f"{self.score_limit:g} were expected. Do not use this file; export the checkpoint again, and report it "
                 "if that fails too."
@@ -71,16 +71,16 @@ def _fields(verification: Verification) -> dict[str, object]:
 def to_table(verification: Verification) -> Table:
     """Return a table with a section for each variant and a row for each probe; red beyond the limits."""
     table = Table(title=f"{verification.model}: largest differences from {verification.compared_with}")
-    for heading in ("rung", "probe", "mel dB", "score"):
+    for heading in ("variant", "probe", "mel dB", "score"):
         table.add_column(heading)
-    for rung, rows in groupby(verification.differences, key=lambda item: item.rung):
+    for variant, rows in groupby(verification.differences, key=lambda item: item.variant):
         table.add_section()
         for index, value in enumerate(rows):
             style = None if value.passed else "bold red"
             mel = "" if value.mel_db is None else f"{value.mel_db:.1e}"
-            table.add_row("" if index else rung, value.probe, mel, f"{value.score:.1e}", style=style)
+            table.add_row("" if index else variant, value.probe, mel, f"{value.score:.1e}", style=style)
     for skipped in verification.not_run:
         table.add_section()
-        table.add_row(skipped.rung, f"not run: {skipped.reason}")
+        table.add_row(skipped.variant, f"not run: {skipped.reason}")
     table.caption = f"limits: {MEL_LIMIT_DB:g} dB of mel, {verification.score_limit:g} of score"
     return table

@@ -14,7 +14,7 @@ import warnings
 import onnx
 import torch
 
-from soundwatch.export.formats import forget_origin
+from soundwatch.export.formats import remove_exporter_notes
 from soundwatch.training.model.streaming import StreamingNetwork
 
 
@@ -41,6 +41,6 @@ def to_streaming_onnx(network: StreamingNetwork) -> onnx.ModelProto:
         )
     assert program is not None
     model = program.model_proto
-    forget_origin(model.graph)
+    remove_exporter_notes(model.graph)
     onnx.checker.check_model(model, full_check=True)
     return model

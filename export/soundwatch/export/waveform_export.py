@@ -82,7 +82,7 @@ def export_waveform(
             verification = verify_waveform_files(
                 daemon, files, waveform_probes(contract, rate_hz, clip), rate_hz, console
             )
-            verification.insist()
+            verification.raise_if_failed()
             description = Path(folder) / f"{stem}.json"
             description.write_text(json.dumps(describe(contract, rate_hz), indent=2) + "\n", encoding="utf-8")
             card = Path(folder) / f"{contract.name}.md"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,10 +24,8 @@ from rich.progress import track
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.types import Block, Classifier, Samples
-from soundwatch.daemon.frontend.mel import MelState, mel
-from soundwatch.daemon.frontend.resample import ResampleState, resample
-from soundwatch.daemon.frontend.window import WindowState, window
 from soundwatch.daemon.inference.classifier import Backend
+from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
 from soundwatch.export.parity import RUNTIMES, ParityDifference, score_limit_of
 from soundwatch.export.probes import SEED, probes
 from soundwatch.export.report import Verification
@@ -62,16 +61,9 @@ def _at_rate(sounds: dict[str, Samples], from_hz: int, to_hz: int) -> dict[str, 
 
 def daemon_scores(classifier: Classifier, samples: Samples, rate_hz: int) -> NDArray[np.float32]:
     """Compute the scores (windows, K) of a recording (C', S) by the stages of the daemon."""
-    spec = classifier.contract.features
-    resampling, windowing, mels = ResampleState(), WindowState(), MelState()
-    scores = []
-    for block in (Block(samples, rate_hz, 0), None):
-        resampling, pieces = resample(resampling, block, spec)
-        for piece in pieces:
-            windowing, windows = window(windowing, piece, spec)
-            for item in windows:
-                mels, features = mel(mels, item, spec)
-                scores.append(classifier.classify(features.mel_db[None]))
+    blocks = (Block(samples, rate_hz, 0), None)
+    batches = (items for _, items in batched_features(blocks, classifier.contract.features, 1))
+    scores = [classifier.classify(window.mel_db[None]) for items in batches for window in features_only(items)]
     return np.concatenate(scores)[:, : len(classifier.contract.labels)]
 
 
@@ -82,15 +74,15 @@ def verify_waveform_files(
     contract = daemon.contract
     limit = score_limit_of(contract)
     scorers = {f"waveform, {RUNTIMES[backend]}": open_waveform_file(file, backend) for backend, file in files.items()}
-    found: dict[str, list[ParityDifference]] = {rung: [] for rung in scorers}
+    found: dict[str, list[ParityDifference]] = {variant: [] for variant in scorers}
     for probe, samples in track(sounds.items(), "Verifying", console=console, transient=True):
         wanted = daemon_scores(daemon, samples, rate_hz)
-        for rung, score in scorers.items():
+        for variant, score in scorers.items():
             scores = score(samples)
             same_shape = scores.shape == wanted.shape
             difference = float(np.abs(scores - wanted).max()) if same_shape else float("inf")
-            found[rung].append(ParityDifference(probe, rung, None, difference, limit))
-    return Verification(contract.identity, "the daemon", tuple(item for rung in found.values() for item in rung), ())
+            found[variant].append(ParityDifference(probe, variant, None, difference, limit))
+    return Verification(contract.identity, "the daemon", tuple(chain.from_iterable(found.values())), ())
 
 
 def open_waveform_file(file: Path, backend: Backend) -> WaveformScorer:

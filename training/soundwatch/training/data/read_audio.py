@@ -82,14 +82,14 @@ def _as_data_error() -> Iterator[None]:
         raise DataError(f"{error} `soundwatch data check` lists all such files.") from error
 
 
-def read_mono(path: Path) -> Mono:
-    """Read a recording (S,) at `RATE_HZ`, averaged over its channels.
+def read_mono(path: Path, to_hz: int = RATE_HZ) -> Mono:
+    """Read a recording (S,) at a rate, averaged over its channels.
 
     Raises:
         DataError: The file cannot be read to its end.
     """
     samples, rate_hz = read_recording(path)
-    mono: Mono = soxr.resample(samples.mean(axis=0), rate_hz, RATE_HZ, quality="HQ")
+    mono: Mono = soxr.resample(samples.mean(axis=0), rate_hz, to_hz, quality="HQ")
     return mono.astype(np.float32)
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import soxr
 
 from soundwatch.daemon.core.types import read_only
-from soundwatch.training.data.read_audio import Mono, read_recording, rms
+from soundwatch.training.data.read_audio import Mono, read_mono, rms
 
 RATE_HZ: Final = 22_050
 
@@ -25,8 +24,5 @@ def read_unit(path: Path) -> Mono:
     Raises:
         DataError: The file cannot be read.
     """
-    samples, rate_hz = read_recording(path)
-    mono: Mono = samples.mean(axis=0, dtype=np.float32)
-    if rate_hz != RATE_HZ:
-        mono = soxr.resample(mono, rate_hz, RATE_HZ, quality="HQ").astype(np.float32)
+    mono = read_mono(path, RATE_HZ)
     return read_only(np.asarray(mono / max(rms(mono), 1e-9), np.float32))

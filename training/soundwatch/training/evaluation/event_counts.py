@@ -125,3 +125,10 @@ def pool(parts: Sequence[SceneCounts]) -> SceneCounts:
             for row in range(rows)
         ),
     )
+
+
+def mean_rates(scenes: Sequence[SceneCounts]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute share found and false events per hour, (T, K) each, averaged over scenes."""
+    found = [scene.found.sum(axis=2) / np.maximum(scene.there.sum(axis=1), 1) for scene in scenes]
+    false = [scene.false.sum(axis=2) / scene.hours for scene in scenes]
+    return np.mean(found, axis=0), np.mean(false, axis=0)

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.training.data.everyday_sounds import EverydayClip, Role
-from soundwatch.training.evaluation.event_counts import SceneCounts, raised_by_clips
+from soundwatch.training.evaluation.event_counts import SceneCounts, mean_rates, raised_by_clips
 from soundwatch.training.evaluation.held_out import HeldOut
 from soundwatch.training.evaluation.openset import wilson
 from soundwatch.training.evaluation.price import GRID
@@ -158,8 +158,7 @@ def report_events(
     """
     classifier, contract = held_out.classifier, held_out.classifier.contract
     material = street_material(held_out.targets, sounds, roles)
-    kept = None if cache is None else (cache, f"{roles} {held_out.folds}")
-    streets = score_streets(classifier, material, minutes, seed, console, kept)
+    streets = score_streets(classifier, material, minutes, seed, console, f"{roles} {held_out.folds}", cache)
     groups = negatives_by_group(sounds, roles)
     return EventReport(
         model=contract.identity,
@@ -184,9 +183,7 @@ def _curves(
 ) -> dict[str, tuple[tuple[float, float, float], ...]]:
     """Compute a point (threshold, found, false events per hour) for each class and threshold of the grid."""
     rows = [[threshold] * len(contract.labels) for threshold in GRID]
-    counts = [street.count(contract, rows) for street in streets]
-    found = np.mean([count.found.sum(axis=2) / np.maximum(count.there.sum(axis=1), 1) for count in counts], axis=0)
-    false = np.mean([count.false.sum(axis=2) / count.hours for count in counts], axis=0)
+    found, false = mean_rates([street.count(contract, rows) for street in streets])
     return {
         label: tuple(
             (threshold, round(float(found[row, k]), 4), round(float(false[row, k]), 3))

@@ -184,8 +184,7 @@ def _evidence(
     rate_hz = contract.features.rate_hz
     hours = sum(float(of_clip.end_samples[-1]) for of_clip in tracks if len(of_clip.end_samples)) / rate_hz / 3600
     scene = SceneCounts(hours, there, found, false, (), ())
-    numbers = {name: place for place, name in enumerate(sorted({clip.recording for clip in others}))}
-    recordings = np.array([numbers[clip.recording] for clip in others], np.int64)
+    recordings = np.unique([clip.recording for clip in others], return_inverse=True)[1]
     return Evidence((scene,), raised, recordings)
 
 

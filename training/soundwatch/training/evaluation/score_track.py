@@ -70,16 +70,24 @@ def score_track(blocks: Iterable[Block | None], classifier: Classifier) -> Track
 
 
 def cached_track(
-    name: str, blocks: Callable[[], Iterable[Block | None]], classifier: Classifier, folder: Path
+    name: str, blocks: Callable[[], Iterable[Block | None]], classifier: Classifier, folder: Path | None
 ) -> Track:
-    """Read the track of this name and these weights from the folder, or compute and store it."""
-    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    path = folder / classifier.contract.weights_sha256[:12] / f"{digest}.npz"
+    """Read the track of this name and these weights from the folder, or score the sound; None caches nothing."""
+    if folder is None:
+        return score_track(blocks(), classifier)
+    return stored_track(
+        folder / classifier.contract.weights_sha256[:12], name, lambda: score_track(blocks(), classifier)
+    )
+
+
+def stored_track(folder: Path, name: str, score: Callable[[], Track]) -> Track:
+    """Read the track of this name from the folder, or compute and store it."""
+    path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         with np.load(path) as stored:
             return Track(stored["values"], stored["first_samples"], stored["end_samples"])
-    track = score_track(blocks(), classifier)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    track = score()
+    folder.mkdir(parents=True, exist_ok=True)
     np.savez(path, values=track.values, first_samples=track.first_samples, end_samples=track.end_samples)
     return track
 

@@ -24,7 +24,7 @@ from soundwatch.training.evaluation.busy_street import Material, Scene, SceneSpe
 from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, pool
 from soundwatch.training.evaluation.offline_detection import recording_blocks
 from soundwatch.training.evaluation.scene_audio import render_scene
-from soundwatch.training.evaluation.score_track import Track, cached_track, detect_in, score_track
+from soundwatch.training.evaluation.score_track import Track, cached_track, detect_in
 
 SCENARIOS: Final = ((10.0, 130.0), (10.0, 220.0), (0.0, 130.0))
 SCENE_MINUTES: Final = 20
@@ -87,9 +87,19 @@ def score_streets(
     minutes: float,
     seed: int,
     console: Console,
-    cache: tuple[Path, str] | None = None,
+    name: str = "",
+    cache: Path | None = None,
 ) -> tuple[ScoredStreet, ...]:
-    """Score the scenes of every scenario; with a folder and a name for the material, cache the scores there.
+    """Score the scenes of every scenario.
+
+    Args:
+        classifier: Model to evaluate.
+        material: Clips for the scenes.
+        minutes: Length of a scenario.
+        seed: Random seed.
+        console: Console for the progress.
+        name: Name of the material in the cache.
+        cache: Folder for the scores; None caches nothing.
 
     Raises:
         DataError: The material is too small for a scene, or a clip cannot be read.
@@ -99,11 +109,7 @@ def score_streets(
     scored = []
     for spec in track(specs, "Streets", console=console):
         scene = plan_scene(material, spec)
-        if cache is None:
-            scores = score_track(render_scene(scene), classifier)
-        else:
-            scores = cached_track(f"{cache[1]} {spec}", partial(render_scene, scene), classifier, cache[0])
-        scored.append((scene, scores))
+        scored.append((scene, cached_track(f"{name} {spec}", partial(render_scene, scene), classifier, cache)))
     return tuple(
         ScoredStreet(snr_db, rate, tuple(scored[place * count : (place + 1) * count]))
         for place, (snr_db, rate) in enumerate(SCENARIOS)
@@ -118,13 +124,10 @@ def score_clips(
     Raises:
         DataError: A clip cannot be read.
     """
-    tracks = []
-    for clip in track(clips, "Everyday sounds", console=console):
-        if cache is None:
-            tracks.append(score_track(recording_blocks(clip.path), classifier))
-        else:
-            tracks.append(cached_track(f"clip {clip.file}", partial(recording_blocks, clip.path), classifier, cache))
-    return tracks
+    return [
+        cached_track(f"clip {clip.file}", partial(recording_blocks, clip.path), classifier, cache)
+        for clip in track(clips, "Everyday sounds", console=console)
+    ]
 
 
 def negatives_by_group(sounds: Sequence[EverydayClip], roles: Sequence[Role]) -> dict[str, list[EverydayClip]]:

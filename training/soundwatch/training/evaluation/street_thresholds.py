@@ -20,7 +20,7 @@ from rich.console import Console
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.operation import ClassOperation, OperatingPoint, Operation
 from soundwatch.training.data.everyday_sounds import EverydayClip, Role
-from soundwatch.training.evaluation.event_counts import SceneCounts, pool, raised_by_clips
+from soundwatch.training.evaluation.event_counts import SceneCounts, mean_rates, pool, raised_by_clips
 from soundwatch.training.evaluation.event_report import CURVE_RATES_PER_H
 from soundwatch.training.evaluation.held_out import HeldOut
 from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
@@ -52,17 +52,17 @@ def gather_evidence(
         contract = network.classifier.contract
         rows = [[threshold] * len(contract.labels) for threshold in GRID]
         material = street_material(network.targets, sounds, roles)
-        kept = None if cache is None else (cache, f"{roles} {network.folds}")
-        streets = score_streets(network.classifier, material, MINUTES, SEED + number, console, kept)
+        name = f"{roles} {network.folds}"
+        streets = score_streets(network.classifier, material, MINUTES, SEED + number, console, name, cache)
         scenarios.append([street.count(contract, rows) for street in streets])
         tracks = score_clips(network.classifier, negatives, console, cache)
         detections = ([detect_in(track, contract, row) for row in rows] for track in tracks)
         raised.append(raised_by_clips(negatives, detections, contract.labels, len(rows)))
-    numbers = {name: place for place, name in enumerate(sorted({clip.recording for clip in negatives}))}
+    recordings = np.unique([clip.recording for clip in negatives], return_inverse=True)[1]
     return Evidence(
         scenes=tuple(pool(parts) for parts in zip(*scenarios, strict=True)),
         raised=np.concatenate(raised, axis=2),
-        recordings=np.tile([numbers[clip.recording] for clip in negatives], len(networks)),
+        recordings=np.tile(recordings, len(networks)),
     )
 
 
@@ -70,7 +70,7 @@ def choose_in_street(evidence: Evidence, contract: ModelContract, price: float, 
     """Select thresholds by the price, and return a contract with them and their result on the evidence."""
     chosen = choose_by_price(evidence, price, SEED)
     places = [GRID.index(threshold) for threshold in chosen.thresholds]
-    found, false = rates_of(evidence)
+    found, false = mean_rates(evidence.scenes)
     classes = {
         label: ClassOperation(
             low=chosen.low[k],
@@ -94,13 +94,6 @@ def choose_in_street(evidence: Evidence, contract: ModelContract, price: float, 
     )
     thresholds = dict(zip(contract.labels, chosen.thresholds, strict=True))
     return msgspec.structs.replace(contract, thresholds=thresholds, operation=operation)
-
-
-def rates_of(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute share found and false events per hour, (T, K) each, averaged over scenes."""
-    found = [scene.found.sum(axis=2) / np.maximum(scene.there.sum(axis=1), 1) for scene in evidence.scenes]
-    false = [scene.false.sum(axis=2) / scene.hours for scene in evidence.scenes]
-    return np.mean(found, axis=0), np.mean(false, axis=0)
 
 
 def _curve(found: NDArray[np.float64], false: NDArray[np.float64]) -> tuple[OperatingPoint, ...]:

@@ -25,7 +25,7 @@ from rich.progress import track
 from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError
 from soundwatch.daemon.core.extras import install_command
 from soundwatch.training.data.class_folders import TERMS
-from soundwatch.training.data.read_audio import Mono, read_recording, rms
+from soundwatch.training.data.read_audio import Mono, read_mono, rms
 from soundwatch.training.distillation.teacher import RATE_HZ, WINDOW_SAMPLES, starts
 from soundwatch.training.sounds.speech_synthesis import RATE_HZ as SPOKEN_RATE_HZ
 from soundwatch.training.sounds.speech_synthesis import recording
@@ -98,7 +98,7 @@ def write_speech_dataset(
     for kind in ("speech", "other"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(track(clips, "Detecting speech", console=console)):
-        sound = _at_rate(path)
+        sound = read_mono(path, RATE_HZ)
         score = detector.speech_score(sound)
         if score >= SPEECH_MIN_SCORE:
             _write(folder / "speech" / f"real{number:05d}.wav", sound)
@@ -123,18 +123,11 @@ def _speech(rng: np.random.Generator, others: Sequence[Path]) -> Mono:
     spoken = np.resize(spoken[first : first + length], length)
     sound: Mono = np.asarray(spoken / max(rms(spoken), 1e-6), np.float32)
     if rng.random() > _ALONE_SHARE:
-        other = np.resize(_at_rate(others[int(rng.integers(len(others)))]), length)
+        other = np.resize(read_mono(others[int(rng.integers(len(others)))], RATE_HZ), length)
         over = other / max(rms(other), 1e-6) * _gain(-rng.uniform(*_TALK_OVER_CLIP_DB))
         sound = np.asarray(sound + over, np.float32)
     level = sound * (_gain(rng.uniform(*_LEVEL_DBFS)) / max(rms(sound), 1e-6))
     return np.asarray(level / max(1.0, float(np.abs(level).max()) / 0.99), np.float32)
-
-
-def _at_rate(path: Path) -> Mono:
-    """Read the mean of a recording's channels (S,) at `RATE_HZ`."""
-    samples, rate_hz = read_recording(path)
-    sound: Mono = soxr.resample(samples.mean(axis=0), rate_hz, RATE_HZ, quality="HQ").astype(np.float32)
-    return sound
 
 
 def _write(path: Path, sound: Mono) -> None:
