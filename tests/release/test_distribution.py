@@ -135,7 +135,7 @@ def test_the_wheel_has_all_data_files(wheel: Path) -> None:
         "soundwatch",
         next(iter(wheel.name.split("-py3")[:1])) + ".dist-info",
     }
-    assert b"soundwatch = soundwatch.daemon.cli:main" in entry_points
+    assert b"soundwatch = soundwatch.daemon.__main__:main" in entry_points
 
 
 def test_the_installed_program_prints_its_version_and_has_no_torch(
