@@ -40,6 +40,29 @@ def test_freed_buffers_between_small_blocks_return_to_the_system() -> None:
     assert growth_kb(limited=True) < 2000
 
 
+WINDOWS = """
+import resource
+from soundwatch.daemon.core.memory import limit_heap
+
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):  # a second of 48 kHz stereo, and windows of 4 s
+        buffers = [bytearray(384_000), bytearray(256_000), bytearray(192_000)]
+        del buffers
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+limit_heap()
+new_pages()
+print(new_pages())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limit is one of glibc")
+def test_the_buffers_of_each_window_take_pages_that_are_there() -> None:
+    done = subprocess.run([sys.executable, "-c", WINDOWS], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 1_000  # each of the buffers has 47 pages or more
+
+
 PAGES = """
 import resource
 from soundwatch.daemon.core.memory import kept_heap

@@ -171,7 +171,7 @@ def _run(arguments: list[str] | None) -> int:
                 f"{install_command(EXTRAS[package])}."
             )
         )
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, SystemError) as error:
         return _fail_exhausted(error)
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS or error.filename is not None:

@@ -131,6 +131,8 @@ class ExhaustedError(SoundwatchError):
 
 def exhausted(error: BaseException) -> ExhaustedError | None:
     """Return the error to end with if the system gives no more memory, threads or open files; None for a bug."""
+    if isinstance(error, SystemError) and error.__cause__ is not None:  # a function of numpy that ignored the cause
+        return exhausted(error.__cause__)
     if isinstance(error, MemoryError):
         reason = str(error).rstrip(".") or "an allocation failed"
         found = f"There is no more memory: {reason}."
