@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import pytest
+import reference
 from command_reference import FOUND, codes, commands
 from configuration_reference import comments
 from event_reference import EVERY, events, line_schemas, type_of
@@ -26,10 +25,8 @@ EVENTS = (ROOT / "docs" / "events.md").read_text("utf-8")
 CODES = {0, 1, *FOUND, *codes()}
 
 
-def test_the_references_agree_with_the_code() -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "reference.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_the_references_agree_with_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reference.main(["--check"]) == 0, capsys.readouterr().err
 
 
 def test_every_reference_has_its_place_in_the_pages() -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,13 @@ from soundwatch.daemon.core.errors import SourceError
 from support.recording_reader import read_until_error
 
 RATE_HZ = 16_000
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+
+
+def needs_ffmpeg(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test of files that ffmpeg writes and reads."""
+    present = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+    marked: Callable[..., None] = pytest.mark.external(present(test))
+    return marked
 
 
 def tone(seconds: float = 2.0) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -24,9 +24,16 @@ TIME = "2026-11-26T00:00:00.000Z"
 SECOND_PROGRAM = """
 import sys
 from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.location import open_for_writing
 from support.memory_logger import MemoryLogger
-open_for_writing(JournalConfig(path=sys.argv[1]), MemoryLogger())
+for path in sys.argv[1:]:
+    try:
+        open_for_writing(JournalConfig(path=path), MemoryLogger())
+    except StoreError as error:
+        print(error)
+    else:
+        print("opened")
 """
 
 
@@ -64,22 +71,40 @@ def other_spelling(path: Path) -> Path:
     return path.parent / "x" / ".." / path.name
 
 
-@pytest.mark.parametrize(
-    "name", [same_path, without_lock_file, symbolic_link, link_to_folder, hard_link, other_spelling]
+SPELLINGS: tuple[Callable[[Path], Path], ...] = (
+    same_path,
+    without_lock_file,
+    symbolic_link,
+    link_to_folder,
+    hard_link,
+    other_spelling,
 )
-def test_a_second_writer_is_refused_with_any_spelling_of_the_path(tmp_path: Path, name: Callable[[Path], Path]) -> None:
-    path = tmp_path / "state" / "journal.db"
-    (path.parent / "x").mkdir(parents=True)
-    store = open_for_writing(JournalConfig(path=str(path)), MemoryLogger())
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return what a second program reports of open journals, one for each spelling of its path."""
+    stores, paths = [], []
+    for spelling in SPELLINGS:
+        path = tmp_path_factory.mktemp(spelling.__name__) / "state" / "journal.db"
+        (path.parent / "x").mkdir(parents=True)
+        stores.append(open_for_writing(JournalConfig(path=str(path)), MemoryLogger()))
+        paths.append(str(spelling(path)))
     done = subprocess.run(
-        [sys.executable, "-c", SECOND_PROGRAM, str(name(path))],
+        [sys.executable, "-c", SECOND_PROGRAM, *paths],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        check=False,
+        check=True,
     )
-    assert "is in use by another soundwatch, process" in done.stderr
-    store.close()
+    for store in stores:
+        store.close()
+    return dict(zip([spelling.__name__ for spelling in SPELLINGS], done.stdout.splitlines(), strict=True))
+
+
+@pytest.mark.parametrize("spelling", [spelling.__name__ for spelling in SPELLINGS])
+def test_a_second_writer_is_refused_with_any_spelling_of_the_path(refusals: dict[str, str], spelling: str) -> None:
+    assert "is in use by another soundwatch, process" in refusals[spelling]
 
 
 def test_a_journal_is_free_when_its_writer_has_closed_it(tmp_path: Path) -> None:
