@@ -16,6 +16,7 @@ from soundwatch.daemon.fleet.node_json import node_record
 from soundwatch.daemon.fleet.node_status import NodeStatus, with_report, with_status
 from soundwatch.daemon.fleet.store import Batch, FleetStore, database_url
 from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.mqtt.node_report import SourceReport
 from support.fleet_harness import BEGIN, BEGIN_NS, JOURNAL, line_of, report_of, status_of
 from support.postgres import Postgres
@@ -137,6 +138,30 @@ def test_readers_do_not_create_a_missing_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("writing", [True, False])
+def test_a_journal_is_no_store_and_is_not_changed(tmp_path: Path, writing: bool) -> None:
+    path = tmp_path / "journal.db"
+    JournalStore(path).close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="is a database of another program, not a fleet store"):
+        FleetStore(str(path), writing=writing)
+    assert path.read_bytes() == before
+
+
+def test_a_store_whose_pages_are_damaged_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.db"
+    store = FleetStore(str(path))
+    kept(store, *range(1, 200))
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
+    damaged = FleetStore(str(path), writing=False)
+    with pytest.raises(StoreError, match=r"The fleet store fleet.db cannot be read: .*malformed"):
+        list(damaged.lines(LineFilter()))
+    damaged.close()
+
+
 def test_a_server_without_a_response_is_reported() -> None:
     with pytest.raises(StoreError, match=r"cannot be opened: .*[Cc]onnection"):
         FleetStore("postgresql://soundwatch@127.0.0.1:1/fleet")
@@ -150,6 +175,7 @@ def test_a_server_without_a_response_is_reported() -> None:
         ("mysql://host/fleet", "is not a store"),
         ("postgresql://host", "is not a store"),
         ("postgresql://host:port/fleet", "is not a store"),
+        ("postgresql://me:secret@host:port/fleet", "is not a store"),
     ],
 )
 def test_a_wrong_address_is_refused(address: str, why: str) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from soundwatch.daemon.cli.options import MOST_LINES, FiniteRange, filter_options, is_interactive_terminal, wants_text
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.redact import redact_url
 from soundwatch.daemon.core.text import printable
 
 if TYPE_CHECKING:
@@ -178,7 +179,9 @@ def _broker(text: str) -> Broker:
 
     spec = parse_sink(text) if text.partition(":")[0] in ("mqtt", "mqtts") else None
     if spec is None:
-        raise ConfigError(f"--broker {text} is not a broker; use mqtt://HOST[:PORT] or mqtts://HOST[:PORT].")
+        raise ConfigError(
+            f"--broker {redact_url(text)} is not a broker; use mqtt://HOST[:PORT] or mqtts://HOST[:PORT]."
+        )
     return parse_broker(spec, parse_options(spec, BrokerOptions))
 
 

@@ -8,6 +8,7 @@ Does not: define the tables (`tables.py`), or decide which lines are stored (`co
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.redact import redact_url
 from soundwatch.daemon.fleet.gap_tracker import JournalCoverage, Key
 from soundwatch.daemon.fleet.messages import LineHeader, LineMessage
 from soundwatch.daemon.fleet.node_status import NodeStatus
@@ -85,6 +87,7 @@ class FleetStore:
         if self._engine.name == "sqlite":
             sql.event.listen(self._engine, "connect", _prepare)
         try:
+            self._check_owner(address)
             if writing:
                 SCHEMA.create_all(self._engine)
             self._check_format(address, writing)
@@ -110,8 +113,12 @@ class FleetStore:
             self._upsert(db, NODES, [node_row(node) for node in batch.nodes])
 
     def coverages(self) -> dict[Key, JournalCoverage]:
-        """Return the coverage of all journals."""
-        with self._engine.connect() as db:
+        """Return the coverage of all journals.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        with self._reading() as db:
             return {
                 (row.node, row.journal): JournalCoverage(
                     row.begin, row.sent_seq, parse_ranges(row.held), parse_ranges(row.gone)
@@ -120,17 +127,25 @@ class FleetStore:
             }
 
     def nodes(self) -> list[NodeStatus]:
-        """Return all nodes, as they were stored last."""
-        with self._engine.connect() as db:
+        """Return all nodes, as they were stored last.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        with self._reading() as db:
             nodes = [parse_node(row) for row in db.execute(sql.select(NODES).order_by(NODES.c.node))]
             return [replace(node, active=self._active(db, node)) for node in nodes]
 
     def lines(self, line_filter: LineFilter, nodes: Sequence[str] = (), last: int | None = None) -> Iterator[str]:
-        """Yield lines in order of time; only the `last` ones if given."""
+        """Yield lines in order of time; only the `last` ones if given.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
         columns = LINES.c
         query = sql.select(columns.line).where(*_conditions(line_filter, nodes))
         by_time = (columns.time, columns.node, columns.journal, columns.seq)
-        with self._engine.connect() as db:
+        with self._reading() as db:
             if last is not None:
                 newest = query.order_by(*(column.desc() for column in by_time)).limit(last)
                 yield from reversed(db.execute(newest).scalars().all())
@@ -149,6 +164,19 @@ class FleetStore:
     def close(self) -> None:
         """Close the store."""
         self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sql.Connection]:
+        """Connect for reading.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        try:
+            with self._engine.connect() as db:
+                yield db
+        except sql.exc.SQLAlchemyError as error:
+            raise StoreError(f"The fleet store {self.name} cannot be read: {database_error_text(error)}.") from error
 
     def _active(self, db: sql.Connection, node: NodeStatus) -> dict[str, LineMessage]:
         """Return the active events of a node, by its last report."""
@@ -176,6 +204,18 @@ class FleetStore:
         keys = [column.name for column in table.primary_key]
         others = {column.name: insert.excluded[column.name] for column in table.c if column.name not in keys}
         db.execute(insert.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+    def _check_owner(self, address: str) -> None:
+        """Refuse a file of another program, such as a journal.
+
+        Raises:
+            StoreError: The file has tables, and none of them is that of a fleet store.
+        """
+        if self._engine.name != "sqlite":  # other programs may have tables in a database of PostgreSQL
+            return
+        tables = sql.inspect(self._engine).get_table_names()
+        if tables and FORMATS.name not in tables:
+            raise StoreError(f"{address} is a database of another program, not a fleet store. Give another --store.")
 
     def _check_format(self, address: str, writing: bool) -> None:
         with self._engine.begin() as db:
@@ -205,8 +245,8 @@ def database_url(address: str) -> sql.URL:
         )
     if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
         raise ConfigError(
-            f"--store {address} is not a store; postgresql://[USER@]HOST[:PORT]/DATABASE, or a file for SQLite, was "
-            "expected."
+            f"--store {redact_url(address)} is not a store; postgresql://[USER@]HOST[:PORT]/DATABASE, or a file for "
+            "SQLite, was expected."
         )
     return url.set(drivername="postgresql+psycopg")
 
