@@ -43,7 +43,7 @@ CLOSING_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ControlActions:
-    """What a control can do.
+    """Effects of a control.
 
     Attributes:
         set_listening: Pauses or resumes a source, with the reason as a sentence.
@@ -62,7 +62,7 @@ class SourceControl:
     """Schedules and commands of all sources.
 
     Args:
-        actions: What the control can do.
+        actions: Effects of the control.
         log: The log.
         lock: Guards the state; a reload holds it while it replaces the configuration.
         now_ns: The wall clock, in nanoseconds since 1970.

@@ -32,7 +32,7 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
     Args:
         out: The archive.
         config: The configuration, with the journal and the clips that are saved.
-        config_path: Its file; None where there is none.
+        config_path: File of the configuration; None where it has none.
         clips: Also save the clips.
 
     Returns:

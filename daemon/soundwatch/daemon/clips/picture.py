@@ -61,8 +61,8 @@ def spectrogram_png(frames: Frames, rate_hz: int) -> bytes:
     """Draw the spectrogram of a sound.
 
     Args:
-        frames: (S, C).
-        rate_hz: Its rate.
+        frames: Samples (S, C).
+        rate_hz: Rate of the samples.
 
     Returns:
         A PNG file.

@@ -67,7 +67,7 @@ class ConfigChange:
         tag: Tag of the content from now on.
         lines: The lines that differ.
         restart: Keys that need a restart.
-        detail: What the reload changed.
+        detail: Changes by the reload.
         backup: Path of the copy of the former content; None if nothing was written.
     """
 

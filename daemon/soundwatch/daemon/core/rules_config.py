@@ -72,7 +72,7 @@ class DigestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     day: Day = "mon"
 
     def __post_init__(self) -> None:
-        """Refuse a time that is none."""
+        """Refuse a time that is not valid."""
         parse_bound(self.at)
 
     @property

@@ -43,7 +43,7 @@ class ThresholdAdjustment:
     """A change of thresholds for a time.
 
     Attributes:
-        origin: What asks for the change, such as `schedule night`.
+        origin: Cause of the change, such as `schedule night`.
         at_least: Lowest threshold; None for no bound.
         add: Difference of thresholds.
         classes: Classes that are changed; empty for all.

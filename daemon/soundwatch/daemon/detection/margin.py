@@ -26,10 +26,10 @@ class MarginRule:
 
     Attributes:
         label: The class.
-        class_id: Its number.
+        class_id: Number of the class.
         min_steps: Shortest run of steps beyond the limit that starts an event.
-        hysteresis_db: Distance below the limit that ends it.
-        release_steps: Shortest run of steps below it.
+        hysteresis_db: Distance below the limit that ends an event.
+        release_steps: Shortest run of steps below that distance that ends an event.
         max_duration_samples: Longest event.
         cooldown_samples: Time after an event without another one.
         update_samples: Time between two updates.

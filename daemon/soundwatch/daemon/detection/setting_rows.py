@@ -21,7 +21,7 @@ class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         key: Key below the source, such as `detection.classes.siren.threshold`.
         value: The value.
-        origin: What gave the value.
+        origin: Origin of the value, as in `Setting`.
     """
 
     key: str

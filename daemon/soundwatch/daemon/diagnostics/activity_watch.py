@@ -48,11 +48,11 @@ SOUND_FILES: Final = (".config/pulse", "/pulse/", "/pulse-", "/jack", "/pipewire
 
 
 class WatchFinding(msgspec.Struct, frozen=True, order=True):
-    """One thing that was open.
+    """A socket or file that was open, or a switch of the environment.
 
     Attributes:
-        seen: What.
-        explained: Which part of the configuration explains it; empty where none does.
+        seen: Description for people.
+        explained: Key of the configuration that explains the finding; empty where none does.
     """
 
     seen: str
@@ -63,10 +63,10 @@ class WatchReport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was open while the daemon was watched.
 
     Attributes:
-        process: Number of the daemon's process.
-        processes: How many there were at most, the daemon included.
-        looks: How often it was looked at.
-        findings: Each thing once; those without an explanation first.
+        process: Id of the daemon's process.
+        processes: Largest number of processes, the daemon included.
+        looks: Number of readings of /proc.
+        findings: Findings, each once; those without an explanation first.
     """
 
     process: int
@@ -86,7 +86,7 @@ class Explanations:
 
     Attributes:
         hosts: Hosts with their addresses.
-        servers: Name servers, where a name has to be looked up.
+        servers: Name servers of this machine.
         files: Files and folders that are written to, each with its key.
         programs: Programs of `command:` sinks.
     """
@@ -101,7 +101,7 @@ def find_daemon(config: Config) -> int:
     """Return the process that writes to the configured journal.
 
     Raises:
-        ServiceError: There is none.
+        ServiceError: No process writes to the journal.
     """
     path = journal_path(config.journal)
     process = writer_pid(path) if isinstance(path, Path) else None
@@ -118,8 +118,8 @@ def watch(config: Config, process: int, seconds: float, sleep: Callable[[float],
     """Look at a daemon until the time is over or it ends.
 
     Raises:
-        ServiceError: It may not be looked at, or there is no such process.
-        ConfigError: A sink is none.
+        ServiceError: The process does not exist, or this user may not read its state.
+        ConfigError: A sink is not valid.
     """
     if not Path("/proc/self/fd").is_dir():
         raise ServiceError("A running program can be watched where there is /proc (Linux); there is none here.")
@@ -151,7 +151,6 @@ def watch(config: Config, process: int, seconds: float, sleep: Callable[[float],
 def explain(config: Config, folder: Path) -> Explanations:
     """Collect what a configuration explains; its names are looked up, its relative paths are the folder's."""
     hosts = tuple((host, _addresses(host)) for host in configured_hosts(config))
-    named = any(host.host and parse_ip(host.host) is None for host, _ in hosts)
     journal = journal_path(config.journal)
     files = [(folder / journal.parent, "journal.path")] if isinstance(journal, Path) else []
     if (clips := clips_folder(config.clips)) is not None:
@@ -166,7 +165,7 @@ def explain(config: Config, folder: Path) -> Explanations:
             programs.append(spec.target)
     devices = ((name, str(source.device)) for name, source in config.sources.items())
     files += [(Path(device), f"source {name}") for name, device in devices if device.startswith("/")]
-    return Explanations(hosts, nameservers() if named else (), tuple(files), tuple(programs))
+    return Explanations(hosts, nameservers(), tuple(files), tuple(programs))
 
 
 def report_text(report: WatchReport) -> Sequence[str]:
@@ -193,15 +192,12 @@ def _look(processes: list[int], explanations: Explanations) -> Iterator[WatchFin
     """Yield the sockets and files that are open now."""
     programs = {process for process in processes if set(command_of(process)[:2]) & set(explanations.programs)}
     of_programs = {child for program in programs for child in descendants(program)}
-    sockets = [(process, item) for process in processes for item in open_sockets(process)]
-    own = {entry.local for _, entry in sockets if entry.local is not None}
-    for process, entry in sockets:
-        finding = _socket_finding(entry, explanations, own)
-        if finding is not None:
-            yield msgspec.structs.replace(finding, explained="sink command") if process in of_programs else finding
-    for process in processes:
-        for descriptor, path in written_files(process):
-            finding = _file_finding(descriptor, path, explanations)
+    sockets = {process: open_sockets(process) for process in processes}
+    own = {entry.local for entries in sockets.values() for entry in entries if entry.local is not None}
+    for process, entries in sockets.items():
+        found = [_socket_finding(entry, explanations, own) for entry in entries]
+        found += [_file_finding(descriptor, path, explanations) for descriptor, path in written_files(process)]
+        for finding in found:
             if finding is not None:
                 yield msgspec.structs.replace(finding, explained="sink command") if process in of_programs else finding
 
@@ -217,8 +213,8 @@ def _socket_finding(entry: OpenSocket, explanations: Explanations, own: set[Endp
         return WatchFinding(f"{entry.kind} {what} {entry.local}", _listening(entry, explanations))
     if entry.remote in own:
         return None  # both ends are the daemon's
-    if _listening(entry, explanations):
-        return WatchFinding(f"{entry.kind} client of {entry.local}", _listening(entry, explanations))
+    if key := _listening(entry, explanations):
+        return WatchFinding(f"{entry.kind} client of {entry.local}", key)
     return WatchFinding(f"{entry.kind} connection to {entry.remote}", _connection(entry, explanations))
 
 
@@ -245,12 +241,9 @@ def _connection(entry: OpenSocket, explanations: Explanations) -> str:
         if not host.listens and address in addresses and host.port in (None, entry.remote.port):
             return host.key
     if entry.remote.port == DNS_PORT and (address in explanations.servers or entry.remote.address.is_loopback):
-        return "name server, for names in the configuration" if _has_names(explanations) else ""
+        named = any(host.host and parse_ip(host.host) is None for host, _ in explanations.hosts)
+        return "name server, for names in the configuration" if named else ""
     return ""
-
-
-def _has_names(explanations: Explanations) -> bool:
-    return any(host.host and parse_ip(host.host) is None for host, _ in explanations.hosts)
 
 
 def _file_finding(descriptor: int, path: Path, explanations: Explanations) -> WatchFinding | None:

@@ -23,7 +23,7 @@ class ConfiguredHost:
     """A host that the configuration names.
 
     Attributes:
-        key: Where it is named: `sink KIND`, `rule NAME`, `source NAME` or `model.backend`.
+        key: Place in the configuration: `sink KIND`, `rule NAME`, `source NAME` or `model.backend`.
         host: Name or address; empty for every address of this machine.
         port: None for any.
         listens: The daemon is the server, and `host` one of its own addresses.
@@ -39,7 +39,7 @@ def configured_hosts(config: Config) -> Iterator[ConfiguredHost]:
     """Yield each host of a configuration, sinks first.
 
     Raises:
-        ConfigError: A sink is none.
+        ConfigError: A sink is not valid.
     """
     for text in config.sinks:
         spec = parse_sink(text)

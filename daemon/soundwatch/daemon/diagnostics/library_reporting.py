@@ -13,9 +13,9 @@ class LibraryReporting(msgspec.Struct, frozen=True, kw_only=True):
     """Usage reporting of a library that the environment leaves on.
 
     Attributes:
-        variable: The variable that switches it off.
-        value: Its value here.
-        off: The value that switches it off.
+        variable: The variable that switches the reporting off.
+        value: Value of the variable here.
+        off: The value that switches the reporting off.
         report: Data that is sent, and its destination.
     """
 

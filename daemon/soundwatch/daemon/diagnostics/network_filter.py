@@ -34,11 +34,11 @@ class AllowedDestination:
     """A destination or source of the configuration, and the addresses that it needs.
 
     Attributes:
-        key: Where the configuration names it.
-        host: Its host.
-        addresses: For `IPAddressAllow=`.
-        named: The host is a name, so that a name server has to be asked.
-        reason: Why these addresses.
+        key: Place in the configuration, as in `ConfiguredHost`.
+        host: Name or address.
+        addresses: Values of `IPAddressAllow=`.
+        named: Whether the host is a name, so that a name server has to be asked.
+        reason: Reason for these addresses.
     """
 
     key: str
@@ -49,10 +49,10 @@ class AllowedDestination:
 
 
 def allowed_destinations(config: Config) -> tuple[AllowedDestination, ...]:
-    """List what the configuration needs beyond loopback, in its order.
+    """List the destinations and sources beyond loopback, in the order of the configuration.
 
     Raises:
-        ConfigError: A sink is none.
+        ConfigError: A sink is not valid.
     """
     found = (_destination(host.key, host.host, host.listens) for host in configured_hosts(config))
     return tuple(destination for destination in found if destination.addresses)

@@ -19,6 +19,7 @@ from typing import Final, Literal
 SocketKind = Literal["tcp", "udp", "unix", "netlink", "other"]
 _TABLES: Final[tuple[tuple[str, SocketKind], ...]] = (("tcp", "tcp"), ("tcp6", "tcp"), ("udp", "udp"), ("udp6", "udp"))
 _LISTENING: Final = "0A"
+_ENDED: Final = (FileNotFoundError, ProcessLookupError)  # errors for a process, thread or descriptor that is gone
 _WRITING: Final = os.O_WRONLY | os.O_RDWR
 
 
@@ -46,10 +47,10 @@ class OpenSocket:
 
     Attributes:
         kind: Protocol; `other` where no table of the kernel lists it.
-        local: None where it has none.
-        remote: None where it is not connected.
-        listens: It waits for connections.
-        path: Of a bound Unix socket; empty for the others.
+        local: Own address; None for none.
+        remote: Address of the other end; None where the socket is not connected.
+        listens: Whether the socket waits for connections.
+        path: Path of a bound Unix socket; empty for others.
     """
 
     kind: SocketKind
@@ -68,7 +69,7 @@ def descendants(process: int) -> list[int]:
         for task in _entries(Path(f"/proc/{current}/task")):
             try:
                 waiting += [int(child) for child in (task / "children").read_text().split()]
-            except (FileNotFoundError, ProcessLookupError):
+            except _ENDED:
                 continue
     return found
 
@@ -77,7 +78,7 @@ def command_of(process: int) -> tuple[str, ...]:
     """Return the words of a process's command; none where it has ended."""
     try:
         content = Path(f"/proc/{process}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+    except _ENDED:
         return ()
     return tuple(os.fsdecode(word) for word in content.split(b"\0") if word)
 
@@ -86,7 +87,7 @@ def initial_environment(process: int) -> dict[str, str]:
     """Return the environment that a process was started with.
 
     Raises:
-        PermissionError: It belongs to another user.
+        PermissionError: The process belongs to another user.
     """
     content = os.fsdecode(Path(f"/proc/{process}/environ").read_bytes())
     return dict(entry.split("=", 1) for entry in content.split("\0") if "=" in entry)
@@ -96,7 +97,7 @@ def open_sockets(process: int) -> list[OpenSocket]:
     """Return the sockets of a process.
 
     Raises:
-        PermissionError: It belongs to another user.
+        PermissionError: The process belongs to another user.
     """
     inodes = dict(_socket_inodes(process))
     if not inodes:
@@ -116,14 +117,14 @@ def written_files(process: int) -> list[tuple[int, Path]]:
     """Return the descriptors of files that a process has open for writing, with their paths.
 
     Raises:
-        PermissionError: It belongs to another user.
+        PermissionError: The process belongs to another user.
     """
     found = []
     for entry in _entries(Path(f"/proc/{process}/fd")):
         try:
             target = entry.readlink()
             flags = Path(f"/proc/{process}/fdinfo/{entry.name}").read_text().split("flags:")[1].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
+        except _ENDED:
             continue
         if target.is_absolute() and int(flags, 8) & _WRITING:
             found.append((int(entry.name), target))
@@ -133,7 +134,7 @@ def written_files(process: int) -> list[tuple[int, Path]]:
 def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
-    except (FileNotFoundError, ProcessLookupError):
+    except _ENDED:
         return []
 
 
@@ -141,7 +142,7 @@ def _socket_inodes(process: int) -> Iterator[tuple[str, str]]:
     for entry in _entries(Path(f"/proc/{process}/fd")):
         try:
             target = str(entry.readlink())
-        except (FileNotFoundError, ProcessLookupError):
+        except _ENDED:
             continue
         if target.startswith("socket:["):
             yield entry.name, target.removeprefix("socket:[").removesuffix("]")
@@ -166,7 +167,7 @@ def _rows(process: int, table: str) -> Iterator[list[str]]:
     path = Path(f"/proc/{process}/net/{table}")
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except (FileNotFoundError, ProcessLookupError):  # a kernel without IPv6, or a process that has ended
+    except _ENDED:  # a kernel without IPv6, or a process that has ended
         return
     for line in lines[1:]:
         yield line.split()

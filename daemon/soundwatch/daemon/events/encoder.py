@@ -125,7 +125,7 @@ class LineEncoder:
 
         Args:
             window: The window.
-            scores: Its scores.
+            scores: Scores of the window.
             windows: Number of windows so far, this one included.
             lost_samples: Number of samples lost so far.
             delay_ns: Time since the arrival of the window's last sample.

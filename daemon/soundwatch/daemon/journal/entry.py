@@ -112,7 +112,7 @@ class TrimResult:
 
     Attributes:
         removed_lines: Number of removed lines.
-        undelivered_lines: How many of them a sink had not confirmed.
+        undelivered_lines: Number of those that a sink had not confirmed.
     """
 
     removed_lines: int

@@ -54,7 +54,7 @@ def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
     """Open the journal for the one program that writes to it.
 
     Args:
-        config: Its path.
+        config: Path and limits of the journal.
         log: The log.
 
     Raises:

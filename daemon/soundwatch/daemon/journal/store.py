@@ -60,7 +60,7 @@ class JournalStore:
 
     Attributes:
         quarantined_path: The damaged file, under its new name; None where there was none.
-        salvaged: What was copied from the damaged file; None where there was none.
+        salvaged: Content that was copied from the damaged file; None where there was none.
         restored: The file was deleted or replaced while it was open, and has been written to its path again.
         migrated_from: Copy of the file in its earlier format; None where the format has not changed.
 

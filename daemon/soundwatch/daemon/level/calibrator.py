@@ -36,8 +36,8 @@ class ToneLevel:
     """A calibrator's tone.
 
     Attributes:
-        tone_hz: Its frequency.
-        level_dbfs: Its level relative to full scale.
+        tone_hz: Frequency of the tone.
+        level_dbfs: Level of the tone relative to full scale.
         spread_db: Difference of the highest and the lowest second.
         seconds: Number of seconds that were measured.
     """

@@ -18,7 +18,7 @@ KEPT_S: Final = 900
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What is kept of a second."""
+    """Values of a second that are kept."""
 
     end_sample: int
     energy: float

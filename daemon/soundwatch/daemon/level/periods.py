@@ -50,7 +50,7 @@ class LevelSums:
     """Sums over the measured part of a period.
 
     Attributes:
-        measured_s: Its duration.
+        measured_s: Duration of that part.
         a: Mean square times seconds, weighting A.
         c: The same with the weighting C.
         z: The same without weighting.
@@ -85,10 +85,10 @@ class Period:
     """A period and what was measured of it.
 
     Attributes:
-        kind: Its length.
-        start_unix_ns: Its start.
-        end_unix_ns: Its end.
-        sums: Sums over all of it.
+        kind: Length of the period.
+        start_unix_ns: UTC of the start.
+        end_unix_ns: UTC of the end.
+        sums: Sums over the whole period.
         parts: Sums over day, evening and night; for the kind `day` only.
     """
 

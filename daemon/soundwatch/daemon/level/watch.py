@@ -81,7 +81,7 @@ class LevelWatch:
 
     Attributes:
         config: Limits.
-        rules: Rules of its classes.
+        rules: Rules of the watched classes.
         rate_hz: Rate of the model.
     """
 

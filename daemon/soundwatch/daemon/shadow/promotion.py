@@ -169,8 +169,8 @@ class _Change:
 
     Attributes:
         path: The file.
-        before: Its present content.
-        after: Its new content.
+        before: Present content of the file.
+        after: New content of the file.
         intended: The configuration that the new content has to give.
     """
 

@@ -37,7 +37,7 @@ class OutputKind:
     Attributes:
         help: Forms that `-F` accepts.
         reach: Destination of the lines: this machine, a program that may send them anywhere, or a network address.
-        local: Where lines stay, by the target; for the reach `local` only.
+        local: Place of the lines, by the target; for the reach `local` only.
         default_port: Port of an address that names none.
         listens: Whether the address is this machine's own, where others connect.
         load: Imports the kind; returns the record of its options and the function that prepares a sink. None for the

@@ -27,7 +27,7 @@ class SinkSpec:
     """A sink as the user wrote it.
 
     Attributes:
-        kind: Its kind, a key of `OUTPUT_KINDS`.
+        kind: Kind of the sink, a key of `OUTPUT_KINDS`.
         target: The part after the kind: a path, an address.
         options: Keys and values, not yet checked.
         default_port: Port of an address that names none; None for kinds without ports.

@@ -117,7 +117,7 @@ class QueuedOutput:
 
     Args:
         write: Writes one entry; may wait, may raise OSError.
-        limit: How many entries may wait.
+        limit: Largest number of entries that wait.
     """
 
     def __init__(self, write: Callable[[LogEntry], object], limit: int = MAX_QUEUED_ENTRIES) -> None:

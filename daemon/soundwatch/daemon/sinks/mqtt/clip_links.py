@@ -48,7 +48,7 @@ def check_page(spec: SinkSpec, page: str | None) -> None:
     """Check the URL of the page.
 
     Raises:
-        ConfigError: It is no URL without a query.
+        ConfigError: The page is not a URL without a query.
     """
     if page is None:
         return

@@ -79,7 +79,7 @@ def wait_for_departure(
         keys: Descriptor to read keys from; None for no keys.
         terminal: Descriptor of the terminal.
         job: Job control of this process.
-        seen: Its counters `suspends` and `continues` when the view began.
+        seen: Counters `suspends` and `continues` of the job when the view began.
         closing: Returns True once the program closes the view.
     """
     while not closing():
