@@ -11,7 +11,7 @@ from typing import Final, get_args
 import msgspec
 import pytest
 
-from soundwatch.daemon.core.config import Config, ModelConfig
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_keys import config_keys, is_protected
 from soundwatch.daemon.core.date_text import MONTHS, SHORT_WEEKDAYS, WEEKDAYS
 from soundwatch.daemon.core.language import FOLDER, LANGUAGES, Language, catalogue, sound_name
@@ -82,7 +82,7 @@ def test_english_has_a_singular_for_each_text_that_has_one_in_german() -> None:
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_classes_tags_faults_states_and_days_have_names_and_nothing_else_has(language: Language) -> None:
-    contract = load_classifier(ModelConfig(), Config().detection.tags).contract
+    contract = load_classifier(Config()).contract
     words = {*get_args(AudioFault), *get_args(Fault), *get_args(ClipRefusal), *get_args(SinkState)}
     used = {*contract.labels, *contract.tags, "loud", "silence", *words, *GROUPS, *DAYS, *SILENT_STATES}
     used |= {"sunrise", "sunset", *MONTHS, *WEEKDAYS, *SHORT_WEEKDAYS}

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.config import Config, DetectionConfig
+from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.source_config import ClassConfig
 from soundwatch.daemon.core.tags import with_tag_classes
@@ -24,7 +25,8 @@ from soundwatch.daemon.detection.calibration import (
     load_calibration,
     poisson_upper_rate,
 )
-from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.detection.effective import resolve_source
+from soundwatch.daemon.detection.rules import COMMON, build_rules
 from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.cli_runner import lines_of, soundwatch
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, tone
@@ -32,6 +34,13 @@ from support.fakes import SMALL_CONTRACT, SMALL_SPEC, tone
 W, HOP = SMALL_SPEC.window_samples, SMALL_SPEC.window_hop_samples
 DETECTION = DetectionConfig(confirm_windows=1, cooldown_s=0, min_duration_s=0)
 RULES = build_rules(DETECTION, SMALL_CONTRACT)
+
+
+def thresholds(detection: DetectionConfig, contract: ModelContract, calibration: Calibration) -> list[float]:
+    """Return the thresholds that a calibration gives."""
+    config = Config(detection=msgspec.structs.replace(detection, calibration="file"))
+    settings = resolve_source(config, COMMON, contract, {"file": calibration})
+    return [class_.threshold.value for class_ in settings.classes]
 
 
 QUIET = 0.1
@@ -71,9 +80,9 @@ def test_a_tolerated_event_leaves_the_threshold_lower() -> None:
 def test_a_background_that_always_sounds_like_the_class_leaves_it_without_a_threshold() -> None:
     found = calibrate(background([0.995, 0.1] * (LEAST_WINDOWS // 2)), RULES, SMALL_CONTRACT, 0.5)
     assert found.classes["low"].threshold is None
-    assert build_rules(DETECTION, SMALL_CONTRACT, found)[0].threshold > 1
+    assert thresholds(DETECTION, SMALL_CONTRACT, found)[0] > 1
     own = DetectionConfig(classes={"low": ClassConfig(threshold=0.8)})
-    assert build_rules(own, SMALL_CONTRACT, found)[0].threshold == 0.8, "a person's word goes first"
+    assert thresholds(own, SMALL_CONTRACT, found)[0] == 0.8, "a person's word goes first"
 
 
 @pytest.mark.parametrize("windows", [0, 1, LEAST_WINDOWS - W // HOP - 2])
@@ -133,8 +142,7 @@ def test_a_calibration_of_before_a_tag_became_a_class_stays_valid(tmp_path: Path
     found = Calibration(model=TAGGED_CONTRACT.identity, background_h=1.0, target_per_h=0.5, classes=classes)
     path.write_bytes(msgspec.json.encode(found))
     contract = with_tag_classes(TAGGED_CONTRACT, ["glass"])
-    rules = build_rules(DetectionConfig(), contract, load_calibration(path, contract))
-    assert [rule.threshold for rule in rules] == [0.9, 0.9, 0.5]
+    assert thresholds(DetectionConfig(), contract, load_calibration(path, contract)) == [0.9, 0.9, 0.5]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.core.config import Config, DetectionConfig, ModelConfig
 from soundwatch.daemon.core.contract import CONTRACT_KEY, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.core.types import Features
@@ -39,15 +39,19 @@ def test_scores_have_tags_and_classes(model: Path) -> None:
         np.testing.assert_allclose(window.tag_values[[0, 1, 3]], [low, high, 1 - low], atol=1e-6)
 
 
+def config_of(model: Path, *tags: str) -> Config:
+    return Config(model=ModelConfig(file=str(model)), detection=DetectionConfig(tags=tags))
+
+
 def test_tags_that_are_classes_are_scored_as_such(model: Path) -> None:
-    plain = classify_windows(load_classifier(ModelConfig(file=str(model))), WINDOWS)
-    scores = classify_windows(load_classifier(ModelConfig(file=str(model)), ["glass", "hum"]), WINDOWS)
+    plain = classify_windows(load_classifier(config_of(model)), WINDOWS)
+    scores = classify_windows(load_classifier(config_of(model, "glass", "hum")), WINDOWS)
     for window, before in zip(scores, plain, strict=True):
         assert window.labels == ("low", "high", "glass", "hum")
         np.testing.assert_array_equal(window.values, [*before.values, before.tag_values[3], before.tag_values[0]])
         np.testing.assert_array_equal(window.tag_values, before.tag_values)
     with pytest.raises(ConfigError, match="did you mean glass"):
-        load_classifier(ModelConfig(file=str(model)), ["glas"])
+        load_classifier(config_of(model, "glas"))
 
 
 def test_bound_buffers_hold_both_outputs(model: Path) -> None:

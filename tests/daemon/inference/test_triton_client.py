@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.core.config import Config, DetectionConfig, ModelConfig
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.inference.classifier import LoadedModel, activate, activate_classes, load_classifier_file
 from soundwatch.daemon.inference.loading import load_classifier
@@ -77,7 +77,7 @@ def test_the_server_gives_the_scores_of_the_local_model_and_is_the_provider(kser
 
 def test_the_tags_come_from_the_server_as_well(tmp_path: Path) -> None:
     model = write_band_model(tmp_path / "bands.onnx", TAGGED_CONTRACT)
-    local = load_classifier(ModelConfig(file=str(model)), ["glass"])
+    local = load_classifier(Config(model=ModelConfig(file=str(model)), detection=DetectionConfig(tags=("glass",))))
     kserve = KServe(write_repository(tmp_path / "repository", model, TAGGED_CONTRACT))
     try:
         server = TritonServer(kserve.address, local.contract.name, local.contract)

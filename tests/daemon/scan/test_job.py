@@ -97,7 +97,7 @@ def without_file(lines: bytes) -> bytes:
 
 def replayed(config: Config, archive: Path) -> bytes:
     """Return the lines of `replay` for the recordings."""
-    classifier = load_classifier(config.model, config.detection.tags)
+    classifier = load_classifier(config)
     rules = build_rules(config.detection, classifier.contract)
     lines = io.BytesIO()
     sink = type("Sink", (), {"name": "memory", "write": lambda _, line: lines.write(line), "close": lambda _: None})()

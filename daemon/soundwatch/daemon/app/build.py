@@ -91,7 +91,7 @@ def build_context(
     Raises:
         SoundwatchError: The model, the configuration or the journal cannot be used, each with its own error.
     """
-    classifier = load_classifier(config.model, config.detection.tags)
+    classifier = load_classifier(config)
     sources = resolve_sources(config, classifier.contract)
     check_detectable(sources)
     check_rules(config, classifier.contract, sources, running)
@@ -119,7 +119,7 @@ def rebuild(before: InForce, run_config: RunConfig, log: Logger) -> InForce:
         SoundwatchError: The model or a rule cannot be used, or needs a restart.
     """
     config, context = run_config.config, before.context
-    classifier = load_classifier(config.model, config.detection.tags)
+    classifier = load_classifier(config)
     if (classifier.contract, classifier.provider) == (context.classifier.contract, context.classifier.provider):
         classifier = context.classifier
     old, new = context.classifier.contract, classifier.contract

@@ -36,7 +36,7 @@ def calibrate_from_source(
     Raises:
         SoundwatchError: The model or the background cannot be used.
     """
-    classifier = load_classifier(config.model, config.detection.tags)
+    classifier = load_classifier(config)
     check_against_contract(config, classifier.contract)
     own = resolve_sources(_uncalibrated(config), classifier.contract)[source or COMMON]
     conditioning = Conditioning(own.settings.gain_db.value, own.settings.high_pass_hz.value)

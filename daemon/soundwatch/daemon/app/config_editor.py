@@ -156,7 +156,7 @@ class FileEditor:
         config, present = run_config.config, in_force.run_config.config
         contract = in_force.context.classifier.contract
         if (config.model, config.detection.tags) != (present.model, present.detection.tags):
-            contract = load_classifier(config.model, config.detection.tags).contract
+            contract = load_classifier(config).contract
         check_config(config, contract)
         watch_thresholds(config.level, contract)
         rest = keep_restart_values(present, config)

@@ -42,7 +42,7 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
     if migrate:
         _migrate(path or config_path)
         return
-    classifier = load_classifier(config.model, config.detection.tags)
+    classifier = load_classifier(config)
     contract = classifier.contract
     sources = check(config, contract)
     shadow = None

@@ -36,7 +36,7 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
     from soundwatch.daemon.system.signals import stop_on_signals
 
     config = apply_options(load_config(config_path), **model)
-    classifier = load_classifier(config.model, config.detection.tags)
+    classifier = load_classifier(config)
     failures = []
     with stop_on_signals(lambda: None), search_bars():  # the reader ends at its next block
         for path in files:

@@ -169,7 +169,7 @@ def _check(config: Config, sources: Collection[str] = ()) -> ModelContract:
     from soundwatch.daemon.inference.loading import load_classifier
     from soundwatch.daemon.rules.check import check_rules
 
-    contract = load_classifier(config.model, config.detection.tags).contract
+    contract = load_classifier(config).contract
     check_rules(config, contract, resolve_sources(config, contract), sources)
     return contract
 

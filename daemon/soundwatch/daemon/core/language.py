@@ -85,7 +85,7 @@ def sound_name(name: str, language: Language) -> str:
     return catalogue(language).names.get(name, name.replace("_", " "))
 
 
-def translated(text: str, language: Language = "en", **values: object) -> str:
+def translated(text: str, language: Language, **values: object) -> str:
     """Return a text of the daemon in a language.
 
     Args:

@@ -50,13 +50,10 @@ class SourceRules:
     thresholds: dict[str, float]
 
 
-def build_rules(
-    detection: DetectionConfig, contract: ModelContract, calibration: Calibration | None = None
-) -> tuple[DetectionRule, ...]:
-    """Build one rule per label without a source's own settings, in the order of the labels."""
-    calibrations = {} if calibration is None else {"": calibration}
-    common = Config(detection=msgspec.structs.replace(detection, calibration=None if calibration is None else ""))
-    return _source_rules(resolve_source(common, COMMON, contract, calibrations), contract).rules
+def build_rules(detection: DetectionConfig, contract: ModelContract) -> tuple[DetectionRule, ...]:
+    """Build one rule per label without a calibration or a source's own settings, in the order of the labels."""
+    common = Config(detection=msgspec.structs.replace(detection, calibration=None))
+    return _source_rules(resolve_source(common, COMMON, contract, {}), contract).rules
 
 
 def thresholds_in_force(rules: tuple[DetectionRule, ...], labels: tuple[str, ...]) -> dict[str, float]:

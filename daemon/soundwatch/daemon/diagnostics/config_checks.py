@@ -43,7 +43,7 @@ def check_model(case: CheckInput) -> Iterator[Finding]:
         return
     wanted = case.config.model
     try:
-        model = load_classifier(wanted, case.config.detection.tags)
+        model = load_classifier(case.config)
         check_against_contract(case.config, model.contract)
     except SoundwatchError as error:
         yield Finding("model", "fault", str(error), "Correct `model` in the configuration.")

@@ -23,7 +23,7 @@ def check_alert_rules(case: CheckInput) -> Iterator[Finding]:
     if case.config is None or not case.config.rules:
         return
     try:
-        contract = load_classifier(case.config.model, case.config.detection.tags).contract
+        contract = load_classifier(case.config).contract
         check_rules(case.config, contract, resolve_sources(case.config, contract))
     except SoundwatchError as error:
         yield Finding("rules", "fault", str(error), REMEDY)

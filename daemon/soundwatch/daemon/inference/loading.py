@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.core.config import Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError, ProviderError
 from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.types import Classifier
@@ -16,21 +15,18 @@ from soundwatch.daemon.inference.providers import CUDA, CardOptions
 from soundwatch.daemon.inference.triton_client import SCHEME, connect_remote
 
 
-def load_classifier(config: ModelConfig, tag_classes: Sequence[str] = ()) -> Classifier:
-    """Load the configured classifier.
-
-    Args:
-        config: Configuration of the model.
-        tag_classes: Tags of the model that are classes too; `detection.tags`.
+def load_classifier(config: Config) -> Classifier:
+    """Load the configured classifier, whose classes include the tags of `detection.tags`.
 
     Raises:
         ModelError: The file cannot be used.
         ProviderError: The requested provider cannot be used.
         ConfigError: Another model is pinned, a tag is unknown, or the client of a remote server is not installed.
     """
-    remote = config.backend if config.backend.startswith(SCHEME) else None
-    local = load_local_classifier(config)
-    local = replace(local, contract=with_tag_classes(local.contract, tag_classes))
+    backend = config.model.backend
+    remote = backend if backend.startswith(SCHEME) else None
+    local = load_local_classifier(config.model)
+    local = replace(local, contract=with_tag_classes(local.contract, config.detection.tags))
     return connect_remote(remote, local, partial(activate_classes, contract=local.contract)) if remote else local
 
 

@@ -149,7 +149,7 @@ def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float)
         model=msgspec.structs.replace(before.model, file=before.shadow.file),
         shadow=msgspec.structs.replace(before.shadow, file=before.model.file),
     )
-    model = load_classifier(after.model, after.detection.tags).contract
+    model = load_classifier(after).contract
     resolve_sources(after, model)
     shadow = load_shadow(after, model).contract
     content = path.read_bytes()
