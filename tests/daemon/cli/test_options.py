@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from soundwatch.daemon.cli import soundwatch
 from soundwatch.daemon.cli.options import parse_start
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.system.standard_streams import standard_streams
 
 
@@ -53,3 +54,15 @@ def test_characters_that_standard_output_cannot_hold_are_written_as_escapes(monk
         sys.stdout.write("Stra\xdfe \N{DOG}\n")
         sys.stdout.flush()
     assert written.getvalue() == b"Stra\xdfe \\U0001f415\n"
+
+
+@pytest.mark.parametrize(("out", "message"), [("street.wav", "is the recording"), ("none/c.json", "cannot be written")])
+def test_an_output_of_a_calibration_is_checked_before_the_sound_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("street.wav").write_bytes(b"sound")
+    result = CliRunner().invoke(soundwatch, ["calibrate", "--background", "street.wav", "--out", out])
+    assert isinstance(result.exception, ConfigError | SinkError)
+    assert message in str(result.exception)
+    assert Path("street.wav").read_bytes() == b"sound"

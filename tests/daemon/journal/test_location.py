@@ -103,3 +103,24 @@ def test_an_empty_file_and_a_database_of_another_program_are_named(tmp_path: Pat
         open_for_writing(JournalConfig(path=str(other)), MemoryLogger())
     open_for_writing(JournalConfig(path=str(empty)), MemoryLogger()).close()
     open_for_reading(JournalConfig(path=str(empty))).close()
+
+
+@pytest.mark.parametrize("content", [b"node: balcony\n", b'{"schema":"soundwatch.event/1"}\n', b"RIFF\0\0\0\0WAVE"])
+def test_a_file_of_another_kind_is_no_journal_and_stays(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"config.yaml holds other data than a journal"):
+        open_for_writing(JournalConfig(path=str(path)), MemoryLogger())
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_journal_with_a_damaged_header_is_renamed_and_begun_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    config = JournalConfig(path=str(path))
+    open_for_writing(config, MemoryLogger()).close()
+    path.write_bytes(b"damaged" * 1000)
+    store = open_for_writing(config, MemoryLogger())
+    store.close()
+    assert store.quarantined_path is not None
+    assert store.quarantined_path.read_bytes() == b"damaged" * 1000

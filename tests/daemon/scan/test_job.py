@@ -123,6 +123,14 @@ def test_a_scan_writes_the_lines_of_replay_and_leaves_no_other_file(
     assert {path.name for path in tmp_path.iterdir()} == {"archive", "bands.onnx", "events.jsonl"}
 
 
+def test_a_scan_does_not_replace_a_recording_by_its_output(config: Config, archive: Path) -> None:
+    out = archive / "a" / "one.wav"
+    before = out.read_bytes()
+    with pytest.raises(ConfigError, match=r"one.wav is one of the recordings, which the output would replace"):
+        scan(config, archive, archive / "b" / ".." / "a" / "one.wav", InlineWorkers())
+    assert out.read_bytes() == before
+
+
 def test_a_scan_writes_tags_and_events_of_tags_as_replay_does(archive: Path, tmp_path: Path) -> None:
     model = ModelConfig(file=str(write_band_model(tmp_path / "tagged.onnx", TAGGED_CONTRACT)), provider="cpu")
     config = Config(node="test", model=model, detection=DetectionConfig(tags=("whistle",)))

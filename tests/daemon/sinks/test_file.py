@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.file import FileSink, open_file
 from soundwatch.daemon.sinks.spec import PreparedSink
@@ -118,3 +119,19 @@ def test_a_closed_reader_ends_standard_output_and_no_file(harness: SinkHarness, 
     assert gone == [], "there is another sink"
     assert workers.close() == {}
     os.close(writing)
+
+
+@pytest.mark.parametrize("content", [b"RIFF\x24\0\0\0WAVEfmt ", b"SQLite format 3\0", b"\xff\xfb\x90\x64"])
+def test_a_file_that_is_no_text_gets_no_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "street.wav"
+    path.write_bytes(content)
+    with pytest.raises(SinkError, match=r"street.wav is no text file"):
+        open_file(str(path))
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", bytes(200), "ü".encode() * 100, b"x" + "ü".encode() * 100, b"{}\n"])
+def test_text_and_what_a_loss_of_power_leaves_get_lines(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(content)
+    open_file(str(path)).close()

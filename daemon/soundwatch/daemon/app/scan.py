@@ -78,6 +78,7 @@ def run_scan(
     search = find_recordings(paths)
     if not search.recordings:
         raise SourceError(_nothing_found(paths, search))
+    _refuse_recording_as_output(out, search)
     names = name_recordings([recording.path for recording in search.recordings])
     decision_context = DecisionContext(
         node_name(config), contract, common.rules, common.thresholds, start_unix_ns, names, sources
@@ -97,6 +98,12 @@ def run_scan(
             out, format_
         )
     _report_scan(result, out, cache.path, contract.features.channels, log)
+
+
+def _refuse_recording_as_output(out: Path, search: SearchResult) -> None:
+    """Refuse an output that would replace a recording."""
+    if out.is_file() and any(recording.size_bytes and out.samefile(recording.path) for recording in search.recordings):
+        raise ConfigError(f"--out {out} is one of the recordings, which the output would replace. Name another file.")
 
 
 def _refuse_conditioning(sources: Mapping[str, SourceRules], names: Iterable[str]) -> None:

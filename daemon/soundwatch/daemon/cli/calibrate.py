@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -69,11 +70,12 @@ def calibrate(
     def warn(advice: str) -> None:
         click.echo(f"soundwatch: {background}: {advice}", err=True)
 
-    with _sound(background, own) as sound:
-        found = calibrate_from_source(config, sound, float(per_h[1]), source, warn)
     path = out or (config_path or Path("config.yaml")).parent / (
         f"{source}.calibration.json" if source else "calibration.json"
     )
+    _check_output(path, Path(background))
+    with _sound(background, own) as sound:
+        found = calibrate_from_source(config, sound, float(per_h[1]), source, warn)
     try:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     except OSError as error:
@@ -110,6 +112,20 @@ def _sound(background: str, microphone: SourceConfig) -> Iterator[Source]:
         yield sound
     finally:
         timer.cancel()
+
+
+def _check_output(path: Path, background: Path) -> None:
+    """Refuse an output that cannot be written, before the sound is recorded.
+
+    Raises:
+        ConfigError: The output is the recording, which it would replace.
+        SinkError: The output cannot be written.
+    """
+    if path.is_file() and background.is_file() and path.samefile(background):
+        raise ConfigError(f"--out {path} is the recording of the background. Name another file.")
+    written = path if path.exists() else path.absolute().parent
+    if path.is_dir() or not written.exists() or not os.access(written, os.W_OK):
+        raise SinkError(f"{path} cannot be written. Give a file in a folder that exists and is yours with --out.")
 
 
 def _print_result(found: Calibration) -> None:

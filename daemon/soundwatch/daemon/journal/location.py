@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import platformdirs
 
@@ -19,10 +19,12 @@ from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import RetentionLimits
-from soundwatch.daemon.journal.lock import JournalLock
+from soundwatch.daemon.journal.lock import JournalLock, pid_path
 from soundwatch.daemon.journal.migrations import FORMAT
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
+
+_HEADER: Final = b"SQLite format 3\0"
 
 
 def journal_path(config: JournalConfig) -> Path | Literal[":memory:"]:
@@ -66,6 +68,7 @@ def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
     assert isinstance(path, Path)
     try:
         _check_regular(path)
+        _check_own(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = _open_locked(path)
         if store.migrated_from is not None:
@@ -124,6 +127,17 @@ def _check_regular(path: Path) -> None:
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "no regular file"
         raise StoreError(f"{path} is {kind}, so it cannot be the journal. Give another journal.path.", final=True)
+
+
+def _check_own(path: Path) -> None:
+    """Refuse a file of another kind, which would be renamed as a damaged journal; beside a journal is its `.lock`."""
+    if os.name == "posix" and path.is_file() and path.stat().st_size and not pid_path(path).exists():
+        with path.open("rb") as file:
+            if file.read(len(_HEADER)) != _HEADER:
+                raise StoreError(
+                    f"{path} holds other data than a journal. Give another journal.path or --journal, or move it away.",
+                    final=True,
+                )
 
 
 def _open_locked(path: Path) -> JournalStore:

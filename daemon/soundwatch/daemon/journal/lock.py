@@ -94,10 +94,10 @@ class JournalLock:
 
 def writer_pid(path: Path) -> int | None:
     """Return the process that writes to a journal; None where there is none, or where the number is unknown."""
-    pid_path = _pid_path(path)
-    if os.name != "posix" or not pid_path.exists():
+    written = pid_path(path)
+    if os.name != "posix" or not written.exists():
         return None
-    with pid_path.open("rb") as file:
+    with written.open("rb") as file:
         text = file.read(32).decode(errors="replace").strip()
         if not text.isdecimal() or not is_alive(int(text)):
             return None
@@ -128,7 +128,7 @@ def _lock_file(path: Path) -> int | None:
 def _open_pid_file(path: Path) -> int | None:
     if os.name != "posix":
         return None
-    return os.open(_pid_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(pid_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _lock_pid_file(pid_file: int | None, path: Path) -> None:
@@ -140,7 +140,8 @@ def _lock_pid_file(pid_file: int | None, path: Path) -> None:
         raise _in_use(path, os.pread(pid_file, 32, 0).decode(errors="replace").strip() or "unknown") from None
 
 
-def _pid_path(path: Path) -> Path:
+def pid_path(path: Path) -> Path:
+    """Return the path of the file with the process number of a journal's writer."""
     real = path.resolve()
     return real.with_name(real.name + ".lock")
 

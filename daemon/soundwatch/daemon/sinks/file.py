@@ -9,6 +9,7 @@ Does not: decide what a failure means (`sinks/worker.py`).
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
@@ -32,6 +33,7 @@ from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 
 STALL_S: Final = 5.0
 POLL_S: Final = 0.2
+HEAD_BYTES: Final = 64
 _FLAGS: Final = (
     os.O_WRONLY
     | os.O_APPEND
@@ -193,11 +195,12 @@ def open_file(path_text: str) -> FileSink:
     """Open standard output, or the file of a path.
 
     Raises:
-        SinkError: The file cannot be opened.
+        SinkError: The file cannot be opened, or is no text.
     """
     if not path_text:
         return FileSink("stdout", sys.stdout.fileno())
     path = Path(path_text)
+    _check_text(path)
     try:
         return FileSink(path_text, _open_for_append(path), path)
     except OSError as error:
@@ -226,10 +229,35 @@ def _check(path_text: str) -> None:
         reason = f"cannot be looked at: {error.strerror}"
     else:
         if not stat.S_ISDIR(mode) and not stat.S_ISSOCK(mode) and os.access(path, os.W_OK):
+            _check_text(path)
             return
         kind = {stat.S_IFDIR: "is a folder", stat.S_IFSOCK: "is a socket"}
         reason = kind.get(stat.S_IFMT(mode), "cannot be written to by this user")
     raise SinkError(f"{path} {reason}. Give a file in a folder that exists and that this user may write to.")
+
+
+def _check_text(path: Path) -> None:
+    """Refuse a regular file that is no text, such as a recording: lines would damage it.
+
+    A loss of power can leave zeros where the text of a new file was; such a file is accepted.
+
+    Raises:
+        SinkError: The file is no text.
+    """
+    head = b""
+    with contextlib.suppress(OSError):  # a file that may be written and not read; others fail when they are opened
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+    if not head.strip(b"\0"):
+        return
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+        is_text = b"\0" not in head
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text:
+        raise SinkError(f"{path} is no text file, and lines of events would damage it. Give another file.")
 
 
 def _open_for_append(path: Path) -> int:
