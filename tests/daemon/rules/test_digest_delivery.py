@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.rules import sink as sink_module
 from soundwatch.daemon.rules.digest import digest_text
 from soundwatch.daemon.rules.history import StateCache
@@ -49,9 +51,8 @@ def filed(tmp_path: Path) -> Iterator[SinkHarness]:
 
 def rule_sink(harness: SinkHarness, service: Service, now_day: float) -> RuleSink:
     now_s = MONDAY.timestamp() + now_day * DAY_S
-    return RuleSink(
-        "s", "days", RULES, service, RulesState(), harness.journal, harness.log, "edge1", 60.0, lambda: now_s
-    )
+    view = replace(harness.view, config=lambda: Config(stats_s=60.0))
+    return RuleSink("s", "days", RULES, service, RulesState(), view, lambda: now_s)
 
 
 def days(*numbers: float) -> Lines:

@@ -16,7 +16,6 @@ from soundwatch.daemon.app.sink_line import append_sink_line
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.rules_config import RuleConfig
-from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.rules.check import closure
 from soundwatch.daemon.rules.history import StateCache
 from soundwatch.daemon.rules.rule_set import RuleSet, rules_of
@@ -138,14 +137,11 @@ def _prepared_sink(
     now_unix_s: Callable[[], float],
 ) -> PreparedSink:
     """Return the sink of a destination, which notes itself in `opened`."""
-    journal: Journal = view.journal
     name = target.sink_name
 
     def open_() -> RuleSink:
-        state = cache.state_at(journal.cursor(name).delivered)
-        sender = target.target.open()
-        rules, stats_s = target.rule_set, view.config().stats_s
-        sink = RuleSink(name, target.rule, rules, sender, state, journal, view.log, view.node, stats_s, now_unix_s)
+        state = cache.state_at(view.journal.cursor(name).delivered)
+        sink = RuleSink(name, target.rule, target.rule_set, target.target.open(), state, view, now_unix_s)
         opened[:] = [sink]
         return sink
 

@@ -18,9 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from soundwatch.daemon.core.clock import SECOND_NS
-from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.rules.clip_wait import DueMessage
 from soundwatch.daemon.rules.decide import decide
 from soundwatch.daemon.rules.digest import PERIOD_S, digest_line, digest_text
@@ -28,6 +26,7 @@ from soundwatch.daemon.rules.message import Message, make_message, merge_message
 from soundwatch.daemon.rules.rule_set import RuleSet
 from soundwatch.daemon.rules.sender import MessageRefusedError, MessageSender
 from soundwatch.daemon.rules.state import RulesState, RuleState
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.protocols import TargetCounts
 
 BATCH_LINES: Final = 5000  # all lines of one delivery are merged into one late message
@@ -42,10 +41,7 @@ class RuleSink:
         rule_set: The rule, and those that it depends on.
         sender: The destination, open.
         state: State of the rules after the last delivered line.
-        journal: Journal that the lines come from.
-        log: Log of the daemon.
-        node: Name of this machine.
-        stats_s: Sound between two `stats` lines, as configured, for digests.
+        view: View of the daemon, whose journal the lines come from.
         now_unix_s: Returns the present time, in seconds since 1970.
 
     Attributes:
@@ -59,10 +55,7 @@ class RuleSink:
         rule_set: RuleSet,
         sender: MessageSender,
         state: RulesState,
-        journal: Journal,
-        log: Logger,
-        node: str,
-        stats_s: float | None,
+        view: DaemonView,
         now_unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
@@ -71,10 +64,8 @@ class RuleSink:
         self._rule_set = rule_set
         self._sender = sender
         self._state = state
-        self._journal = journal
-        self._log = log
-        self._node = node
-        self._stats_s = stats_s
+        self._view = view
+        self._log = view.log
         self._now_unix_s = now_unix_s
         self._digest: tuple[int, str] | None = None  # line and text of a digest that is not settled
         self._settled: set[int] = set()  # messages of lines that are not settled, by the line that was decided on
@@ -158,9 +149,9 @@ class RuleSink:
         if due.facts.kind != "digest":
             return make_message(self._rule, due, self._line(due), place, now_unix_s)
         if self._digest is None or self._digest[0] != due.facts.seq:
-            text = digest_text(self._journal.store, due.facts, self._rule, place, self._stats_s)
+            text = digest_text(self._view.journal.store, due.facts, self._rule, place, self._view.config().stats_s)
             self._digest = (due.facts.seq, text)
-        line = digest_line(due.facts, self._rule, self._node)
+        line = digest_line(due.facts, self._rule, self._view.node)
         return make_message(self._rule, due, line, place, now_unix_s, self._digest[1])
 
     def _send_late(self, late: Sequence[DueMessage]) -> None:
@@ -195,7 +186,7 @@ class RuleSink:
 
     def _line(self, due: DueMessage) -> bytes:
         """Return the line that the rule decided on; where the journal has dropped the line, what is known of it."""
-        found = self._journal.read_after(due.facts.seq - 1, 1)
+        found = self._view.journal.read_after(due.facts.seq - 1, 1)
         if found and found[0].seq == due.facts.seq:
             return found[0].line
         return due.facts.line

@@ -11,7 +11,7 @@ import pytest
 from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.events.schema import ClipLine
-from soundwatch.daemon.sinks.mqtt.home_assistant import discovery_payload
+from soundwatch.daemon.sinks.mqtt.home_assistant import Device, discovery_payload
 from support.mosquitto import Listener, Mosquitto, retained_messages, wait_until
 from support.mqtt_topics import DISCOVERY
 from support.sink_harness import SinkHarness
@@ -66,8 +66,8 @@ def test_the_link_of_a_written_clip_is_published_and_its_sensor_described(
 
 
 def test_without_a_page_or_without_clips_nothing_is_described() -> None:
-    assert "mic0_clip" not in json.loads(discovery_payload("edge1", ["mic0"], ["siren"], 0))["components"]
-    with_clips = json.loads(discovery_payload("edge1", ["mic0"], ["siren"], 0, clips=True))["components"]
+    assert "mic0_clip" not in json.loads(discovery_payload(Device("edge1", ["mic0"], ["siren"], 0)))["components"]
+    with_clips = json.loads(discovery_payload(Device("edge1", ["mic0"], ["siren"], 0, clips=True)))["components"]
     assert with_clips["mic0_clip"]["unique_id"] == "soundwatch_edge1_mic0_clip"
 
 

@@ -21,7 +21,7 @@ from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
 from soundwatch.daemon.sinks.mqtt.commands import handle_command
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
-from soundwatch.daemon.sinks.mqtt.home_assistant import discovery_payload
+from soundwatch.daemon.sinks.mqtt.home_assistant import Device, discovery_payload
 from soundwatch.daemon.sinks.mqtt.topics import Topics
 from support.mosquitto import Listener, Mosquitto, retained_messages, wait_until
 from support.mqtt_topics import DISCOVERY
@@ -157,7 +157,8 @@ def test_topics_of_removed_schedules_and_sources_are_cleared(
 
 def test_offsets_and_schedules_are_entities_with_commands_that_the_sink_reads() -> None:
     control = ControlState({"mic0": 0.0}, {"night": ScheduleState(enabled=True, active=False)})
-    components = json.loads(discovery_payload("edge1", ["mic0"], ("siren",), 0.0, control=control))["components"]
+    device = Device("edge1", ["mic0"], ("siren",), 0.0, control=control)
+    components = json.loads(discovery_payload(device))["components"]
     number, switch = components["mic0_threshold_offset"], components["schedule_night"]
     assert (number["platform"], number["command_topic"], number["state_topic"]) == ("number", f"{OFFSET}/set", OFFSET)
     assert (number["min"], number["max"], number["step"]) == (-0.5, 0.5, 0.01)

@@ -10,14 +10,20 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
-from soundwatch.daemon.sinks.mqtt.home_assistant import device_id, discovery_payload, discovery_topic, removal_payload
+from soundwatch.daemon.sinks.mqtt.home_assistant import (
+    Device,
+    device_id,
+    discovery_payload,
+    discovery_topic,
+    removal_payload,
+)
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "support" / "home_assistant_schemas.py"
 CLASSES = ("dog_bark", "siren")
 
 
 def test_a_machine_is_a_device_with_entities_for_each_class_and_source() -> None:
-    payload = json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 10.0))
+    payload = json.loads(discovery_payload(Device("edge1", ["mic0"], CLASSES, 10.0)))
     assert payload["device"]["identifiers"] == ["soundwatch_edge1"]
     assert {key: component["platform"] for key, component in payload["components"].items()} == {
         "running": "binary_sensor",
@@ -38,7 +44,7 @@ def test_a_machine_is_a_device_with_entities_for_each_class_and_source() -> None
 
 
 def test_without_levels_there_is_no_sensor_of_them() -> None:
-    assert "mic0_level" not in json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 0.0))["components"]
+    assert "mic0_level" not in json.loads(discovery_payload(Device("edge1", ["mic0"], CLASSES, 0.0)))["components"]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +54,8 @@ def test_without_levels_there_is_no_sensor_of_them() -> None:
 def test_sound_levels_are_sound_pressure_only_where_they_are_calibrated(
     calibrated: bool, device_class: str | None, name: str
 ) -> None:
-    components = json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 10.0, {"mic0": calibrated}))["components"]
+    device = Device("edge1", ["mic0"], CLASSES, 10.0, {"mic0": calibrated})
+    components = json.loads(discovery_payload(device))["components"]
     laeq = components["mic0_laeq"]
     assert (laeq.get("device_class"), laeq["name"], laeq["state_class"]) == (device_class, name, "measurement")
     assert laeq["unit_of_measurement"] == ("dBA" if calibrated else "dB")
@@ -63,7 +70,7 @@ def test_names_that_no_topic_could_have_are_kept_apart() -> None:
 
 
 def test_no_entity_is_removed_with_an_equal_or_missing_description() -> None:
-    now = discovery_payload("edge1", ["mic0"], CLASSES, 10.0)
+    now = discovery_payload(Device("edge1", ["mic0"], CLASSES, 10.0))
     assert removal_payload(now, now) is None
     for broken in (b"", b"[]", b"{}", b'{"components": 3}', b'{"components": {"x": 3}}'):
         assert removal_payload(broken, now) is None
@@ -75,7 +82,7 @@ def test_home_assistant_accepts_the_discovery() -> None:
         pytest.skip("HOME_ASSISTANT_PYTHON names no Python with the package homeassistant")
     control = ControlState({"mic0": 0.0, "USB PnP": 0.1}, {"night": ScheduleState(enabled=True, active=False)})
     payload = discovery_payload(
-        "edge 1", ["mic0", "USB PnP"], CLASSES, 10.0, control=control, clips=True, pictures=True
+        Device("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0, control=control, clips=True, pictures=True)
     )
     done = subprocess.run([python, SCHEMAS], input=payload, capture_output=True, check=False)
     assert done.stdout.strip() == b"19", done.stderr.decode()
@@ -95,7 +102,7 @@ def test_home_assistant_accepts_the_blueprints() -> None:
 
 def test_names_of_entities_are_in_the_language_of_the_place_and_their_ids_are_not() -> None:
     german, english = (
-        json.loads(discovery_payload("edge1", ["mic0"], ("dog_bark",), 10.0, language=language))["components"]
+        json.loads(discovery_payload(Device("edge1", ["mic0"], ("dog_bark",), 10.0, language=language)))["components"]
         for language in ("de", "en")
     )
     names = {key: component["name"] for key, component in german.items()}

@@ -14,7 +14,7 @@ import pytest
 from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.events.schema import ClipLine, with_seq
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.mqtt.home_assistant import discovery_payload
+from soundwatch.daemon.sinks.mqtt.home_assistant import Device, discovery_payload
 from soundwatch.daemon.sinks.mqtt.pictures import picture_messages
 from soundwatch.daemon.sinks.mqtt.topics import Topics
 from support.memory_logger import MemoryLogger
@@ -101,5 +101,5 @@ def test_a_line_with_a_bad_name_of_a_picture_publishes_nothing_and_fails_no_sink
 
 @pytest.mark.parametrize("pictures", [True, False])
 def test_an_image_is_described_only_where_pictures_are_published(pictures: bool) -> None:
-    components = json.loads(discovery_payload("edge1", ["mic0"], ["siren"], 0, pictures=pictures))["components"]
+    components = json.loads(discovery_payload(Device("edge1", ["mic0"], ["siren"], 0, pictures=pictures)))["components"]
     assert ("mic0_picture" in components) == pictures

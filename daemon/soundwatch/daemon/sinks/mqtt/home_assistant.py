@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -49,21 +50,11 @@ def metered_sources(config: Config) -> Mapping[str, bool] | None:
     return {name: source.level_offset_db is not None for name, source in config.sources.items()}
 
 
-def discovery_payload(
-    node: str,
-    sources: Sequence[str],
-    classes: Sequence[str],
-    level_s: float,
-    metered: Mapping[str, bool] | None = None,
-    control: ControlState | None = None,
-    language: Language = "en",
-    *,
-    clips: bool = False,
-    pictures: bool = False,
-) -> bytes:
-    """Return the description.
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Part of a machine that Home Assistant shows.
 
-    Args:
+    Attributes:
         node: Name of the machine.
         sources: Names of the sources.
         classes: Classes that are enabled.
@@ -74,27 +65,42 @@ def discovery_payload(
         clips: Links to clips are published.
         pictures: Pictures of clips are published.
     """
-    topics = Topics(node)
+
+    node: str
+    sources: Sequence[str]
+    classes: Sequence[str]
+    level_s: float
+    metered: Mapping[str, bool] | None = None
+    control: ControlState | None = None
+    language: Language = "en"
+    clips: bool = False
+    pictures: bool = False
+
+
+def discovery_payload(device: Device) -> bytes:
+    """Return the description of a machine, JSON."""
+    topics, language = Topics(device.node), device.language
     components = {"running": _running(topics, language)}
-    for source in sources:
-        of_source = _of_source(topics, source, classes, level_s, language)
-        if level_s and metered is not None:
-            of_source |= _sound_levels(of_source["level"], source, language, calibrated=metered.get(source, False))
-        if clips:
+    for source in device.sources:
+        of_source = _of_source(topics, source, device.classes, device.level_s, language)
+        if device.level_s and device.metered is not None:
+            calibrated = device.metered.get(source, False)
+            of_source |= _sound_levels(of_source["level"], source, language, calibrated=calibrated)
+        if device.clips:
             of_source["clip"] = _clip(topics, source, language)
-        if pictures:
+        if device.pictures:
             of_source["picture"] = _picture(topics, source, language)
         for key, component in of_source.items():
             components[f"{topic_segment(source)}_{key}"] = component
-    if control is not None:
-        components |= _of_control(topics, control, language)
+    if device.control is not None:
+        components |= _of_control(topics, device.control, language)
     for key, component in components.items():
-        component["unique_id"] = f"{device_id(node)}_{key}"
+        component["unique_id"] = f"{device_id(device.node)}_{key}"
     return msgspec.json.encode(
         {
             "device": {
-                "identifiers": [device_id(node)],
-                "name": f"soundwatch {node}",
+                "identifiers": [device_id(device.node)],
+                "name": f"soundwatch {device.node}",
                 "manufacturer": "soundwatch",
                 "model": "Sound event detector",
                 "sw_version": __version__,

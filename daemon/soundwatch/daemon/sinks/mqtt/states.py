@@ -17,6 +17,7 @@ from typing import Final
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.connection import MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.home_assistant import (
+    Device,
     discovery_payload,
     discovery_topic,
     metered_sources,
@@ -131,14 +132,19 @@ class StatePublisher:
         control = view.control.state() if options.commands and view.control is not None else None
         described: dict[str, bytes] = {}
         if options.discovery:
-            sources = list(view.status.snapshot.sources)
-            metered = metered_sources(view.config())
-            clips = options.page is not None and view.config().clips.folder is not None
-            pictures = options.pictures and has_pictures(view.config())
-            language = view.config().place.language
-            described[self.discovery_topic] = discovery_payload(
-                view.node, sources, classes, options.level_s, metered, control, language, clips=clips, pictures=pictures
+            config = view.config()
+            device = Device(
+                node=view.node,
+                sources=list(view.status.snapshot.sources),
+                classes=classes,
+                level_s=options.level_s,
+                metered=metered_sources(config),
+                control=control,
+                language=config.place.language,
+                clips=options.page is not None and config.clips.folder is not None,
+                pictures=options.pictures and has_pictures(config),
             )
+            described[self.discovery_topic] = discovery_payload(device)
         states = {} if control is None else control_states(control, self._topics)
         return described | retained_states(view.status.snapshot, self._topics, classes) | states
 
