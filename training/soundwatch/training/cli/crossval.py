@@ -39,13 +39,15 @@ from soundwatch.training.model.recipe_file import load_recipe
     "--out", type=click.Path(path_type=Path), help="Folder of the runs and the report.  [default: runs/crossval-RECIPE]"
 )
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
-@click.option(
-    "--seeds", type=Seeds(), default=(), help="Do all with each of these, e.g. 1,2,3.  [default: the recipe's]"
-)
+@click.option("--seeds", type=Seeds(), default=(), help="Repeat with each seed, e.g. 1,2,3.  [default: the recipe's]")
 @precision_option
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
-    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="What does the runs."
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the runs are executed.",
 )
 @click.option("--address", help="Of a running Ray cluster, or auto.  [default: one of this machine alone]")
 def crossval(

@@ -77,7 +77,7 @@ def _own(
 ) -> Split:
     """Split class folders or a CSV file's recordings; the test side is scored."""
     if options.trial == "open-set":
-        raise ConfigError("--open-set hears --negatives alone; leave out --layout and --data.")
+        raise ConfigError("--open-set tests --negatives alone; leave out --layout and --data.")
     if root is None:
         raise ConfigError("--data is missing; give the folder that holds a folder for each class, or the CSV file.")
     split = split_own(root, None, test_share, folds, columns)
@@ -94,7 +94,7 @@ def _split(
         raise ConfigError("--test-share is for --layout folders; UrbanSound8K is scored by its folds: use --folds.")
     if options.trial == "open-set":
         if root or folds:
-            raise ConfigError("--open-set hears --negatives alone; leave out --data and --folds.")
+            raise ConfigError("--open-set tests --negatives alone; leave out --data and --folds.")
         return None
     if root is None or folds is None:
         missing = "--data" if root is None else "--folds"
