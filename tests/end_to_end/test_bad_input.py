@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,9 @@ RATE_HZ = 16_000
 TONE = tone(300, 3.0, RATE_HZ).T
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_band_model(tmp_path / "bands.onnx")
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_band_model(tmp_path_factory.mktemp("model") / "bands.onnx")
 
 
 def wav(path: Path, samples: np.ndarray = TONE, rate_hz: int = RATE_HZ, subtype: str = "PCM_16") -> Path:
@@ -28,29 +29,37 @@ def wav(path: Path, samples: np.ndarray = TONE, rate_hz: int = RATE_HZ, subtype:
     return path
 
 
-@pytest.mark.parametrize(
-    ("rate_hz", "channels", "subtype"),
-    [
-        (RATE_HZ, 1, "PCM_U8"),
-        (RATE_HZ, 1, "PCM_24"),
-        (RATE_HZ, 1, "FLOAT"),
-        (RATE_HZ, 1, "DOUBLE"),
-        (8_000, 1, "PCM_16"),
-        (192_000, 1, "PCM_16"),
-        (RATE_HZ, 6, "PCM_16"),
-        (44_100, 2, "PCM_32"),
-    ],
-)
-def test_every_rate_depth_and_channel_count_gives_equal_events(
-    model: Path, tmp_path: Path, rate_hz: int, channels: int, subtype: str
-) -> None:
-    path = wav(tmp_path / "tone.wav", np.repeat(tone(300, 3.0, rate_hz).T, channels, axis=1), rate_hz, subtype)
-    lines = lines_of(soundwatch("replay", path, "--model", model).stdout)
+VARIANTS = {
+    "pcm_u8": (RATE_HZ, 1, "PCM_U8"),
+    "pcm_24": (RATE_HZ, 1, "PCM_24"),
+    "float": (RATE_HZ, 1, "FLOAT"),
+    "double": (RATE_HZ, 1, "DOUBLE"),
+    "8khz": (8_000, 1, "PCM_16"),
+    "192khz": (192_000, 1, "PCM_16"),
+    "six_channels": (RATE_HZ, 6, "PCM_16"),
+    "stereo_32": (44_100, 2, "PCM_32"),
+}
+
+
+@pytest.fixture(scope="module")
+def replayed(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Return the lines of one replay of a tone in each rate, depth and number of channels."""
+    place = tmp_path_factory.mktemp("variants")
+    paths = [
+        wav(place / f"{name}.wav", np.repeat(tone(300, 3.0, rate_hz).T, channels, axis=1), rate_hz, subtype)
+        for name, (rate_hz, channels, subtype) in VARIANTS.items()
+    ]
+    return lines_of(soundwatch("replay", *paths, "--model", model).stdout)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_rate_depth_and_channel_count_gives_equal_events(replayed: list[dict[str, Any]], name: str) -> None:
+    lines = [line for line in replayed if line["source"] == name]
     low = [line for line in lines if line.get("class") == "low"]
     assert [line["type"] for line in low] == ["start", "end"]
     assert low[0]["level_dbfs"] == pytest.approx(-9.0, abs=0.3)
     assert (low[0]["onset"][-7:], low[1]["duration_s"]) == ("00.000Z", pytest.approx(3.0, abs=0.01))
-    assert subtype == "PCM_U8" or low == lines[1:3], "eight bits hiss"
+    assert name == "pcm_u8" or low == lines[1:3], "eight bits hiss"
 
 
 def empty(path: Path) -> None:
@@ -79,18 +88,32 @@ def nothing(path: Path) -> None:
     del path
 
 
-@pytest.mark.parametrize("make", [empty, header_only, text, folder, nothing], ids=lambda make: make.__name__)
-@pytest.mark.parametrize("command", ["replay", "classify"])
+WITHOUT_SOUND = {make.__name__: make for make in (empty, header_only, text, folder, nothing)}
+
+
+@pytest.fixture(scope="module", params=["replay", "classify"])
+def read_files(
+    request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> subprocess.CompletedProcess[bytes]:
+    """Return the end of a command that reads each file without sound, and a tone after each."""
+    place = tmp_path_factory.mktemp("files")
+    paths: list[Path] = []
+    for name, make in WITHOUT_SOUND.items():
+        paths += [place / f"bad_{name}.wav", wav(place / f"after_{name}.wav")]
+        make(paths[-2])
+    return soundwatch(request.param, *paths, "--model", model)
+
+
+@pytest.mark.parametrize("name", WITHOUT_SOUND)
 def test_a_file_without_sound_is_refused_and_the_next_is_read(
-    model: Path, tmp_path: Path, make: object, command: str
+    read_files: subprocess.CompletedProcess[bytes], name: str
 ) -> None:
-    bad, good = tmp_path / "bad.wav", wav(tmp_path / "good.wav")
-    make(bad)  # type: ignore[operator]
-    done = soundwatch(command, bad, good, "--model", model)
-    assert done.returncode == 4
-    assert b"bad.wav" in done.stderr
-    assert b"good" in done.stdout
-    assert b"bad" not in done.stdout
+    assert read_files.returncode == 4
+    reported = [line for line in read_files.stderr.splitlines() if f"bad_{name}.wav".encode() in line]
+    assert reported
+    assert b"recording_failed" in reported[0] or b"5 of 10 recordings could not be scored" in read_files.stderr
+    assert f"after_{name}".encode() in read_files.stdout
+    assert b"bad" not in read_files.stdout
 
 
 def test_a_truncated_file_is_read_to_its_end_and_the_rest_is_reported(model: Path, tmp_path: Path) -> None:

@@ -96,11 +96,12 @@ def test_two_runs_print_the_same_bytes_and_start_moves_the_clock(model: Path, co
     def run(*more: str) -> bytes:
         return bytes(soundwatch("replay", scene, "--model", model, "--config", config, *more).stdout)
 
-    assert run() == run()
+    first = run()
+    assert run() == first
     moved = lines_of(run("--start", "2026-11-22T10:00:00+02:00"))
     assert moved[0]["stream_start"] == "2026-11-22T08:00:00.000Z"
     assert {line["id"] for line in moved if "id" in line}.isdisjoint(
-        line["id"] for line in lines_of(run()) if "id" in line
+        line["id"] for line in lines_of(first) if "id" in line
     )
 
 

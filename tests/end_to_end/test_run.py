@@ -141,15 +141,38 @@ def test_raw_samples_over_tcp_become_events_and_the_program_waits_for_more(model
     assert len([line for line in lines if line["type"] == "start"]) >= 1
 
 
-@pytest.mark.parametrize(("channels", "classes"), [("left", ["low"]), ("right", ["high"]), ("mix", ["high", "low"])])
-def test_the_selected_channels_of_a_source_are_used(
-    model: Path, tmp_path: Path, channels: str, classes: list[str]
-) -> None:
+CLASSES_OF_CHANNELS = {"left": ["low"], "right": ["high"], "mix": ["high", "low"]}
+
+
+@pytest.fixture(scope="module")
+def both_tones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a recording with a low tone left and a high one right, and a model of the two."""
+    folder = tmp_path_factory.mktemp("channels")
     both = np.concatenate([tone(300, 2, RATE_HZ), tone(3000, 2, RATE_HZ)])
-    soundfile.write(tmp_path / "both.wav", both.T, RATE_HZ)
-    listen = ("run", "--device", tmp_path / "both.wav", "--channels", channels, "--model", model)
-    done = soundwatch(*listen)
-    assert sorted(line["class"] for line in lines_of(done.stdout) if line["type"] == "start") == classes
+    soundfile.write(folder / "both.wav", both.T, RATE_HZ)
+    return folder / "both.wav", write_band_model(folder / "bands.onnx")
+
+
+@pytest.fixture(scope="module")
+def selected(both_tones: tuple[Path, Path]) -> list[dict[str, Any]]:
+    """Return the lines of one run with that recording as sources of different channels."""
+    recording, model = both_tones
+    config = recording.with_name("config.yaml")
+    sources = [f"{name}: {{device: {recording}, channels: {name}}}" for name in CLASSES_OF_CHANNELS]
+    config.write_text(f"sources: {{{', '.join(sources)}}}\n")
+    return lines_of(soundwatch("run", "--config", config, "--model", model, "--journal", "memory").stdout)
+
+
+@pytest.mark.parametrize("channels", CLASSES_OF_CHANNELS)
+def test_the_selected_channels_of_a_source_are_used(selected: list[dict[str, Any]], channels: str) -> None:
+    started = [line["class"] for line in selected if line["type"] == "start" and line["source"] == channels]
+    assert sorted(started) == CLASSES_OF_CHANNELS[channels]
+
+
+def test_the_channels_of_a_typed_source_are_used(both_tones: tuple[Path, Path]) -> None:
+    recording, model = both_tones
+    done = soundwatch("run", "--device", recording, "--channels", "right", "--model", model)
+    assert [line["class"] for line in lines_of(done.stdout) if line["type"] == "start"] == ["high"]
 
 
 def test_a_folder_is_one_live_source_and_many_replayed_ones(model: Path, tmp_path: Path) -> None:
