@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.app.check import check_outputs, check_pcm
+from soundwatch.daemon.app.check import check_devices, check_outputs
+from soundwatch.daemon.capture import open_source
 from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.source_config import SourceConfig
@@ -39,7 +40,15 @@ def test_a_page_that_the_daemon_refuses_is_refused(option: str, message: str) ->
 @pytest.mark.parametrize("pcm", ["s16le,0,1", "s16le,44100", "s17le,44100,1", "s16le,44100,0"])
 def test_a_format_of_raw_samples_that_no_source_has_is_refused(pcm: str) -> None:
     with pytest.raises(ConfigError, match=r"^sources.pipe.pcm: "):
-        check_pcm(Config(sources={"pipe": SourceConfig(device="-", pcm=pcm)}))
+        check_devices(Config(sources={"pipe": SourceConfig(device="-", pcm=pcm)}))
+
+
+@pytest.mark.parametrize("device", ["", "  "])
+def test_a_source_without_a_device_is_refused(device: str) -> None:
+    with pytest.raises(ConfigError, match=r"^sources.yard.device is empty"):
+        check_devices(Config(sources={"yard": SourceConfig(device=device)}))
+    with pytest.raises(ConfigError, match="The device is empty"):
+        open_source("yard", device)
 
 
 def test_a_page_is_accepted_whose_token_may_be_in_the_environment_of_the_service() -> None:

@@ -56,6 +56,17 @@ def test_an_unreadable_recording_is_reported_and_the_next_is_read(tmp_path: Path
     assert round(float(blocks[-1].samples.mean()), 1) == 0.4
 
 
+def test_an_unreadable_first_recording_is_reported_and_the_next_is_read(tmp_path: Path) -> None:
+    (tmp_path / "0.wav").symlink_to("nothing.wav")
+    (tmp_path / "1.wav").write_bytes(b"no recording at all")
+    with pytest.raises(SourceError, match=r"There is no file .*0.wav"):
+        Folder("yard", tmp_path)
+    write(tmp_path / "2.wav", 0.2, seconds=0.1)
+    blocks, changes = read_all(Folder("yard", tmp_path))
+    assert [change.state for change in changes] == ["lost", "lost", "back"]
+    assert len(blocks) == 1
+
+
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="contains no recording; WAV, FLAC"):
         open_live_source("yard", str(tmp_path))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -192,3 +193,34 @@ def test_a_read_that_fails_in_any_way_ends_the_source_with_the_reason(error: Exc
 
     with pytest.raises(SourceError, match=getattr(error, "strerror", None) or str(error) or "MemoryError"):
         list(RawPcm("stdin", Broken(), MONO).blocks())
+
+
+def wav_header(tag: int, channels: int, rate_hz: int, bits: int) -> bytes:
+    frame = channels * bits // 8
+    fmt = struct.pack("<HHIIHH", tag, channels, rate_hz, rate_hz * frame, frame, bits)
+    return b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0" + fmt + b"data\xff\xff\xff\xff"
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (wav_header(1, 1, 8000, 24), "begins with a WAV header of s24le,8000,1, and s16le,8000,1 was expected"),
+        (wav_header(1, 2, 8000, 16), "WAV header of s16le,8000,2"),
+        (wav_header(1, 1, 48000, 16), "WAV header of s16le,48000,1"),
+        (wav_header(3, 1, 8000, 32), "WAV header of f32le,8000,1"),
+        (wav_header(7, 1, 8000, 8), "WAV header of 8-bit samples,8000,1"),
+        (b"fLaC" + bytes(60), "file in FLAC format"),
+        (b"ID3\x04" + bytes(60), "file in MP3 format"),
+    ],
+)
+def test_a_file_of_another_format_is_not_taken_for_raw_samples(pipe: Pipe, head: bytes, message: str) -> None:
+    pipe.writer.write(head)
+    pipe.writer.close()
+    with pytest.raises(SourceError, match=message):
+        list(pipe.source.blocks())
+
+
+def test_a_wav_header_of_the_configured_format_is_accepted(pipe: Pipe) -> None:
+    pipe.writer.write(wav_header(1, 1, 8000, 16) + bytes(1600))
+    pipe.writer.close()
+    assert sum(block.samples.shape[1] for block in pipe.source.blocks()) == 822

@@ -29,20 +29,22 @@ def check_config(config: Config, contract: ModelContract) -> dict[str, SourceRul
         ConfigError: A class, a sink or a rule is wrong.
         SinkError: A sink cannot be opened.
     """
-    check_pcm(config)
+    check_devices(config)
     sources = resolve_sources(config, contract)
     check_detectable(sources)
     check_outputs(config, contract, sources)
     return sources
 
 
-def check_pcm(config: Config) -> None:
-    """Check the format of raw samples of every source.
+def check_devices(config: Config) -> None:
+    """Check the device and the format of raw samples of every source.
 
     Raises:
-        ConfigError: A format is malformed or out of range.
+        ConfigError: A device is empty, or a format is malformed or out of range.
     """
     for name, source in config.sources.items():
+        if not str(source.device).strip():
+            raise ConfigError(f"sources.{name}.device is empty. Write `default`, or a name of `soundwatch devices`.")
         try:
             PcmFormat.parse(source.pcm)
         except ConfigError as error:

@@ -8,7 +8,7 @@ Does not: notice recordings that are added later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,17 +28,17 @@ class Folder:
         path: The folder.
 
     Raises:
-        SourceError: The folder contains no recording, or the first cannot be read.
+        SourceError: The folder contains no recording that can be read.
     """
 
     def __init__(self, name: str, path: Path) -> None:
         under = recordings_in(path)
-        found, self._left_out = under.files, under.left_out
+        found, left_out = under.files, under.left_out
         if not found:
             nothing = f"{path} contains no recording; WAV, FLAC, Ogg, MP3 or AIFF files were expected."
-            raise SourceError(" ".join([nothing, *self._left_out]))
-        self._later = found[1:]
-        self._recording = Recording(name, found[0])
+            raise SourceError(" ".join([nothing, *left_out]))
+        errors, self._recording, self._later = _first_readable(name, found)
+        self._errors = [*map(SourceError, left_out), *errors]
         self.info: SourceInfo = replace(self._recording.info, description=str(path))
         self.start_unix_ns = 0
         self._stopped = False
@@ -73,8 +73,8 @@ class Folder:
         self._recording.stop()
 
     def _recordings(self) -> Iterator[Recording | SourceError]:
-        """Yield an error for all that is left out; then open the recordings in order, or yield their errors."""
-        yield from map(SourceError, self._left_out)
+        """Yield the errors before the first recording; then open the recordings in order, or yield their errors."""
+        yield from self._errors
         yield self._recording
         for path in self._later:
             if self._stopped:
@@ -93,3 +93,21 @@ class Folder:
         """Stop a recording that was being opened during `stop`."""
         if self._stopped:
             self._recording.stop()
+
+
+def _first_readable(name: str, paths: Sequence[Path]) -> tuple[list[SourceError], Recording, Sequence[Path]]:
+    """Open the first recording that can be read.
+
+    Returns:
+        The errors of those before it, the recording, and the paths after it.
+
+    Raises:
+        SourceError: None can be read; the error of the first.
+    """
+    errors: list[SourceError] = []
+    for number, path in enumerate(paths):
+        try:
+            return errors, Recording(name, path), paths[number + 1 :]
+        except SourceError as error:
+            errors.append(error)
+    raise errors[0]

@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from soundwatch.daemon.capture.drop_detector import DropDetectorState, detect_drops
 from soundwatch.daemon.capture.ipc import wait_closed, wait_readable
+from soundwatch.daemon.capture.raw_header import check_header
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.clock import monotonic_ns
@@ -94,7 +95,8 @@ class NetworkSource:
 
         Raises:
             StallError: Nothing has arrived for some seconds.
-            SourceError: The connection has ended, or gives a sample that is not a number.
+            SourceError: The connection has ended, gives a sample that is not a number, or begins with the header of
+                another format.
         """
         rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
         watch, ended = DropDetectorState(), False
@@ -103,6 +105,8 @@ class NetworkSource:
             while data := self._read(SILENT_S if end_sample else first_s):
                 arrival_ns = monotonic_ns()
                 rest += data
+                if not end_sample:
+                    check_header(rest, self._pcm, self.info.description)
                 whole = len(rest) - len(rest) % self._pcm.frame_bytes
                 samples = read_only(decode_pcm(rest[:whole], self._pcm))
                 rest = b"" if self._connection.datagrams else rest[whole:]

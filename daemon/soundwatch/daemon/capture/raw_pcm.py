@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.capture.frame_reader import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
+from soundwatch.daemon.capture.raw_header import check_header
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.source import SourceInfo
@@ -123,12 +124,15 @@ class RawPcm:
         """Yield blocks as they arrive, until the end of the input or `stop`.
 
         Raises:
-            SourceError: The input cannot be read, ends inside a frame, or contains a sample that is not a number.
+            SourceError: The input cannot be read, ends inside a frame, contains a sample that is not a number, or has
+                the header of another format.
         """
         threading.Thread(target=self._fetch, name="pcm", daemon=True).start()
         rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
         while data := self._next():
             rest += data
+            if not end_sample:
+                check_header(rest, self._pcm, "Standard input")
             whole = len(rest) - len(rest) % self._pcm.frame_bytes
             samples = read_only(decode_pcm(rest[:whole], self._pcm))
             rest = rest[whole:]

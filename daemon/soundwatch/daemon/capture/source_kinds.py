@@ -25,7 +25,7 @@ from soundwatch.daemon.capture.reconnect import open_reconnecting
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording
 from soundwatch.daemon.capture.wyoming_satellite import open_wyoming
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
-from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.redact import check_address, redact_url
 from soundwatch.daemon.core.source import LiveSource, Source, SourceInfo
 from soundwatch.daemon.core.types import Block
@@ -81,7 +81,13 @@ class SourceKind:
 
 
 def source_kind(device: str | int) -> SourceKind:
-    """Return the kind of a device."""
+    """Return the kind of a device.
+
+    Raises:
+        ConfigError: The device is empty.
+    """
+    if not str(device).strip():
+        raise ConfigError("The device is empty. Write `default`, or a name that `soundwatch devices` lists.")
     return next(kind for kind in SOURCE_KINDS if kind.matches(device))
 
 
