@@ -35,8 +35,8 @@ def check_header(data: bytes, pcm: PcmFormat, description: str) -> None:
     """
     if kind := _COMPRESSED.get(data[:4]):
         raise SourceError(
-            f"{description} begins with the header of a file in {kind} format, and raw samples were expected. Give the file "
-            "itself as the device, or decode it: `ffmpeg -i - -f s16le -ar 44100 -ac 1 -`."
+            f"{description} begins with the header of a file in {kind} format, and raw samples were expected. Give the "
+            "file itself as the device, or decode it: `ffmpeg -i - -f s16le -ar 44100 -ac 1 -`."
         )
     if len(data) < _HEADER_BYTES or data[:4] not in (b"RIFF", b"RF64") or data[8:16] != b"WAVEfmt ":
         return
