@@ -1,7 +1,7 @@
 """Cost of one stream compared with other programs; each figure is a ratio from one run.
 
 Run `python benchmarks/comparison.py` on an idle machine; it takes some minutes and writes results/comparison.json.
-YAMNet's file is expected beside the checkout, silero-vad among the installed packages (`pip install --no-deps
+YAMNet's file is expected next to the checkout, silero-vad among the installed packages (`pip install --no-deps
 silero-vad`: its own requirements would replace ONNX Runtime). A peer that is missing is reported as not run.
 
 Conventions: one thread each, in its own process, by turns; processor milliseconds for a second of one stream.

@@ -1,4 +1,4 @@
-"""Processor time of int8 versions of a network, beside the network in float32.
+"""Processor time of int8 versions of a network, compared with the network in float32.
 
 Run `python benchmarks/int8.py`; it takes a minute and writes results/int8.json.
 

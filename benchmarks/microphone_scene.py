@@ -49,7 +49,7 @@ class Tapped:
         self.source = source
         self.lags_s: list[float] = []
         self.lost_s = 0.0
-        self._heard_s = 0.0
+        self._read_s = 0.0
 
     @property
     def info(self) -> SourceInfo:
@@ -65,9 +65,9 @@ class Tapped:
         """As the source gives them."""
         for item in self.source.blocks():
             if isinstance(item, Block) and item.samples.shape[1]:
-                self._heard_s += item.samples.shape[1] / item.rate_hz
+                self._read_s += item.samples.shape[1] / item.rate_hz
                 self.lost_s += item.lost_samples / item.rate_hz
-                self.lags_s.append(time.monotonic() - self._heard_s)
+                self.lags_s.append(time.monotonic() - self._read_s)
             yield item
 
     def stop(self) -> None:

@@ -43,11 +43,11 @@ class Summed:
         self.windows = self.dropped_windows = 0
 
     def write(self, line: bytes) -> None:
-        """Take account of a line."""
-        told = json.loads(line)
-        if told["type"] == "shadow":
-            self.windows += told["windows"]
-            self.dropped_windows += told["dropped_windows"]
+        """Count the windows of a line."""
+        record = json.loads(line)
+        if record["type"] == "shadow":
+            self.windows += record["windows"]
+            self.dropped_windows += record["dropped_windows"]
 
     def close(self) -> None:
         """Do nothing."""
@@ -60,18 +60,18 @@ def trial(model: str, share: float, streams: int, seconds: float) -> dict[str, A
         benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([Summed()], error_logger())
     )
     if share:
-        beside = open_shadow(
+        shadow = open_shadow(
             Config(shadow=ShadowConfig(file=model, share=share)),
             replace(context, journal=DirectWriter([sink], error_logger())),
             error_logger(),
         )
-        beside.start()
-        context = replace(context, shadow=beside)
+        shadow.start()
+        context = replace(context, shadow=shadow)
     engine = Timed(context)
     cpu_s = time.process_time()
     engine.run([SourceSession(Paced(f"mic{number}", seconds, number / streams)) for number in range(streams)])
     if share:
-        beside.close("ended")
+        shadow.close("ended")
     cpu_s = time.process_time() - cpu_s
     return {
         "share": share,

@@ -113,7 +113,7 @@ def chosen_on(name: str) -> bool:
     return hashlib.sha256(parts[min(1, len(parts) - 1)].encode()).digest()[1] % 2 == 0
 
 
-def heard_negatives(folders: Sequence[Path]) -> tuple[Clip, ...]:
+def negatives_to_test(folders: Sequence[Path]) -> tuple[Clip, ...]:
     """The held-out negatives that chose no threshold."""
     return tuple(clip for clip in split_negatives(*folders)[1] if not chosen_on(clip.name))
 
@@ -136,7 +136,7 @@ class Place:
 
     def blocks(self) -> Iterator[Block]:
         """The composition, ten seconds at a time."""
-        kinds, _ = ambiences(heard_negatives(self.negatives), OTHER_SEED)
+        kinds, _ = ambiences(negatives_to_test(self.negatives), OTHER_SEED)
         first_sample, size = 0, 10 * RATE_HZ
         for kind, levels_dbfs, minutes in COMPOSITION:
             for level_dbfs in levels_dbfs if kind in kinds else ():
@@ -167,7 +167,7 @@ def put_on_trial(
 ) -> Report:
     """Run the held-out fold of a run, or negatives only; the shipped model gets all negatives."""
     minutes, seed = arguments.minutes or 60.0, 1
-    others = heard_negatives(arguments.negatives) if run else split_negatives(*arguments.negatives)[1]
+    others = negatives_to_test(arguments.negatives) if run else split_negatives(*arguments.negatives)[1]
     if trial == "open-set" or run is None:
         return evaluate_openset(model, others, others, True, minutes, seed, CONSOLE)
     data = labeled_clips(split_by_folds(arguments.data, run.plan.test_folds, ()))

@@ -27,8 +27,12 @@ def models(entries: list[Results]) -> str:
 
 def together(founds: list[Results]) -> tuple[str, str, str]:
     """Recall, precision and F1 of several scenes as one."""
-    there, told, right = (sum(found[key] for found in founds) for key in ("there", "told", "right"))
-    shares = (right / there if there else None, right / told if told else None, 2 * right / max(1, there + told))
+    there, estimated, right = (sum(found[key] for found in founds) for key in ("there", "told", "right"))
+    shares = (
+        right / there if there else None,
+        right / estimated if estimated else None,
+        2 * right / max(1, there + estimated),
+    )
     recall, precision, f1 = ("none" if value is None else share(value) for value in shares)
     return recall, precision, f1
 
@@ -62,8 +66,8 @@ def street_table(results: Results) -> Table:
     headings = ("thresholds", "SNR", "found (each fold)", "right", "F1", "found, tight collar", "false events/h")
     more = ("of them far from any clip", "latency, median s", "95 %, s", "onset put late by, median s")
     clips = sum(entry["report"]["clips"] for entry in next(iter(by_thresholds(results).values())))
-    heard = f"{clips} clips at each ratio; {models(results['entries'])}"
-    return table((*headings, *more), rows, f"{heard}. {machine_of(results)}")
+    note = f"{clips} clips at each ratio; {models(results['entries'])}"
+    return table((*headings, *more), rows, f"{note}. {machine_of(results)}")
 
 
 def street_classes_table(results: Results) -> Table:
@@ -117,10 +121,10 @@ def openset_kinds_table(results: Results) -> Table:
     reports = [entry["report"] for entry in results["entries"]]
     kinds = sorted({kind for report in reports for kind, counts in report["kinds"].items() if counts["raised"]})
     raised = {kind: [str(report["kinds"][kind]["raised"]) for report in reports] for kind in kinds}
-    heard = reports[0]["kinds"]
+    recordings = reports[0]["kinds"]
     return table(
         ("kind", "recordings", *columns(results)),
-        ((kind, str(heard[kind]["recordings"]), *raised[kind]) for kind in kinds),
+        ((kind, str(recordings[kind]["recordings"]), *raised[kind]) for kind in kinds),
     )
 
 
@@ -129,8 +133,8 @@ def ambience_table(results: Results) -> Table:
     rows = []
     for parts in zip(*(entry["report"]["ambience"] for entry in results["entries"]), strict=True):
         level = "" if parts[0]["level_dbfs"] is None else f"{parts[0]['level_dbfs']:g} dBFS"
-        told = [", ".join(f"{n} {label}" for label, n in part["events"].items()) or "none" for part in parts]
-        rows.append((parts[0]["kind"], level, f"{parts[0]['minutes']:.0f} min", *told))
+        events = [", ".join(f"{n} {label}" for label, n in part["events"].items()) or "none" for part in parts]
+        rows.append((parts[0]["kind"], level, f"{parts[0]['minutes']:.0f} min", *events))
     return table(("kind", "level", "length", *columns(results)), rows)
 
 

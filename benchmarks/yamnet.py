@@ -73,16 +73,16 @@ class YamNetScorer:
 def by_frigate(track: Track, thresholds: Sequence[float]) -> list[Detection]:
     """Events by Frigate's rule."""
     detections: list[Detection] = []
-    heard_s: list[float | None] = [None] * len(LABELS)
+    last_ends_s: list[float | None] = [None] * len(LABELS)
     for first, values in list(zip(track.first_samples.tolist(), track.values, strict=True))[::2]:
         onset_s, end_s = first / RATE_HZ, (first + PATCH_SAMPLES) / RATE_HZ
         for class_id, threshold in enumerate(thresholds):
             if values[class_id] < threshold:
                 continue
-            last_s = heard_s[class_id]
+            last_s = last_ends_s[class_id]
             if last_s is None or end_s - last_s > FRIGATE_SILENT_S:
                 detections.append(Detection(class_id, onset_s, end_s))
-            heard_s[class_id] = end_s
+            last_ends_s[class_id] = end_s
     return detections
 
 

@@ -120,7 +120,6 @@ def _export_int8(
         files, verification = export_checkpoint(checkpoint, ["onnx"], out, clip, console)
         console.print(to_table(verification))
         model = files[0]
-    out.mkdir(parents=True, exist_ok=True)
     contract = load_classifier_file(model, "cpu", "onnx").contract
     int8_files, trial = compare_int8(model, out, load_calibration_data(*data, contract), console)
     console.print(str(trial), highlight=False)

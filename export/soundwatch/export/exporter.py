@@ -6,7 +6,6 @@ Does not: train, or choose thresholds: the checkpoint's contract is written as i
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,10 +16,10 @@ from rich.progress import track
 from torch import nn
 
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import ConfigError, VerificationError
+from soundwatch.daemon.core.errors import VerificationError
 from soundwatch.daemon.inference.classifier import Backend, backend_of, load_classifier_file, resolve_model
 from soundwatch.export.formats import SUFFIXES, WRITERS
-from soundwatch.export.model_card import model_card
+from soundwatch.export.model_card import write_card
 from soundwatch.export.parity import (
     Scorer,
     SkippedVariant,
@@ -33,6 +32,7 @@ from soundwatch.export.parity import (
 )
 from soundwatch.export.probes import probes
 from soundwatch.export.report import Verification
+from soundwatch.export.staging import staging_folder
 from soundwatch.training.data.everyday_sounds import EverydayClip
 from soundwatch.training.distillation.tags import TaggedNetwork, load_tag_layer
 from soundwatch.training.evaluation.tag_scores import measure_tags
@@ -70,26 +70,18 @@ def export_checkpoint(
         VerificationError: A variant differs. No file is left.
     """
     network, contract = _open_with_tags(checkpoint, sounds, console)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".unproven-") as folder:
-            files = {backend: Path(folder) / f"{contract.name}{suffix}" for backend, suffix in SUFFIXES.items()}
-            for backend, file in track(files.items(), "Writing", console=console, transient=True):
-                file.write_bytes(WRITERS[backend](network, contract))
-            variants = chain.from_iterable(
-                file_variants(file, backend, contract.features) for backend, file in files.items()
-            )
-            eager = eager_scorer(network, contract.activation)
-            verification = _verify(contract, "torch", eager, [*variants], clip, console)
-            verification.raise_if_failed()
-            card = Path(folder) / f"{contract.name}.md"
-            card.write_text(model_card(contract), encoding="utf-8")
-            verified = [*(files[backend] for backend in formats), card]
-            return [file.replace(out / file.name) for file in verified], verification
-    except OSError as error:
-        raise ConfigError(
-            f"{out} cannot be written to: {error.strerror}. Choose another --out, or make room."
-        ) from error
+    with staging_folder(out) as folder:
+        files = {backend: folder / f"{contract.name}{suffix}" for backend, suffix in SUFFIXES.items()}
+        for backend, file in track(files.items(), "Writing", console=console, transient=True):
+            file.write_bytes(WRITERS[backend](network, contract))
+        variants = chain.from_iterable(
+            file_variants(file, backend, contract.features) for backend, file in files.items()
+        )
+        eager = eager_scorer(network, contract.activation)
+        verification = _verify(contract, "torch", eager, [*variants], clip, console)
+        verification.raise_if_failed()
+        verified = [*(files[backend] for backend in formats), write_card(folder, contract)]
+        return [file.replace(out / file.name) for file in verified], verification
 
 
 def _open_with_tags(model: Path, sounds: Sequence[EverydayClip], console: Console) -> tuple[nn.Module, ModelContract]:

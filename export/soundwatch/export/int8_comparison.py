@@ -12,7 +12,6 @@ Does not: quantize (`int8.py`).
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -32,7 +31,8 @@ from soundwatch.daemon.diagnostics.benchmark import window_ms
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.pipeline.scoring import source_features
 from soundwatch.export.int8 import to_int8
-from soundwatch.export.model_card import model_card
+from soundwatch.export.model_card import write_card
+from soundwatch.export.staging import staging_folder
 from soundwatch.training.cli.options import split_own
 from soundwatch.training.data.labeled_clips import LabeledClips, labeled_clips
 from soundwatch.training.data.urbansound8k import Clip, read_metadata, split_by_folds
@@ -115,7 +115,7 @@ def compare_int8(
 
     Args:
         model: The network's ONNX file, or a shipped model's name.
-        out: Folder that exists.
+        out: Folder, made if it does not exist.
         material: Recordings.
         console: For progress.
 
@@ -134,16 +134,14 @@ def compare_int8(
         missing = "trained on" if not material.calibration else "to score"
         raise ConfigError(f"--data holds no recordings {missing}; give the data that {network.contract.name} is of.")
     mel_db = calibration_windows(material.calibration, network.contract.features, console)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".unproven-") as folder:
+    with staging_folder(out) as folder:
         content, contract = to_int8(network.path, network.contract, mel_db)
-        file = Path(folder) / f"{contract.name}.onnx"
+        file = folder / f"{contract.name}.onnx"
         file.write_bytes(content)
-        trial = _measure(network, load_classifier_file(file, "cpu"), material.scored, console)
-        if not trial.kept:
-            return [], trial
-        card = Path(folder) / f"{contract.name}.md"
-        card.write_text(model_card(contract), encoding="utf-8")
-        return [item.replace(out / item.name) for item in (file, card)], trial
+        comparison = _measure(network, load_classifier_file(file, "cpu"), material.scored, console)
+        if not comparison.kept:
+            return [], comparison
+        return [part.replace(out / part.name) for part in (file, write_card(folder, contract))], comparison
 
 
 def calibration_windows(clips: Sequence[Clip], spec: FeatureSpec, console: Console) -> NDArray[np.float32]:

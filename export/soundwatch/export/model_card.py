@@ -6,6 +6,7 @@ Conventions: Markdown, generated from the contract alone, so that the card and t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from soundwatch.daemon.core.contract import EvaluationScore, FeatureSpec, ModelContract
 from soundwatch.daemon.core.operation import Operation
@@ -38,6 +39,13 @@ def model_card(contract: ModelContract) -> str:
         _limits(contract),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def write_card(folder: Path, contract: ModelContract) -> Path:
+    """Write the card `NAME.md` of a model into a folder, and return its path."""
+    card = folder / f"{contract.name}.md"
+    card.write_text(model_card(contract), encoding="utf-8")
+    return card
 
 
 def _classes_text(contract: ModelContract) -> str:

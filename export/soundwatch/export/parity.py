@@ -82,7 +82,7 @@ class ParityDifference:
 
     @property
     def passed(self) -> bool:
-        """Return whether both differences are within their limits; NaN is not."""
+        """True if both differences are within their limits; NaN is not."""
         return (self.mel_db is None or self.mel_db <= MEL_LIMIT_DB) and self.score <= self.score_limit
 
 

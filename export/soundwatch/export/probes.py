@@ -77,6 +77,6 @@ def _first_window(path: Path, spec: FeatureSpec) -> NDArray[np.floating]:
     recording = Recording(path.stem, path, "fast", 0)
     wanted = spec.window_samples * recording.info.rate_hz // spec.rate_hz + 1
     blocks = takewhile(lambda block: block.first_sample < wanted, recording.blocks())
-    heard = np.concatenate([block.samples for block in blocks], axis=1)
-    samples = resample_clip(heard, recording.info.rate_hz, spec)[:, : spec.window_samples]
+    samples = np.concatenate([block.samples for block in blocks], axis=1)
+    samples = resample_clip(samples, recording.info.rate_hz, spec)[:, : spec.window_samples]
     return np.pad(samples, ((0, 0), (0, spec.window_samples - samples.shape[1])))

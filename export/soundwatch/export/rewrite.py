@@ -10,12 +10,12 @@ from pathlib import Path
 
 import onnx
 
-from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
 from soundwatch.export.formats import with_metadata
-from soundwatch.export.model_card import model_card
+from soundwatch.export.model_card import write_card
+from soundwatch.export.staging import staging_folder
 
 
 def write_with_contract(model: str | Path, contract: ModelContract, out: Path) -> list[Path]:
@@ -29,18 +29,8 @@ def write_with_contract(model: str | Path, contract: ModelContract, out: Path) -
     if path.suffix != ".onnx":
         raise ModelError(f"{path} is no ONNX file; export the checkpoint to ONNX first.")
     network = onnx.load(path)
-    file, card = out / f"{contract.name}.onnx", out / f"{contract.name}.md"
-
-    def write(part: Path) -> None:
-        part.write_bytes(with_metadata(network, contract))
-        load_classifier_file(part, "cpu", "onnx")
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        replace_file(file, write)
-        card.write_text(model_card(contract), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"{out} cannot be written to: {error.strerror}. Choose another --out, or make room."
-        ) from error
-    return [file, card]
+    with staging_folder(out) as folder:
+        file = folder / f"{contract.name}.onnx"
+        file.write_bytes(with_metadata(network, contract))
+        load_classifier_file(file, "cpu", "onnx")
+        return [part.replace(out / part.name) for part in (file, write_card(folder, contract))]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -19,12 +18,12 @@ from typing import Final
 from rich.console import Console
 
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
-from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.onnx_model import TAG_OUTPUT
 from soundwatch.daemon.inference.triton_client import MAX_BATCH_WINDOWS
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.export.report import Verification
+from soundwatch.export.staging import staging_folder
 from soundwatch.training.data.everyday_sounds import EverydayClip
 
 QUEUE_US: Final = 5_000  # windows that come within it are one batch; a two-hundredth of a hop
@@ -48,24 +47,18 @@ def export_repository(
     Raises:
         SoundwatchError: As `export_checkpoint`.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".unproven-") as folder:
-            (model, card), verification = export_checkpoint(checkpoint, ["onnx"], Path(folder), clip, console, sounds)
-            contract = load_classifier_file(model, "cpu").contract
-            version = Path(folder) / "repository" / "1"
-            version.mkdir(parents=True)
-            model.replace(version / "model.onnx")
-            card.replace(version.parent / card.name)
-            (version.parent / "config.pbtxt").write_text(configuration(contract), encoding="utf-8")
-            place = out / contract.name
-            if place.exists():
-                shutil.move(place, Path(folder) / "before")
-            version.parent.replace(place)
-    except OSError as error:
-        raise ConfigError(
-            f"{out} cannot be written to: {error.strerror}. Choose another --out, or make room."
-        ) from error
+    with staging_folder(out) as folder:
+        (model, card), verification = export_checkpoint(checkpoint, ["onnx"], folder, clip, console, sounds)
+        contract = load_classifier_file(model, "cpu").contract
+        version = folder / "repository" / "1"
+        version.mkdir(parents=True)
+        model.replace(version / "model.onnx")
+        card.replace(version.parent / card.name)
+        (version.parent / "config.pbtxt").write_text(configuration(contract), encoding="utf-8")
+        place = out / contract.name
+        if place.exists():
+            shutil.move(place, folder / "before")
+        version.parent.replace(place)
     return [place / name for name in ("config.pbtxt", "1/model.onnx", card.name)], verification
 
 
@@ -95,7 +88,7 @@ model_warmup [
 {_warmup(MAX_BATCH_WINDOWS, shape)}
 ]
 
-# What the daemon holds its own model against.
+# Contract that the daemon compares with its own.
 parameters {{ key: {json.dumps(CONTRACT_KEY)} value {{ string_value: {json.dumps(encode_contract(contract))} }} }}
 """
 

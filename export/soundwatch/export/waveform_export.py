@@ -8,7 +8,6 @@ Does not: write files for the daemon (`exporter.py`).
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from soundwatch.daemon.core.contract import WAVEFORM_KEY, ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file, resolve_model
 from soundwatch.export.formats import SUFFIXES, to_onnx
-from soundwatch.export.model_card import model_card
+from soundwatch.export.model_card import write_card
 from soundwatch.export.report import Verification
+from soundwatch.export.staging import staging_folder
 from soundwatch.export.waveform_graph import build_waveform_graph
 from soundwatch.export.waveform_module import WaveformModel, to_waveform_torchscript
 from soundwatch.export.waveform_parity import verify_waveform_files, waveform_probes
@@ -65,33 +65,25 @@ def export_waveform(
             f"not hold. Leave --rate out: the file then takes samples at {own_hz} Hz."
         )
     stem = f"{contract.name}-waveform-{rate_hz}"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".unproven-") as folder:
-            if (window_file := resolve_model(model)).suffix == ".pt":
-                window_file = Path(folder) / "window.onnx"
-                window_file.write_bytes(to_onnx(network, contract))
-            files = {backend: Path(folder) / f"{stem}{SUFFIXES[backend]}" for backend in formats}
-            for backend, file in files.items():
-                if backend == "onnx":
-                    file.write_bytes(to_waveform_onnx(onnx.load(window_file), contract, rate_hz))
-                else:
-                    module = WaveformModel(network, contract, measure_filter(rate_hz, own_hz))
-                    file.write_bytes(to_waveform_torchscript(module, describe(contract, rate_hz)))
-            daemon = load_classifier_file(window_file, "cpu", "onnx")
-            verification = verify_waveform_files(
-                daemon, files, waveform_probes(contract, rate_hz, clip), rate_hz, console
-            )
-            verification.raise_if_failed()
-            description = Path(folder) / f"{stem}.json"
-            description.write_text(json.dumps(describe(contract, rate_hz), indent=2) + "\n", encoding="utf-8")
-            card = Path(folder) / f"{contract.name}.md"
-            card.write_text(model_card(contract), encoding="utf-8")
-            return [file.replace(out / file.name) for file in (*files.values(), description, card)], verification
-    except OSError as error:
-        raise ConfigError(
-            f"{out} cannot be written to: {error.strerror}. Choose another --out, or make room."
-        ) from error
+    with staging_folder(out) as folder:
+        if (window_file := resolve_model(model)).suffix == ".pt":
+            window_file = folder / "window.onnx"
+            window_file.write_bytes(to_onnx(network, contract))
+        files = {backend: folder / f"{stem}{SUFFIXES[backend]}" for backend in formats}
+        for backend, file in files.items():
+            if backend == "onnx":
+                file.write_bytes(to_waveform_onnx(onnx.load(window_file), contract, rate_hz))
+            else:
+                module = WaveformModel(network, contract, measure_filter(rate_hz, own_hz))
+                file.write_bytes(to_waveform_torchscript(module, describe(contract, rate_hz)))
+        daemon = load_classifier_file(window_file, "cpu", "onnx")
+        probes = waveform_probes(contract, rate_hz, clip)
+        verification = verify_waveform_files(daemon, files, probes, rate_hz, console)
+        verification.raise_if_failed()
+        description = folder / f"{stem}.json"
+        description.write_text(json.dumps(describe(contract, rate_hz), indent=2) + "\n", encoding="utf-8")
+        verified = (*files.values(), description, write_card(folder, contract))
+        return [file.replace(out / file.name) for file in verified], verification
 
 
 def to_waveform_onnx(network: onnx.ModelProto, contract: ModelContract, rate_hz: int) -> bytes:

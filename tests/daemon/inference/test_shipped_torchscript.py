@@ -69,7 +69,7 @@ def test_an_export_that_fails_gives_its_reason_and_what_to_do(cache: Path, monke
 def test_an_export_that_is_ended_leaves_no_parts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setattr(tempfile, "tempdir", str(cache))
-    parts = "import pathlib, sys; (pathlib.Path(sys.argv[-1]) / '.unproven-1').mkdir(); sys.exit('ended')"
+    parts = "import pathlib, sys; (pathlib.Path(sys.argv[-1]) / '.unverified-1').mkdir(); sys.exit('ended')"
     monkeypatch.setattr(shipped_torchscript, "_PROGRAM", parts)
     with pytest.raises(ModelError, match="ended Try `soundwatch export tutorial"):
         load_classifier_file("tutorial", "cpu", "torchscript")

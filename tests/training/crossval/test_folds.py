@@ -13,7 +13,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.crossval import crossval
-from soundwatch.training.crossval.folds import cross_validate, run_sequentially
+from soundwatch.training.crossval.folds import FoldInputs, cross_validate, run_sequentially
 from soundwatch.training.crossval.report import CrossValidation, across_seeds, calibration_bins
 from soundwatch.training.data.urbansound8k import read_metadata
 from soundwatch.training.model.recipe import Recipe
@@ -52,14 +52,14 @@ def test_every_fold_is_scored_by_a_network_trained_on_the_others(tiny_data: Path
 
 def test_an_interrupted_protocol_resumes_without_repeated_training(tiny_data: Path, tiny_recipe: Recipe) -> None:
     out = tiny_data.parent / "cv"
-    (first,) = cross_validate(tiny_data, tiny_recipe, (1,), ((), ()), out, HERE, "cpu")
+    (first,) = cross_validate(FoldInputs(tiny_data, device="cpu"), tiny_recipe, (1,), out, HERE)
     before = (out / "fold1" / "checkpoint.pt").stat().st_mtime_ns
-    (both,) = cross_validate(tiny_data, tiny_recipe, (1, 2), ((), ()), out, HERE, "cpu")
+    (both,) = cross_validate(FoldInputs(tiny_data, device="cpu"), tiny_recipe, (1, 2), out, HERE)
     assert (out / "fold1" / "checkpoint.pt").stat().st_mtime_ns == before
     assert both.folds[0] == first.folds[0]
     other = msgspec.structs.replace(tiny_recipe, seed=6)
     with pytest.raises(ConfigError, match="finished run of other data or of another recipe"):
-        cross_validate(tiny_data, other, (1,), ((), ()), out, HERE, "cpu")
+        cross_validate(FoldInputs(tiny_data, device="cpu"), other, (1,), out, HERE)
 
 
 def test_calibration_counts_each_clip_in_the_tenth_of_its_highest_score() -> None:
@@ -77,7 +77,7 @@ def test_a_single_fold_cannot_be_left_out(tiny_data: Path, tiny_recipe: Recipe) 
     for fold in (2, 3):
         shutil.rmtree(tiny_data / "audio" / f"fold{fold}")
     with pytest.raises(ConfigError, match=r"holds only fold 1; cross-validation needs at least two"):
-        cross_validate(tiny_data, tiny_recipe, None, ((), ()), tiny_data.parent / "cv", HERE, "cpu")
+        cross_validate(FoldInputs(tiny_data, device="cpu"), tiny_recipe, None, tiny_data.parent / "cv", HERE)
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own
@@ -88,9 +88,9 @@ def test_folds_and_seeds_on_a_ray_cluster_give_the_results_of_one_process(tiny_d
 
     recipe, out = msgspec.structs.replace(tiny_recipe, epochs=1), tiny_data.parent
     there = cross_validate(
-        tiny_data, recipe, (1, 2), ((), ()), out / "ray", run_on_ray(None, Console(quiet=True)), "cpu", seeds=(5, 6)
+        FoldInputs(tiny_data, device="cpu"), recipe, (1, 2), out / "ray", run_on_ray(None, Console(quiet=True)), (5, 6)
     )
-    here = cross_validate(tiny_data, recipe, (1, 2), ((), ()), out / "here", HERE, "cpu", seeds=(5, 6))
+    here = cross_validate(FoldInputs(tiny_data, device="cpu"), recipe, (1, 2), out / "here", HERE, seeds=(5, 6))
     assert [report.seed for report in there] == [5, 6]
     for one, other in zip(there, here, strict=True):
         assert [fold.accuracy for fold in one.folds] == [fold.accuracy for fold in other.folds]

@@ -66,7 +66,7 @@ def crossval(
     address: str | None,
 ) -> None:
     """Leave one fold out, for every fold present, and report the mean and the spread."""
-    from soundwatch.training.crossval.folds import cross_validate, run_sequentially
+    from soundwatch.training.crossval.folds import FoldInputs, cross_validate, run_sequentially
     from soundwatch.training.crossval.report import across_seeds, to_markdown
 
     if address is not None and engine != "ray":
@@ -88,7 +88,8 @@ def crossval(
 
         trainer = run_on_ray(address, console)
     open_teacher(recipe, teacher)  # report its faults now, not in a worker
-    reports = cross_validate(root, recipe, folds, sides, out, trainer, device, teacher, seeds, everyday)
+    inputs = FoldInputs(root, sides, device, teacher, everyday)
+    reports = cross_validate(inputs, recipe, folds, out, trainer, seeds)
     click.echo("\n".join(map(to_markdown, reports)), nl=False)
     if len(reports) > 1:
         click.echo(f"\n{across_seeds(reports)}")

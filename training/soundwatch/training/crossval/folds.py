@@ -30,60 +30,63 @@ from soundwatch.training.model.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class FoldRun:
-    """One test fold with one seed, with all inputs for a process on any machine.
+class FoldInputs:
+    """Inputs that all runs share, for a process on any machine.
 
     Attributes:
         root: Folder in UrbanSound8K's layout.
-        recipe: Recipe with its seed.
-        fold: Test fold.
-        others: Training folds.
-        negatives: Folders of recordings of none of the classes, for training and test.
-        out: Output folder of the run.
+        negatives: Recordings of none of the classes, for training and test.
         device: auto, cpu or cuda.
         teacher: File of the teacher, for a recipe with distillation.
         everyday: Everyday sounds for training, for a recipe with street mixes.
     """
 
     root: Path
+    negatives: tuple[tuple[Clip, ...], tuple[Clip, ...]] = ((), ())
+    device: str = "auto"
+    teacher: Path | None = None
+    everyday: EverydaySounds = NO_EVERYDAY_SOUNDS
+
+
+@dataclass(frozen=True, slots=True)
+class FoldRun:
+    """One test fold with one seed.
+
+    Attributes:
+        inputs: Inputs that all runs share.
+        recipe: Recipe with its seed.
+        fold: Test fold.
+        others: Training folds.
+        out: Output folder of the run.
+    """
+
+    inputs: FoldInputs
     recipe: Recipe
     fold: int
     others: tuple[int, ...]
-    negatives: tuple[tuple[Clip, ...], tuple[Clip, ...]]
     out: Path
-    device: str
-    teacher: Path | None
-    everyday: EverydaySounds = NO_EVERYDAY_SOUNDS
 
 
 Trainer = Callable[[Sequence[FoldRun]], list[RunRecord]]
 
 
 def cross_validate(
-    root: Path,
+    inputs: FoldInputs,
     recipe: Recipe,
     folds: tuple[int, ...] | None,
-    negatives: tuple[tuple[Clip, ...], tuple[Clip, ...]],
     out: Path,
     trainer: Trainer,
-    device: str = "auto",
-    teacher: Path | None = None,
     seeds: tuple[int, ...] = (),
-    everyday: EverydaySounds = NO_EVERYDAY_SOUNDS,
 ) -> list[CrossValidation]:
     """Train and score every fold, and write `crossval.json`, `crossval.md` and two pictures.
 
     Args:
-        root: Folder in UrbanSound8K's layout.
+        inputs: Inputs of all runs.
         recipe: Recipe of the runs.
         folds: Test folds, each scored by a network trained on all others; None means all present folds.
-        negatives: Folders of recordings of none of the classes, for training and test.
         out: Output folder, with one folder per fold and the report; with several seeds, with one such folder per seed.
         trainer: Executes the runs.
-        device: auto, cpu or cuda.
-        teacher: File of the teacher, for a recipe with distillation.
         seeds: Seeds to repeat everything with; empty for the recipe's own.
-        everyday: Everyday sounds for training, for a recipe with street mixes.
 
     Returns:
         One report per seed.
@@ -92,21 +95,17 @@ def cross_validate(
         ConfigError: Fewer than two folds are present.
         DataError: The data is incomplete.
     """
-    present = split_by_folds(root, None, ()).train_folds
+    present = split_by_folds(inputs.root, None, ()).train_folds
     if len(present) < 2:
-        raise ConfigError(f"{root} holds only fold {present[0]}; cross-validation needs at least two.")
+        raise ConfigError(f"{inputs.root} holds only fold {present[0]}; cross-validation needs at least two.")
     places = {seed: out / f"seed{seed}" for seed in seeds} or {recipe.seed: out}
     runs = [
         FoldRun(
-            root,
+            inputs,
             msgspec.structs.replace(recipe, seed=seed),
             fold,
             tuple(other for other in present if other != fold),
-            negatives,
             place / f"fold{fold}",
-            device,
-            teacher,
-            everyday,
         )
         for seed, place in places.items()
         for fold in folds or present
@@ -132,10 +131,19 @@ def train_fold(run: FoldRun, console: Console) -> RunRecord:
         DataError: The data is incomplete.
     """
     console.print(f"Fold {run.fold}, seed {run.recipe.seed}: training on {', '.join(map(str, run.others))}")
-    split = split_by_folds(run.root, run.others, (run.fold,))
-    teacher = open_teacher(run.recipe, run.teacher)
-    device = pick_device(run.device)
-    session = RunSetup(run.recipe, split, *run.negatives, (), run.out, device, teacher=teacher, everyday=run.everyday)
+    inputs = run.inputs
+    negatives, held_out_negatives = inputs.negatives
+    session = RunSetup(
+        recipe=run.recipe,
+        split=split_by_folds(inputs.root, run.others, (run.fold,)),
+        negatives=negatives,
+        held_out_negatives=held_out_negatives,
+        sources=(),
+        out=run.out,
+        device=pick_device(inputs.device),
+        teacher=open_teacher(run.recipe, inputs.teacher),
+        everyday=inputs.everyday,
+    )
     return _finished(session) or run_session(session, (run.out / checkpoint.FILE_NAME).exists(), console)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -37,7 +36,7 @@ def _train_all(runs: Sequence[FoldRun], address: str | None, console: Console) -
     """
     ray = connect(address, cores=None)
     try:
-        gpus = _gpus_per_run(runs[0].device, ray.cluster_resources().get("GPU", 0))
+        gpus = _gpus_per_run(runs[0].inputs.device, ray.cluster_resources().get("GPU", 0))
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=MOST_TRIES - 1)(_train_quietly)
         pending = {task.remote(_absolute(run)): number for number, run in enumerate(runs)}
         records: dict[int, RunRecord] = {}
@@ -64,12 +63,9 @@ def _gpus_per_run(device: str, gpus: float) -> int:
 
 def _absolute(run: FoldRun) -> FoldRun:
     """Make all paths absolute, since a worker has another working directory."""
-    return replace(
-        run,
-        root=Path(run.root).resolve(),
-        out=Path(run.out).resolve(),
-        teacher=run.teacher and Path(run.teacher).resolve(),
-    )
+    inputs = run.inputs
+    teacher = inputs.teacher and inputs.teacher.resolve()
+    return replace(run, inputs=replace(inputs, root=inputs.root.resolve(), teacher=teacher), out=run.out.resolve())
 
 
 def _train_quietly(run: FoldRun) -> RunRecord:

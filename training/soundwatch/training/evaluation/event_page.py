@@ -21,8 +21,6 @@ from soundwatch.training.evaluation.street import Delay
 
 def event_page(report: EventReport) -> Page:
     """Build the page of a report."""
-    names = [f"{scenario.snr_db:g} dB, {scenario.negatives_per_h:g} negatives/h" for scenario in report.scenarios]
-    labels = list(report.scenarios[0].classes)
     return Page(
         f"{report.model} in streets with many backgrounds",
         (
@@ -35,66 +33,75 @@ def event_page(report: EventReport) -> Page:
         ),
         memory_warning(report.trained_on_these),
         (
-            Table(
-                "Streets",
-                (
-                    "street",
-                    "hours",
-                    "backgrounds",
-                    "found",
-                    "mean of classes",
-                    "false events/h",
-                    "latency, median",
-                    "95 %",
-                ),
-                tuple(_row(name, item) for name, item in zip(names, report.scenarios, strict=True)),
-            ),
-            Table(
-                "Found, by class",
-                ("class", "threshold", *names),
-                tuple(
-                    (
-                        label,
-                        f"{report.scenarios[0].classes[label].threshold:.2f}",
-                        *(_percent(scenario.classes[label].found) for scenario in report.scenarios),
-                    )
-                    for label in labels
-                ),
-            ),
-            Table(
-                "False events an hour, by class",
-                ("class", *names, "mostly while there was"),
-                tuple(
-                    (
-                        label,
-                        *(_rate(scenario.classes[label].false_per_h) for scenario in report.scenarios),
-                        _sources(report, label),
-                    )
-                    for label in labels
-                ),
-            ),
-            Table(
-                "Recordings of none of the classes, one by one",
-                ("group", "clips", "recordings", "kinds", "raise an event", "classes"),
-                tuple(
-                    (
-                        name.replace("_", " "),
-                        str(item.clips),
-                        str(item.recordings),
-                        str(item.kinds),
-                        _percent(item.share),
-                        ", ".join(f"{count} {label}" for label, count in item.classes.items()),
-                    )
-                    for name, item in report.raised.items()
-                ),
-            ),
-            Table(
-                "Found at so many false events an hour, by class (threshold)",
-                ("class", *(f"{rate:g}/h" for rate in RATES_PER_H)),
-                tuple((label, *(_at(report.curves[label], rate) for rate in RATES_PER_H)) for label in labels),
-            ),
+            _street_table(report),
+            _found_table(report),
+            _false_events_table(report),
+            _recordings_table(report),
+            _curve_table(report),
         ),
     )
+
+
+def _names(report: EventReport) -> list[str]:
+    return [f"{scenario.snr_db:g} dB, {scenario.negatives_per_h:g} negatives/h" for scenario in report.scenarios]
+
+
+def _street_table(report: EventReport) -> Table:
+    headings = (
+        "street",
+        "hours",
+        "backgrounds",
+        "found",
+        "mean of classes",
+        "false events/h",
+        "latency, median",
+        "95 %",
+    )
+    rows = tuple(_row(name, item) for name, item in zip(_names(report), report.scenarios, strict=True))
+    return Table("Streets", headings, rows)
+
+
+def _found_table(report: EventReport) -> Table:
+    rows = tuple(
+        (label, f"{item.threshold:.2f}", *(_percent(scenario.classes[label].found) for scenario in report.scenarios))
+        for label, item in report.scenarios[0].classes.items()
+    )
+    return Table("Found, by class", ("class", "threshold", *_names(report)), rows)
+
+
+def _false_events_table(report: EventReport) -> Table:
+    rows = tuple(
+        (
+            label,
+            *(_rate(scenario.classes[label].false_per_h) for scenario in report.scenarios),
+            _sources(report, label),
+        )
+        for label in report.scenarios[0].classes
+    )
+    headings = ("class", *_names(report), "mostly while there was")
+    return Table("False events an hour, by class", headings, rows)
+
+
+def _recordings_table(report: EventReport) -> Table:
+    headings = ("group", "clips", "recordings", "kinds", "raise an event", "classes")
+    rows = tuple(
+        (
+            name.replace("_", " "),
+            str(item.clips),
+            str(item.recordings),
+            str(item.kinds),
+            _percent(item.share),
+            ", ".join(f"{count} {label}" for label, count in item.classes.items()),
+        )
+        for name, item in report.raised.items()
+    )
+    return Table("Recordings of none of the classes, one by one", headings, rows)
+
+
+def _curve_table(report: EventReport) -> Table:
+    headings = ("class", *(f"{rate:g}/h" for rate in RATES_PER_H))
+    rows = tuple((label, *(_at(curve, rate) for rate in RATES_PER_H)) for label, curve in report.curves.items())
+    return Table("Found at so many false events an hour, by class (threshold)", headings, rows)
 
 
 def _at(curve: tuple[tuple[float, float, float], ...], rate: float) -> str:
