@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from soundwatch.daemon.capture.containers import find_parts
 from soundwatch.daemon.capture.containers.flac import flac_end_sample
 from soundwatch.daemon.capture.folder import Folder
 from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.capture.sndfile_reader import SndfileReader
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import SourceStateChange
 from soundwatch.daemon.core.types import Block
@@ -179,3 +181,15 @@ def test_a_cut_file_of_a_format_without_a_layout_is_reported(tmp_path: Path, kin
     samples, message = read_until_error(tmp_path / "a.snd")
     assert samples == pytest.approx(100_000, abs=600)
     assert "truncated or damaged: its header declares" in message
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "aiff"])
+def test_a_file_that_is_shortened_while_it_is_read_is_reported(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"loop.{kind}"
+    soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, 400_000), 8000)
+    reader = SndfileReader(path)
+    assert len(reader.read(8000)) == 8000
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(SourceError, match=r"was shortened while it was read|is truncated or damaged"):
+        list(iter(lambda: len(reader.read(8000)), 0))
+    reader.close()

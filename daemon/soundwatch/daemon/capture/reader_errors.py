@@ -17,6 +17,15 @@ def truncated(path: Path, declared: str, found: str) -> RecordingError:
     )
 
 
+def shortened(path: Path, at_s: float) -> RecordingError:
+    """Return the error of a file that another program has shortened since it was opened."""
+    return RecordingError(
+        f"{path} was shortened while it was read: it ends after {at_s:.3f} s now. All sound before that was read. Read "
+        "a copy that no other program changes.",
+        "shorter than declared",
+    )
+
+
 def undecodable_rest(path: Path, at_s: float) -> RecordingError:
     """Return the error of a joined file whose next part does not decode."""
     return RecordingError(

@@ -22,7 +22,7 @@ from soundwatch.daemon.capture.containers.search import SearchProgress
 from soundwatch.daemon.capture.declared_length import missing_sound
 from soundwatch.daemon.capture.forward_sound import open_sound, raise_read_error
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
-from soundwatch.daemon.capture.reader_errors import rate_changes, truncated, undecodable_rest, unreadable
+from soundwatch.daemon.capture.reader_errors import rate_changes, shortened, truncated, undecodable_rest, unreadable
 from soundwatch.daemon.capture.reader_notes import ReaderNotes
 from soundwatch.daemon.core.errors import SourceError
 
@@ -254,8 +254,10 @@ class SndfileReader:
         """Compare a part that was read with its header.
 
         Raises:
-            SourceError: The header declares more.
+            SourceError: The header declares more, or the file was shortened meanwhile.
         """
+        if self._raw.seek(0, 2) < part.end:
+            raise shortened(self._path, self._end_s)
         read, declared = self._part_samples, part.declared_samples
         if part.declared_bytes is not None and part.declared_bytes > part.size_bytes:
             raise truncated(

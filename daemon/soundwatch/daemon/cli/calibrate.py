@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import apply_options, config_option, model_options
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
@@ -76,11 +77,12 @@ def calibrate(
     _check_output(path, Path(background))
     with _sound(background, own) as sound:
         found = calibrate_from_source(config, sound, float(per_h[1]), source, warn)
+    _print_result(found)
+    content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
     try:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+        replace_file(path, lambda part: part.write_bytes(content))
     except OSError as error:
         raise SinkError(f"{path} cannot be written: {error.strerror}. Give another file with --out.") from error
-    _print_result(found)
     use = f"detection: {{calibration: {path.name}}}"
     use = f"sources: {{{source}: {{{use}}}}}" if source else use
     click.echo(f"Written to {path}; use it with `{use}` in the configuration.")

@@ -12,7 +12,7 @@ import msgspec
 from soundwatch.daemon.cli.options import apply_journal, check_overwrite, config_option, journal_option
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config_file import load_config
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError, SinkError
 
 
 @click.command()
@@ -80,5 +80,5 @@ def digest(
     try:
         replace_file(output, lambda path: path.write_text(text, "utf-8"))
     except OSError as error:
-        raise ConfigError(f"{output} cannot be written: {error.strerror}. Give another --output.") from error
+        raise SinkError(f"{output} cannot be written: {error.strerror}. Give another --output.") from error
     click.echo(f"Statistics written to {output}.", err=True)
