@@ -1,12 +1,21 @@
-"""A data set of tones that trains in a second, in UrbanSound8K's own layout."""
+"""A data set of tones that trains in a second, in UrbanSound8K's own layout.
+
+Conventions: a run draws its pictures only in a test that takes the fixture `run_pictures`: drawing took a third of the
+time of small runs. The synthetic sounds of class folders are written once a session.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from soundwatch.training.data.synthetic_sounds import VERSION
+from soundwatch.training.fit.loop import Row
+from soundwatch.training.fit.metrics import Counts
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.recipe_file import parse_recipe
 from support.urbansound8k_folder import write_data
@@ -28,15 +37,50 @@ epochs: 3
 seed: 5
 """
 
+NUMBERS = itertools.count()
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def synthetic_sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of synthetic sounds, which the first run that needs them fills."""
+    return tmp_path_factory.mktemp("synthetic")
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def _own_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, synthetic_sounds: Path
+) -> None:
+    home = tmp_path_factory.getbasetemp() / f"cache-{next(NUMBERS)}"
+    (home / "soundwatch").mkdir(parents=True)
+    (home / "soundwatch" / f"synthetic-{VERSION}").symlink_to(synthetic_sounds)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+
+
+@pytest.fixture
+def run_pictures() -> None:
+    """Have runs draw their pictures."""
+
+
+@pytest.fixture(autouse=True)
+def _no_run_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "run_pictures" not in request.fixturenames:
+        monkeypatch.setattr("soundwatch.training.fit.run.draw_curves", _check_curves)
+        monkeypatch.setattr("soundwatch.training.fit.held_out_scores.draw_confusion", _check_confusion)
+
+
+def _check_curves(path: Path, history: Sequence[Row]) -> None:
+    assert path.parent.is_dir()
+    assert history
+
+
+def _check_confusion(path: Path, confusion: Counts, labels: Sequence[str], _title: str) -> None:
+    assert path.parent.is_dir()
+    assert confusion.shape == (len(labels), len(labels))
 
 
 @pytest.fixture(scope="session")

@@ -128,7 +128,6 @@ def test_a_loss_that_is_no_number_later_on_keeps_the_epoch_before(
         if run.epoch == 1:
             next(run.network.parameters()).data.fill_(torch.nan)
 
-    monkeypatch.setattr("soundwatch.training.fit.run.draw_curves", lambda *_: None)
     written = run_session.__globals__["_save"]
 
     def save(run: Run, *rest: object) -> None:

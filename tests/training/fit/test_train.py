@@ -70,6 +70,7 @@ def test_the_place_of_the_clips_is_printed(tmp_path: Path, tiny_data: Path, tiny
         _cli(*common[1:], "--data-on", "host", "--workers", 5000, "--out", tmp_path / "none")
 
 
+@pytest.mark.usefixtures("run_pictures")
 def test_a_finished_run_describes_itself(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
     _run(session)
