@@ -7,7 +7,7 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +51,14 @@ def shared_data() -> Path:
     if not (data / "urbansound8k").is_dir():
         pytest.skip(f"real recordings are not here: no {data / 'urbansound8k'}")
     return data
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_shared_daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No fixture of a whole module writes to the journal of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STATE_DIRECTORY", str(tmp_path_factory.getbasetemp() / "state"))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,28 +22,39 @@ from support.tone_classifier import TEN_TONES
 from support.urbansound8k_folder import write_data
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     provenance = msgspec.structs.replace(TEN_TONES.provenance, recipe="urban-taught", folds=(1,))
-    return write_onnx(tmp_path / "model.onnx", msgspec.structs.replace(TEN_TONES, provenance=provenance))
+    folder = tmp_path_factory.mktemp("model")
+    return write_onnx(folder / "model.onnx", msgspec.structs.replace(TEN_TONES, provenance=provenance))
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(street_thresholds, "MINUTES", 1.0)
-    write_data(tmp_path / "us8k", folds=(1, 2))
-    write_everyday_folder(tmp_path / "sounds", recordings=30)
-    return ["--data", str(tmp_path / "us8k"), "--sounds", str(tmp_path / "sounds")]
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder / "us8k", folds=(1, 2))
+    write_everyday_folder(folder / "sounds", recordings=30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(street_thresholds, "MINUTES", 1.0)
+        yield ["--data", str(folder / "us8k"), "--sounds", str(folder / "sounds")]
+
+
+@pytest.fixture(scope="module")
+def written(model: Path, data: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return the folder of a model with thresholds, `out`, and of the scores, `cache`, and what was printed."""
+    folder = tmp_path_factory.mktemp("written")
+    printed = run(str(model), *data, "--unseen", "--cache", str(folder / "cache"), "--out", str(folder / "out"))
+    return folder, printed
 
 
 def run(*arguments: str) -> str:
     return str(CliRunner().invoke(thresholds, arguments, catch_exceptions=False).output)
 
 
-def test_a_model_is_written_with_its_thresholds_and_their_results(model: Path, data: list[str], tmp_path: Path) -> None:
-    printed = run(str(model), *data, "--unseen", "--out", str(tmp_path / "out"))
+def test_a_model_is_written_with_its_thresholds_and_their_results(model: Path, written: tuple[Path, str]) -> None:
+    folder, printed = written
     before = load_classifier_file(model, "cpu").contract
-    after = load_classifier_file(tmp_path / "out" / "tones.onnx", "cpu").contract
+    after = load_classifier_file(folder / "out" / "tones.onnx", "cpu").contract
     assert after.identity == before.identity
     assert after.operation is not None
     assert after.operation.price == 0.01
@@ -50,24 +62,24 @@ def test_a_model_is_written_with_its_thresholds_and_their_results(model: Path, d
     assert set(after.operation.classes) == set(after.labels)
     for label, item in after.operation.classes.items():
         assert item.low <= after.thresholds[label] <= item.high
-    card = (tmp_path / "out" / "tones.md").read_text()
+    card = (folder / "out" / "tones.md").read_text()
     assert "Choice of thresholds" in card
     assert "tones.onnx" in printed
 
 
-def test_another_price_is_taken(model: Path, data: list[str], tmp_path: Path) -> None:
-    run(str(model), *data, "--unseen", "--price", "0.5", "--out", str(tmp_path / "out"))
+def test_another_price_is_taken(model: Path, data: list[str], written: tuple[Path, str], tmp_path: Path) -> None:
+    cache = ["--cache", str(written[0] / "cache")]
+    run(str(model), *data, "--unseen", *cache, "--price", "0.5", "--out", str(tmp_path / "out"))
     contract = load_classifier_file(tmp_path / "out" / "tones.onnx", "cpu").contract
     assert contract.operation is not None
     assert contract.operation.price == 0.5
 
 
-def test_cached_scores_equal_new_ones(model: Path, data: list[str], tmp_path: Path) -> None:
-    cache = ["--cache", str(tmp_path / "cache")]
-    for out in ("one", "two"):
-        run(str(model), *data, "--unseen", *cache, "--out", str(tmp_path / out))
+def test_cached_scores_equal_new_ones(model: Path, data: list[str], written: tuple[Path, str], tmp_path: Path) -> None:
+    cache = ["--cache", str(written[0] / "cache")]
+    run(str(model), *data, "--unseen", *cache, "--out", str(tmp_path / "two"))
     run(str(model), *data, "--unseen", "--out", str(tmp_path / "three"))
-    files = [(tmp_path / out / "tones.onnx").read_bytes() for out in ("one", "two", "three")]
+    files = [(out / "tones.onnx").read_bytes() for out in (written[0] / "out", tmp_path / "two", tmp_path / "three")]
     assert files[0] == files[1] == files[2]
 
 

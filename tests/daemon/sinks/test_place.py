@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from soundwatch.daemon.app.outputs import prepare_all
@@ -29,6 +31,23 @@ from support.sink_harness import SinkHarness
 def test_two_spellings_of_one_place_are_refused(harness: SinkHarness, first: str, second: str) -> None:
     with pytest.raises(ConfigError, match="Two sinks write to"):
         prepare_all([first, second], harness.view)
+
+
+@pytest.mark.parametrize("spelling", ["detour", "symbolic link", "hard link", "link to a file to come"])
+def test_one_file_under_two_names_is_refused(harness: SinkHarness, tmp_path: Path, spelling: str) -> None:
+    file, link = tmp_path / "events.jsonl", tmp_path / "link"
+    (tmp_path / "x").mkdir()
+    if spelling == "detour":
+        link = tmp_path / "x" / ".." / "events.jsonl"
+    elif spelling == "hard link":
+        file.touch()
+        link.hardlink_to(file)
+    else:
+        link.symlink_to(file)
+        if spelling == "symbolic link":
+            file.touch()
+    with pytest.raises(ConfigError, match="each place can be written to once"):
+        prepare_all([f"json:{file}", f"json:{link}"], harness.view)
 
 
 @pytest.mark.parametrize(
