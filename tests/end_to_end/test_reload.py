@@ -179,12 +179,18 @@ def test_changed_options_do_not_make_a_second_sink(place: Place, daemon: Daemon)
     daemon.end()
 
 
-@pytest.mark.parametrize("sinks", ["[json, json]", "[json, 'json,scores=1']"])
-def test_a_start_with_two_sinks_of_one_place_is_refused(place: Place, sinks: str) -> None:
-    place.write(more=f"sinks: {sinks}")
+@pytest.mark.parametrize(
+    ("sink", "said"),
+    [
+        ("json,scores=1", b"Two sinks write to stdout, and each place can be written to once"),
+        ("mqtt://127.0.0.1:1,pictures=1", b"pictures=1 publishes the pictures of clips, and none are written"),
+    ],
+)
+def test_a_start_with_sinks_that_contradict_the_configuration_is_refused(place: Place, sink: str, said: bytes) -> None:
+    place.write(more=f"sinks: [json, '{sink}']")
     done = soundwatch("run", "--config", place.path)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert b"Two sinks write to stdout, and each place can be written to once" in done.stderr
+    assert said in done.stderr
 
 
 def test_the_page_shows_the_configuration_in_force(place: Place) -> None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from soundwatch.daemon.app.check import check_devices, check_outputs
+from soundwatch.daemon.app.check import check_config, check_devices, check_outputs
+from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.capture import open_source
 from soundwatch.daemon.core.config import ClipsConfig, Config
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.config_file import parse_config
+from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.sinks.kinds import parse_sink, prepare_sink
 from support.fakes import SMALL_CONTRACT
 
+LOUD_CONTRACT = msgspec.structs.replace(SMALL_CONTRACT, labels=("low", "loud"), thresholds={"low": 0.5, "loud": 0.5})
 PAGE = "http://127.0.0.1:1"
 PICTURES = "mqtt://localhost,pictures=1"
 
 
 def check(*sinks: str, clips: ClipsConfig | None = None) -> None:
-    check_outputs(Config(sinks=sinks, clips=clips or ClipsConfig()), SMALL_CONTRACT, {})
+    check_outputs(Config(sinks=sinks, clips=clips or ClipsConfig()), SMALL_CONTRACT, openable=True)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +65,33 @@ def test_pictures_are_refused_where_clips_have_none(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"pictures=1 publishes the pictures of clips, and none are written"):
             check(PICTURES, clips=clips)
     check(PICTURES, clips=ClipsConfig(folder=str(tmp_path), pictures=True))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of modules that Apprise imports
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("level: {enabled: true, loud: {}}", "the model .* has a class loud"),
+        ("shadow: {file: tutorial}", "cannot be the shadow of"),
+        ("clips: {folder: clips, speech_guard: tutorial}", "tutorial has no label for speech"),
+        ("rules: {r: {then: {send: ['apprise:ntfi://host/street']}}}", r"did you mean ntfy\?"),
+    ],
+)
+def test_what_a_start_refuses_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_config(parse_config(text.encode(), Path("config.yaml")), LOUD_CONTRACT)
+
+
+def test_pictures_without_clips_are_refused_before_anything_is_opened() -> None:
+    config = Config(sinks=("mqtt://localhost,pictures=1",))
+    with detached_view(config, SMALL_CONTRACT) as view, pytest.raises(ConfigError, match="none are written"):
+        prepare_sink(parse_sink(config.sinks[0]), view)
+
+
+def test_a_new_source_is_checked_against_the_sinks_that_stay() -> None:
+    config, names = Config(sinks=("mqtt://localhost",)), ["mic 0", "mic_0"]
+    with pytest.raises(ConfigError, match="would share MQTT topics"):
+        check_outputs(config, SMALL_CONTRACT, names)
+    check_outputs(Config(sinks=("json:/none/such/folder/a.jsonl",)), SMALL_CONTRACT, names)
+    with pytest.raises(SinkError, match="is not there and cannot be made"):
+        check_outputs(Config(sinks=("json:/none/such/folder/a.jsonl",)), SMALL_CONTRACT, openable=True)

@@ -108,3 +108,13 @@ def test_a_change_of_the_tags_that_are_classes_needs_a_restart(tmp_path: Path) -
     assert rebuild(in_force, RunConfig(before, {}), MemoryLogger()).context is context
     with pytest.raises(ConfigError, match=r"detection\.tags cannot be changed while the program runs"):
         rebuild(in_force, RunConfig(after, {}), MemoryLogger())
+
+
+def test_a_reload_checks_the_new_sources_against_the_sinks_that_stay(tmp_path: Path) -> None:
+    model = ModelConfig(file=str(write_band_model(tmp_path / "m.onnx", SMALL_CONTRACT)), provider="cpu")
+    config = Config(model=model, sinks=("mqtt://localhost",))
+    context, _ = build_context(config, SampleClock(), lambda: DirectWriter([], MemoryLogger()))
+    with pytest.raises(ConfigError, match=r"The sources mic 0 and mic_0 would share MQTT topics"):
+        rebuild(
+            InForce(RunConfig(config, {}), context), RunConfig(config, {"mic 0": MIC, "mic_0": YARD}), MemoryLogger()
+        )

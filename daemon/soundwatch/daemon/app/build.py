@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from soundwatch.daemon.app.check import check_outputs
 from soundwatch.daemon.app.recording_report import report_recording
 from soundwatch.daemon.app.reload import RunConfig, needs_speech_guard
+from soundwatch.daemon.app.source_rules import checked_sources
 from soundwatch.daemon.app.watchdog import Watchdog
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.clock import SampleClock
@@ -23,7 +25,7 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Clock
-from soundwatch.daemon.detection.rules import COMMON, SourceRules, check_detectable, resolve_sources
+from soundwatch.daemon.detection.rules import COMMON, SourceRules
 from soundwatch.daemon.engine.context import ClipTap, EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.events.notices import scores_line
@@ -33,7 +35,6 @@ from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import open_for_writing, retention_limits
 from soundwatch.daemon.level.tap import LevelMeter
 from soundwatch.daemon.level.watch import LevelWatch, watch_rules, watch_thresholds
-from soundwatch.daemon.rules.check import check_rules
 from soundwatch.daemon.sinks.daemon_view import ActiveModel
 from soundwatch.daemon.sinks.direct import DirectWriter
 from soundwatch.daemon.sinks.file import JsonOptions, open_file
@@ -92,9 +93,7 @@ def build_context(
         SoundwatchError: The model, the configuration or the journal cannot be used, each with its own error.
     """
     classifier = load_classifier(config)
-    sources = resolve_sources(config, classifier.contract)
-    check_detectable(sources)
-    check_rules(config, classifier.contract, sources, running)
+    sources = checked_sources(config, classifier.contract, running)
     common = sources[COMMON]
     level_thresholds = watch_thresholds(config.level, classifier.contract)
     journal = open_journal()
@@ -116,7 +115,7 @@ def rebuild(before: InForce, run_config: RunConfig, log: Logger) -> InForce:
     """Build the dependencies of another configuration; the model file is read again. Equal parts stay the same objects.
 
     Raises:
-        SoundwatchError: The model or a rule cannot be used, or needs a restart.
+        SoundwatchError: The model, a rule or an output cannot be used, or a change needs a restart.
     """
     config, context = run_config.config, before.context
     classifier = load_classifier(config)
@@ -130,9 +129,8 @@ def rebuild(before: InForce, run_config: RunConfig, log: Logger) -> InForce:
             f"The model {new.identity} has another front end or other classes than {old.identity}, which runs; "
             "restart the program for that."
         )
-    sources = resolve_sources(config, new)
-    check_detectable(sources)
-    check_rules(config, new, sources, run_config.sources)
+    sources = checked_sources(config, new, run_config.sources)
+    check_outputs(config, new, run_config.sources)
     common = sources[COMMON]
     after = replace(
         context,

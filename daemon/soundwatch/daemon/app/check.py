@@ -1,39 +1,58 @@
 """Checks a configuration and its outputs without opening them, for `check-config` and for changes of settings.
 
-Conventions: what a running daemon would wait for and try again is an error here.
+Conventions: what a running daemon would wait for and try again is an error for `check-config` only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.app.outputs import prepare_all
+from soundwatch.daemon.app.reload import needs_speech_guard
 from soundwatch.daemon.app.rule_outputs import prepare_rules
+from soundwatch.daemon.app.source_rules import checked_sources
 from soundwatch.daemon.capture.raw_pcm import PcmFormat
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.detection.rules import SourceRules, check_detectable, resolve_sources
-from soundwatch.daemon.rules.check import check_rules
+from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink
 
 
-def check_config(config: Config, contract: ModelContract) -> dict[str, SourceRules]:
+@dataclass(frozen=True, slots=True)
+class CheckedConfig:
+    """Result of a check.
+
+    Attributes:
+        sources: Rules by source; `COMMON` is one of them.
+        shadow: Contract of the shadow model; None for none.
+    """
+
+    sources: dict[str, SourceRules]
+    shadow: ModelContract | None = None
+
+
+def check_config(config: Config, contract: ModelContract) -> CheckedConfig:
     """Check a configuration against a model, as `soundwatch check-config` does.
 
-    Returns:
-        Rules by source; `COMMON` is one of them.
-
     Raises:
-        ConfigError: A class, a sink or a rule is wrong.
-        SinkError: A sink cannot be opened.
+        SoundwatchError: `soundwatch run` would refuse the configuration, or a sink cannot be opened.
     """
     check_devices(config)
-    sources = resolve_sources(config, contract)
-    check_detectable(sources)
-    check_outputs(config, contract, sources)
-    return sources
+    sources = checked_sources(config, contract)
+    if config.clips.folder is not None:
+        from soundwatch.daemon.clips.build import check_clips
+
+        check_clips(config.clips, needs_speech_guard(config))
+    shadow = None
+    if config.shadow.file is not None:
+        from soundwatch.daemon.shadow.build import load_shadow
+
+        shadow = load_shadow(config, contract).contract
+    check_outputs(config, contract, openable=True)
+    return CheckedConfig(sources, shadow)
 
 
 def check_devices(config: Config) -> None:
@@ -51,25 +70,31 @@ def check_devices(config: Config) -> None:
             raise ConfigError(f"sources.{name}.pcm: {error}") from error
 
 
-def check_outputs(config: Config, contract: ModelContract, in_force: Mapping[str, SourceRules]) -> None:
-    """Check every sink and every alert rule of a configuration.
+def check_outputs(
+    config: Config, contract: ModelContract, running: Collection[str] = (), *, openable: bool = False
+) -> None:
+    """Check the words of every sink and of every output of an alert rule, against all of a configuration.
 
     Args:
         config: The configuration.
         contract: Contract of the model.
-        in_force: Rules of detection by source, as `resolve_sources` returns them.
+        running: Names of the sources of a run, which need not be configured.
+        openable: Also check the page, and that each output can be opened now.
 
     Raises:
-        ConfigError: A sink is unknown or its options are wrong, two sinks have one place, or a rule is wrong.
+        ConfigError: A sink is unknown or its options are wrong, two sinks have one place, or an output is wrong.
         SinkError: A sink cannot be opened.
     """
-    check_rules(config, contract, in_force)
-    with detached_view(config, contract) as view:
+    with detached_view(config, contract, running) as view:
+        sinks = prepare_all([text for text in config.sinks if not is_page(text)], view)
+        rules = prepare_rules(config, view)
+        if not openable:
+            return
         for page in filter(is_page, config.sinks):
             from soundwatch.daemon.web.settings import check_settings
 
             check_settings(parse_sink(page), view.node)
-        for prepared in prepare_all([text for text in config.sinks if not is_page(text)], view):
+        for prepared in sinks:
             prepared.check()
-        for target in prepare_rules(config, view).values():
-            target.target.check()
+        for rule in rules.values():
+            rule.target.check()

@@ -32,7 +32,6 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.redact import HIDDEN, redact_text
 from soundwatch.daemon.core.yaml_edit import KeyPath, edit_yaml
 from soundwatch.daemon.inference.loading import load_classifier
-from soundwatch.daemon.level.watch import watch_thresholds
 
 LOCK_S: Final = 5.0
 DEEPEST: Final = 8
@@ -158,7 +157,6 @@ class FileEditor:
         if (config.model, config.detection.tags) != (present.model, present.detection.tags):
             contract = load_classifier(config).contract
         check_config(config, contract)
-        watch_thresholds(config.level, contract)
         rest = keep_restart_values(present, config)
         if not restart_keys(present, rest):
             diff_configs(in_force.run_config, replace(run_config, config=rest))

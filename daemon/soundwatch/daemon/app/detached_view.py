@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.contract import ModelContract
@@ -18,8 +18,14 @@ from soundwatch.daemon.system.log import StructuredLogger
 
 
 @contextlib.contextmanager
-def detached_view(config: Config, contract: ModelContract) -> Iterator[DaemonView]:
-    """Provide the view of a daemon that does not run, with an empty journal in memory and no log."""
+def detached_view(config: Config, contract: ModelContract, running: Collection[str] = ()) -> Iterator[DaemonView]:
+    """Provide the view of a daemon that does not run, with an empty journal in memory and no log.
+
+    Args:
+        config: The configuration.
+        contract: Contract of the model.
+        running: Names of the sources; without any, those of the configuration.
+    """
     log, limits = StructuredLogger("error", lambda _: None), RetentionLimits(1.0, 1_000_000)
     with contextlib.closing(Journal(JournalStore(MEMORY), limits, node_name(config), log)) as journal:
         model = ActiveModel(contract, "", contract.thresholds)
@@ -27,7 +33,7 @@ def detached_view(config: Config, contract: ModelContract) -> Iterator[DaemonVie
             node=node_name(config),
             log=log,
             journal=journal,
-            status=StatusTracker(tuple(config.sources)),
+            status=StatusTracker(tuple(running or config.sources)),
             live=LiveFeed(),
             config=lambda: config,
             model=lambda: model,

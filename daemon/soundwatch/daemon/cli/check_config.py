@@ -44,12 +44,8 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
         return
     classifier = load_classifier(config)
     contract = classifier.contract
-    sources = check(config, contract)
-    shadow = None
-    if config.shadow.file is not None:
-        from soundwatch.daemon.shadow.build import load_shadow
-
-        shadow = load_shadow(config, contract)
+    checked = check(config, contract)
+    sources = checked.sources
     if effective:
         _echo_effective({name: sources[name].settings for name in config.sources}, as_json=as_json)
         return
@@ -59,8 +55,8 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
     click.echo(f"# model {contract.identity}; thresholds in force:")
     for label, threshold in sources[COMMON].thresholds.items():
         click.echo(f"#   {label}: {threshold}")
-    if shadow is not None:
-        click.echo(f"# shadow {shadow.contract.identity}")
+    if checked.shadow is not None:
+        click.echo(f"# shadow {checked.shadow.identity}")
     if (file := path or config_path) is not None:
         for key, former, present in former_names(parse_yaml(file.read_bytes(), str(file))):
             click.echo(

@@ -24,6 +24,23 @@ from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.inference.classifier import load_classifier_file
 
 
+def check_clips(config: ClipsConfig, needs_guard: bool) -> None:
+    """Check that clips can be made; their folder is not opened.
+
+    Args:
+        config: Common settings of clips.
+        needs_guard: Whether a source checks its clips for speech.
+
+    Raises:
+        ConfigError: The guard has no label for speech, or Pillow is not installed.
+        ModelError: The model of the guard cannot be opened.
+    """
+    if config.pictures:
+        check_pillow()
+    if needs_guard:
+        _load_guard(config)
+
+
 def build_clips(
     config: ClipsConfig, context: EngineContext, log: Logger, needs_guard: bool
 ) -> tuple[ClipRecorder, contextlib.AbstractContextManager[ClipWriter]]:
@@ -61,11 +78,17 @@ def build_guards(config: ClipsConfig, detector: Classifier) -> list[SpeechGuard]
     """
     if config.speech_guard is False:
         return []
-    path = GUARD_MODEL if config.speech_guard is True else Path(config.speech_guard).expanduser()
-    named, own = build_guard(load_classifier_file(path, "cpu")), build_guard(detector)
+    own = build_guard(detector)
+    return [_load_guard(config), *([own] if own is not None else [])]
+
+
+def _load_guard(config: ClipsConfig) -> SpeechGuard:
+    """Load the configured model, or the shipped one where none is configured."""
+    path = GUARD_MODEL if isinstance(config.speech_guard, bool) else Path(config.speech_guard).expanduser()
+    named = build_guard(load_classifier_file(path, "cpu"))
     if named is None:
         raise ConfigError(
             f"clips.speech_guard: the model {path} has no label for speech. Name another model, or give true "
             "for the one that ships, or false for none."
         )
-    return [named, *([own] if own is not None else [])]
+    return named

@@ -7,11 +7,12 @@ Rule: 400, 413 and 422 refuse one message; any other failure is tried again, aft
 as long each time.
 Rule for clips: a clip that a service does not take or refuses is left out, and the message says so. Some services take
 the text and the clip one after the other; such a message comes without its clip, and once more with the reason.
-Does not: import Apprise before the first message, or let Apprise read files, load plugins or store anything.
+Does not: import Apprise where no rule names an address, or let Apprise read files, load plugins or store anything.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import re
@@ -152,7 +153,7 @@ def prepare_apprise(where: str, target: str, options: AppriseOptions, log: Logge
     """Prepare the destination `apprise:URL`.
 
     Raises:
-        ConfigError: The address is missing, is given twice, or has no scheme.
+        ConfigError: The address is missing, is given twice or is unknown, or Apprise is not installed.
     """
     given = [value for value in (target, options.url_file, options.url_env) if value]
     if len(given) != 1:
@@ -161,12 +162,12 @@ def prepare_apprise(where: str, target: str, options: AppriseOptions, log: Logge
             "given."
         )
     name = f"apprise:{_shown(target) if target else given[0]}"
-    if target:
-        _scheme(where, target)
 
     def url() -> str:
         return target or _read_url(where, options)
 
+    with contextlib.suppress(SinkError):  # an address that is not there now is tried again
+        load_plugin(where, url())
     return PreparedTarget(
         name=name,
         open=lambda: AppriseSender(name, load_plugin(where, url()), log),

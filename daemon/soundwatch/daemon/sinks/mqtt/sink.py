@@ -268,17 +268,11 @@ class MqttSink:
             self._log.warning("mqtt_disconnected", sink=self._name, reason=reason)
 
 
-def _check(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> None:
-    if options.pictures:
-        check_pictures(spec, view.config())
-    parse_broker(spec, options)
-
-
 def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`.
 
     Raises:
-        ConfigError: The address or an option is wrong, or two names would share topics.
+        ConfigError: The address or an option is wrong, two names would share topics, or clips have no pictures.
     """
     host, port = parse_address(spec)
     check_page(spec, options.page)
@@ -287,6 +281,8 @@ def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> Prep
     if options.commands:
         check_names("schedules", list(view.config().schedules))
         check_names("sources or the word", [*view.status.snapshot.sources, SCHEDULES])
+    if options.pictures:
+        check_pictures(spec, view.config())
     with contextlib.suppress(SinkError):  # a file that cannot be read now is tried again
         parse_broker(spec, options)
     name = f"{spec.kind}://{host}:{port}"
@@ -294,6 +290,6 @@ def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> Prep
         name=name,
         place=("mqtt", host_place(host), port),
         open=lambda: MqttSink(name, parse_broker(spec, options), options, view),
-        check=lambda: _check(spec, options, view),
+        check=lambda: parse_broker(spec, options),
         durable=True,
     )
