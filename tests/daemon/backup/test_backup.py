@@ -16,6 +16,7 @@ from soundwatch.daemon.backup.save import save_backup
 from soundwatch.daemon.core.config import Config, JournalConfig
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.folder_lock import locked_folder
 from soundwatch.daemon.diagnostics.finding import CheckInput
 from soundwatch.daemon.diagnostics.storage_checks import check_unfinished
 from soundwatch.daemon.journal.lock import JournalLock
@@ -124,19 +125,19 @@ def test_a_restore_that_is_killed_leaves_the_former_journal_or_the_restored_one(
 def test_a_restore_removes_the_files_of_one_that_was_killed(home: Path) -> None:
     out, targets = saved(home), new_place(home)
     restore_backup(out, targets, overwrite=False)
-    with subprocess.Popen(["true"]) as ended:
-        ended.wait()
-    stale = targets.config_path.with_name(f".soundwatch-restore-{ended.pid}-0")
-    running = targets.config_path.with_name(f".soundwatch-restore-{os.getppid()}-1")
-    for path in (stale, running):
-        path.write_text("")
-    backup = targets.config_path.with_name(f".soundwatch-backup-{ended.pid}-x_1")
+    stale = targets.config_path.with_name(f".soundwatch-restore-{os.getppid()}-0")  # the id is that of another process
+    stale.write_text("")
+    backup = targets.config_path.with_name(f".soundwatch-backup-{os.getppid()}-x_1")
     backup.mkdir()
     config = Config(journal=JournalConfig(path=str(targets.config_path.with_name("none.db"))))
     case = CheckInput(config, None, targets.config_path, listens=False, view=detached_view)
     assert [found.seen.partition(" ")[0] for found in check_unfinished(case)] == [str(backup), str(stale)]
+    with locked_folder(targets.config_path.parent):  # by another restore
+        assert list(check_unfinished(case)) == []
+        restore_backup(out, targets, overwrite=True)
+        assert stale.exists()
     restore_backup(out, targets, overwrite=True)
-    assert (stale.exists(), running.exists()) == (False, True)
+    assert not stale.exists()
     with pytest.raises(StoreError, match="There is no journal"):
         save_backup(targets.config_path.with_name("new.backup"), config, None, clips=False)
     assert not backup.exists(), "the next backup there removes the folder of one that was killed"

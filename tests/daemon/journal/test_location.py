@@ -15,7 +15,7 @@ import pytest
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.location import open_for_labels, open_for_reading, open_for_writing
-from soundwatch.daemon.journal.lock import writer_pid
+from soundwatch.daemon.journal.lock import JournalLock, writer_pid
 from support.memory_logger import MemoryLogger
 
 
@@ -31,6 +31,20 @@ def test_it_is_the_process_that_holds_the_lock(tmp_path: Path) -> None:
     with lock_of(journal, os.getpid()).open() as claim:
         fcntl.flock(claim, fcntl.LOCK_EX)
         assert writer_pid(journal) == os.getpid()
+
+
+def test_the_writer_in_another_container_has_no_number_here(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.db"
+    lock = JournalLock(journal)
+    assert writer_pid(journal) == os.getpid()
+    text = journal.with_name("journal.db.lock")
+    text.write_text(f"{os.getpid()} pid:[1]")
+    with pytest.raises(StoreError, match=r"is written by a soundwatch in another container, process \d+ there"):
+        writer_pid(journal)
+    with pytest.raises(StoreError, match=rf"in use by another soundwatch, process {os.getpid()}\."):
+        JournalLock(journal)
+    lock.release()
+    assert writer_pid(journal) is None
 
 
 def test_a_number_that_was_left_behind_is_nobodys(tmp_path: Path) -> None:

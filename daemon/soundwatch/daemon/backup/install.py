@@ -13,10 +13,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from soundwatch.daemon.backup.archive import JOURNAL, copy_content, extract_files
+from soundwatch.daemon.core.folder_lock import locked_folder
 from soundwatch.daemon.core.unfinished import RESTORE_PREFIX, remove_unfinished
 from soundwatch.daemon.journal.sqlite import empty_log
 
@@ -52,7 +53,15 @@ def install_files(archive: Path, paths: Mapping[str, Path]) -> None:
         name: path.with_name(f"{RESTORE_PREFIX}{os.getpid()}-{number}")
         for number, (name, path) in enumerate(paths.items())
     }
-    remove_unfinished({part.parent for part in parts.values()}, RESTORE_PREFIX)
+    folders = {part.parent for part in parts.values()}
+    remove_unfinished(folders, RESTORE_PREFIX)
+    with ExitStack() as locks:
+        for folder in folders:
+            locks.enter_context(locked_folder(folder))
+        _install(archive, parts, paths)
+
+
+def _install(archive: Path, parts: Mapping[str, Path], paths: Mapping[str, Path]) -> None:
     try:
         extract_files(archive, lambda name, content: copy_content(content, _private(parts[name]), paths[name]))
         for name, part in parts.items():

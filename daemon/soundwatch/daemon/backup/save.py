@@ -20,7 +20,8 @@ from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.core.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, locked_folder, remove_unfinished
+from soundwatch.daemon.core.folder_lock import locked_folder
+from soundwatch.daemon.core.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, remove_unfinished
 from soundwatch.daemon.journal.location import journal_path, open_for_reading
 from soundwatch.daemon.journal.migrations import user_version
 from soundwatch.daemon.journal.sqlite import copy_open_database
@@ -50,8 +51,8 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
     try:
         remove_unfinished([out.parent], BACKUP_PREFIX)
         with (
+            locked_folder(out.parent),
             tempfile.TemporaryDirectory(prefix=f"{BACKUP_PREFIX}{os.getpid()}-", dir=out.parent) as folder,
-            locked_folder(Path(folder)),
             closing(open_for_reading(config.journal)) as store,
         ):
             copy = store.transaction(lambda db: copy_open_database(db, Path(folder) / JOURNAL))

@@ -1,8 +1,9 @@
 """Replace a file in one step.
 
 Conventions: the new content is written to `.NAME.PID.part` in the folder of the file, synchronized with the disk and
-renamed. After a crash, a full disk or a loss of power the file has its old content or its new content, never a mixture.
-A link stays, and the file that it leads to is replaced. Pipes, sockets and devices are refused.
+renamed; the lock of the folder is held meanwhile. After a crash, a full disk or a loss of power the file has its old
+content or its new content, never a mixture. A link stays, and the file that it leads to is replaced. Pipes, sockets and
+devices are refused.
 Does not: explain an error; callers know what they were writing.
 """
 
@@ -14,6 +15,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from soundwatch.daemon.core.folder_lock import locked_folder
 
 PART_SUFFIX: Final = ".part"
 
@@ -34,18 +37,19 @@ def replace_file(path: Path, write: Callable[[Path], object], mode: int | None =
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     part = path.with_name(f".{path.name}.{os.getpid()}{PART_SUFFIX}")
-    try:
-        if mode is not None:
-            part.unlink(missing_ok=True)
-            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
-        write(part)
-        if part.is_file():
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        _remove(part)
-        raise
+    with locked_folder(path.parent):
+        try:
+            if mode is not None:
+                part.unlink(missing_ok=True)
+                os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+            write(part)
+            if part.is_file():
+                with part.open("rb+") as file:
+                    os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            _remove(part)
+            raise
 
 
 def _remove(part: Path) -> None:

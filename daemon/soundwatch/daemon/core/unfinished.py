@@ -1,25 +1,22 @@
 """Files that a program left behind when it was killed: parts of files, of backups and of restores.
 
-Conventions: such a name has the id of the process. A file of a process that exists is left alone. A backup also locks
-its folder, since a process of another container has an id that is unknown here.
+Conventions: their names have the id of the process, which keeps them apart. A process holds the lock of their folder
+as long as it needs them (`core/folder_lock.py`), so nothing in a locked folder counts as left behind. Where a file
+system has no locks, the id decides, which is valid within one container only.
 Does not: remove a file unasked.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.core.folder_lock import is_locked
 from soundwatch.daemon.core.program_log import program_log
-
-if os.name == "posix":
-    import fcntl
 
 RESTORE_PREFIX: Final = ".soundwatch-restore-"
 BACKUP_PREFIX: Final = ".soundwatch-backup-"
@@ -37,9 +34,11 @@ def unfinished_files(folder: Path) -> list[Path]:
         OSError: The folder cannot be read.
     """
     names = sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
-    found = [(name, pattern.fullmatch(name)) for name in names for pattern in _NAMES]
-    ended = [folder / name for name, match in found if match is not None and not is_alive(int(match[1]))]
-    return [path for path in ended if not _is_locked(path)]
+    found = [(folder / name, int(match[1])) for name in names for one in _NAMES if (match := one.fullmatch(name))]
+    locked = is_locked(folder) if found else False
+    if locked:
+        return []
+    return [path for path, process in found if locked is False or not _is_alive(process)]
 
 
 def remove_unfinished(folders: Iterable[Path], prefix: str) -> None:
@@ -60,45 +59,7 @@ def remove_unfinished(folders: Iterable[Path], prefix: str) -> None:
                 log.warning("unfinished_file_left", file=str(path), error=error.strerror or str(error))
 
 
-@contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
-    """Lock a folder within the context, so that no other process takes it for that of a killed one.
-
-    Raises:
-        OSError: The folder cannot be opened.
-    """
-    if os.name != "posix":
-        yield
-        return
-    opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks: the id of the process remains
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(opened)
-
-
-def _is_locked(path: Path) -> bool:
-    """Return whether a process has locked a file or a folder; False where the system cannot be asked."""
-    if os.name != "posix":
-        return False
-    try:
-        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:  # of another user, or removed meanwhile
-        return False
-    try:
-        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(opened)
-    return False
-
-
-def is_alive(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     """Return whether a process exists; True where the system cannot be asked."""
     if os.name != "posix":
         return True

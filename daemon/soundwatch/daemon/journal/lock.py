@@ -1,7 +1,8 @@
 """One writer for each journal file, under any path.
 
 Conventions: the lock belongs to the device and inode of the file, so a symbolic link, a hard link or another spelling
-of the path finds it, and a removed `.lock` file does not release it. `NAME.lock` holds the process number.
+of the path finds it, and a removed `.lock` file does not release it. `NAME.lock` holds the process number
+and the namespace that the number is valid in, since another container has another process of that number.
 Source: fcntl(2), open file description locks (Linux). The locked byte lies far beyond those that SQLite locks. On other
 systems the `.lock` file is locked instead.
 Does not: know SQLite.
@@ -16,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.core.unfinished import is_alive
 
 if os.name == "posix":
     import fcntl
 
 _LOCKED_BYTE: Final = 1 << 62
+_TEXT_BYTES: Final = 64
 
 
 class JournalLock:
@@ -47,7 +48,7 @@ class JournalLock:
             raise
         if self._pid_file is not None:
             os.truncate(self._pid_file, 0)
-            os.pwrite(self._pid_file, str(os.getpid()).encode(), 0)
+            os.pwrite(self._pid_file, f"{os.getpid()} {_namespace()}".encode(), 0)
 
     @property
     def current(self) -> bool:
@@ -93,19 +94,34 @@ class JournalLock:
 
 
 def writer_pid(path: Path) -> int | None:
-    """Return the process that writes to a journal; None where there is none, or where the number is unknown."""
+    """Return the process that writes to a journal; None where there is none, or where the number is unknown.
+
+    Raises:
+        StoreError: The process belongs to another container, so it cannot be reached by its number.
+    """
     written = pid_path(path)
     if os.name != "posix" or not written.exists():
         return None
     with written.open("rb") as file:
-        text = file.read(32).decode(errors="replace").strip()
-        if not text.isdecimal() or not is_alive(int(text)):
-            return None
-        try:  # another process may have the number now; the writer holds the lock
+        number, _, namespace = file.read(_TEXT_BYTES).decode(errors="replace").strip().partition(" ")
+        try:  # the writer holds the lock; its number may be that of another process by now
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return int(text)
+            if namespace not in ("", _namespace()):
+                raise StoreError(
+                    f"The journal {path} is written by a soundwatch in another container, process {number} there. Run "
+                    "this command in that container."
+                ) from None
+            return int(number) if number.isdecimal() else None
     return None
+
+
+def _namespace() -> str:
+    """Return the namespace of process numbers; an empty text on a system without namespaces."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 def _lock_file(path: Path) -> int | None:
@@ -137,7 +153,8 @@ def _lock_pid_file(pid_file: int | None, path: Path) -> None:
     try:
         fcntl.flock(pid_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise _in_use(path, os.pread(pid_file, 32, 0).decode(errors="replace").strip() or "unknown") from None
+        number = os.pread(pid_file, _TEXT_BYTES, 0).decode(errors="replace").partition(" ")[0].strip()
+        raise _in_use(path, number or "unknown") from None
 
 
 def pid_path(path: Path) -> Path:
