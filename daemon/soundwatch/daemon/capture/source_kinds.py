@@ -6,6 +6,7 @@ Does not: read sound.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording
 from soundwatch.daemon.capture.wyoming_satellite import open_wyoming
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import ConfigError, SourceError
+from soundwatch.daemon.core.paths import is_folder, is_there
 from soundwatch.daemon.core.redact import check_address, redact_url
 from soundwatch.daemon.core.source import LiveSource, Source, SourceInfo
 from soundwatch.daemon.core.types import Block
@@ -56,7 +58,7 @@ class SourceRequest:
     @property
     def path(self) -> Path:
         """The device as a path."""
-        return Path(str(self.device)).expanduser()
+        return _expanded(str(self.device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +212,22 @@ def _is_recording(device: str | int) -> bool:
     if isinstance(device, int):
         return False
     looks_like_path = device.startswith(_PATH_PREFIXES) or device.lower().endswith(_SUFFIXES)
-    return looks_like_path or (Path(device).exists() and not _names_microphone(device))
+    return looks_like_path or (is_there(Path(device)) and not _names_microphone(device))
 
 
 def _is_folder(device: str | int) -> bool:
-    path = Path(str(device)).expanduser()
-    return path.is_dir() and (str(device).startswith(_PATH_PREFIXES) or not _names_microphone(str(device)))
+    path = _expanded(str(device))
+    return is_folder(path) and (str(device).startswith(_PATH_PREFIXES) or not _names_microphone(str(device)))
+
+
+def _is_pipe(device: str | int) -> bool:
+    path = _expanded(str(device))
+    return is_there(path) and path.is_fifo()
+
+
+def _expanded(device: str) -> Path:
+    """Return a path with its home folder; the text itself where it names no user, as a shell does."""
+    return Path(os.path.expanduser(device))  # noqa: PTH111  # `Path.expanduser` raises
 
 
 def _names_microphone(device: str) -> bool:
@@ -238,8 +250,8 @@ def _host_names(url: str) -> tuple[str, ...]:
 
 def _path_names(device: str) -> tuple[str, ...]:
     """Return the names of an existing path; other devices name themselves."""
-    path = Path(device).expanduser()
-    return path_names(path) if path.exists() else ({"-": "stdin"}.get(device, device),)
+    path = _expanded(device)
+    return path_names(path) if is_there(path) else ({"-": "stdin"}.get(device, device),)
 
 
 def path_names(path: Path) -> tuple[str, ...]:
@@ -274,7 +286,7 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     _network_kind("url", _has_scheme, connect_ffmpeg, lambda url: urlsplit(url).scheme in _ENCRYPTED_SCHEMES),
     SourceKind(
         "fifo",
-        lambda device: Path(str(device)).expanduser().is_fifo(),
+        _is_pipe,
         _open_fifo,
         _reconnecting(_open_fifo),
         _path_names,

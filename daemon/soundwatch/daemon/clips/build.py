@@ -6,7 +6,6 @@ Conventions: a wrong configuration is refused here, before the first block.
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 
 import msgspec
 
@@ -19,6 +18,7 @@ from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.paths import expand_path
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -84,7 +84,7 @@ def build_guards(config: ClipsConfig, detector: Classifier) -> list[SpeechGuard]
 
 def _load_guard(config: ClipsConfig) -> SpeechGuard:
     """Load the configured model, or the shipped one where none is configured."""
-    path = GUARD_MODEL if isinstance(config.speech_guard, bool) else Path(config.speech_guard).expanduser()
+    path = GUARD_MODEL if isinstance(config.speech_guard, bool) else expand_path(config.speech_guard)
     named = build_guard(load_classifier_file(path, "cpu"))
     if named is None:
         raise ConfigError(

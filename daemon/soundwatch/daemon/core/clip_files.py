@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.core.paths import expand_path
 
 SOUND: Final = {".flac": "audio/flac", ".wav": "audio/wav"}
 PICTURE: Final = {".png": "image/png"}
@@ -14,7 +15,7 @@ PICTURE: Final = {".png": "image/png"}
 
 def clips_folder(config: ClipsConfig) -> Path | None:
     """Return the folder of the clips; None if no clips are recorded."""
-    return None if config.folder is None else Path(config.folder).expanduser()
+    return None if config.folder is None else expand_path(config.folder)
 
 
 def clip_path(folder: Path | None, file: str | None, types: Mapping[str, str] = SOUND) -> Path | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.redact import redact_text
 from soundwatch.daemon.diagnostics.audio_checks import check_calibration, check_microphones, check_probe
 from soundwatch.daemon.diagnostics.config_checks import check_configuration, check_model
@@ -49,6 +50,8 @@ def run_checks(case: CheckInput, begun: Callable[[str], object] = lambda _: None
         begun(name)
         try:
             yield from map(_redact, part(case))
+        except SoundwatchError as error:
+            yield _redact(Finding(name, "fault", str(error), "`soundwatch check-config` checks the configuration."))
         except Exception as error:  # noqa: BLE001  # a check that fails is a finding
             yield _redact(Finding(name, "fault", f"The check failed: {type(error).__name__}: {error}", "Report this."))
 

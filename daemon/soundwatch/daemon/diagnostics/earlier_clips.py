@@ -15,6 +15,7 @@ import msgspec
 from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, picture_path
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.core.paths import is_file, is_there
 from soundwatch.daemon.journal.events import clip_folders
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.query import LineFilter, read_lines
@@ -32,23 +33,30 @@ def earlier_clips(config: JournalConfig, folder: str | None) -> dict[str, int]:
         Number of clips by folder, with pictures whose clip is gone; empty if the journal cannot be read, which
         `audit_journal` reports.
     """
-    path = journal_path(config)
-    if not isinstance(path, Path) or not path.exists():
-        return {}
     try:
+        path = journal_path(config)
+        if not isinstance(path, Path) or not is_there(path):
+            return {}
         store = JournalStore(path, writing=False)
         lines = [msgspec.json.decode(entry.line) for entry in read_lines(store, LineFilter(types=("clip",)))]
         folders = clip_folders(store)
         store.close()
     except (StoreError, sqlite3.Error):
         return {}
-    current = None if folder is None else Path(folder).resolve()
+    current = None if folder is None else _resolved(Path(folder))
     recorded = [Path(line["path"]) for line in lines if line.get("path") and Path(line["path"]).name]
-    files = {(clip if clip.exists() else picture_path(clip)).resolve() for clip in recorded}
+    files = {_resolved(clip if is_there(clip) else picture_path(clip)) for clip in recorded}
     for earlier in folders:
         with contextlib.suppress(OSError):  # as of another user
             clips = {clip.path for clip in list_clips(Path(earlier))}
             pictures = list_pictures(Path(earlier)) - {picture_path(clip) for clip in clips}
-            files |= {path.resolve() for path in clips | pictures}
-    counts = Counter(str(file.parent) for file in files if file.parent != current and file.is_file())
+            files |= {_resolved(path) for path in clips | pictures}
+    counts = Counter(str(file.parent) for file in files if file.parent != current and is_file(file))
     return dict(sorted(counts.items()))
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a closed folder, or a loop of links
+        return path.absolute()

@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.capture import source_kind
-from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
-from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
+from soundwatch.daemon.core.paths import expand_path, is_there
 from soundwatch.daemon.core.source_config import SourceClipsConfig
 from soundwatch.daemon.diagnostics.earlier_clips import earlier_clips
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
@@ -178,19 +178,23 @@ def audit(config: Config) -> Audit:
 
 def audit_journal(config: JournalConfig) -> JournalAudit:
     """Audit the journal, as far as it can be read."""
-    path = journal_path(config)
-    if not isinstance(path, Path):
-        return JournalAudit(path=None, max_age_days=config.max_age_days, max_bytes=config.max_bytes)
-    found = JournalAudit(path=str(path), max_age_days=config.max_age_days, max_bytes=config.max_bytes)
-    if not path.exists():
-        return found
-    sizes = [file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
-    found = msgspec.structs.replace(found, mode=_mode(path), size_bytes=sum(sizes))
+    found = JournalAudit(path=config.path, max_age_days=config.max_age_days, max_bytes=config.max_bytes)
     try:
+        path = journal_path(config)
+    except StoreError as error:
+        return msgspec.structs.replace(found, problem=str(error))
+    if not isinstance(path, Path):
+        return msgspec.structs.replace(found, path=None)
+    found = msgspec.structs.replace(found, path=str(path))
+    if not is_there(path):
+        return found
+    try:
+        sizes = [file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if is_there(file)]
+        found = msgspec.structs.replace(found, mode=_mode(path), size_bytes=sum(sizes))
         store = JournalStore(path, writing=False)
         totals = journal_totals(store)
         store.close()
-    except (StoreError, sqlite3.Error) as error:
+    except (StoreError, sqlite3.Error, OSError) as error:
         return msgspec.structs.replace(found, problem=str(error))
     return msgspec.structs.replace(found, lines=totals.lines, oldest=totals.oldest, labels=totals.labels)
 
@@ -214,15 +218,21 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
     from soundwatch.daemon.clips.clip_names import list_clips, list_pictures
 
     guard = {True: "speech", False: None}.get(config.speech_guard, str(config.speech_guard))  # type: ignore[arg-type]
-    folder = clips_folder(config)
     found = ClipsAudit(
-        folder=None if folder is None else str(folder),
+        folder=config.folder,
         speech_guard=guard,
         max_age_days=config.max_age_days,
         max_bytes=config.max_bytes,
         best_per_class=config.best_per_class,
     )
-    if folder is None or not folder.exists():
+    if config.folder is None:
+        return found
+    try:
+        folder = expand_path(config.folder)
+    except ConfigError as error:
+        return msgspec.structs.replace(found, problem=str(error))
+    found = msgspec.structs.replace(found, folder=str(folder))
+    if not is_there(folder):
         return found
     try:
         clips, pictures, entries = list_clips(folder), list_pictures(folder), len(list(folder.iterdir()))

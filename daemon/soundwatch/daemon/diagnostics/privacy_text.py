@@ -17,7 +17,7 @@ def audit_text(result: Audit) -> Sequence[str]:
     if journal.path is None:
         lines.append("  in memory only, until the program ends")
     else:
-        lines.append(f"  {journal.path}{_readable_by(journal.mode)}")
+        lines.append(f"  {journal.path}{_readable_by(journal.mode, journal.problem)}")
         lines.append(f"  {journal.problem or _amount(journal.lines, 'line', journal.size_bytes, journal.oldest)}")
         lines.append(f"  {_count(journal.labels, 'label')} set by users; no sound")
     lines.append(f"  deleted after {journal.max_age_days:g} days, or above {_megabytes(journal.max_bytes)}")
@@ -25,7 +25,7 @@ def audit_text(result: Audit) -> Sequence[str]:
     if clips.folder is None:
         lines.append("  none is stored with these options; a few seconds are in memory while they are scored")
     else:
-        lines.append(f"  {clips.folder}{_readable_by(clips.mode)}")
+        lines.append(f"  {clips.folder}{_readable_by(clips.mode, clips.problem)}")
         lines.append(f"  {clips.problem or _amount(clips.clips, 'clip', clips.size_bytes, clips.oldest)}")
         if clips.pictures:
             lines.append(f"  with {_count(clips.pictures, 'spectrogram')}: speech is visible in them")
@@ -67,8 +67,8 @@ def _megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB"
 
 
-def _readable_by(mode: str | None) -> str:
+def _readable_by(mode: str | None, problem: str | None) -> str:
     """Describe who may read a file or folder."""
     if mode is None:
-        return " (does not exist yet)"
+        return "" if problem else " (does not exist yet)"
     return f" (mode {mode}: " + ("other users may read it)" if int(mode, 8) & 0o044 else "only its owner may read it)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ from typing import Final
 
 from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.paths import is_file, is_folder, is_there
 from soundwatch.daemon.core.unfinished import unfinished_files
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 from soundwatch.daemon.journal.events import find_damage, journal_totals
@@ -27,18 +29,26 @@ def check_journal(case: CheckInput) -> Iterator[Finding]:
     """Check that the journal file is valid, and that the disk has room."""
     if case.config is None:
         return
-    path = journal_path(case.config.journal)
+    try:
+        path = journal_path(case.config.journal)
+    except StoreError as error:
+        yield Finding("journal", "fault", str(error), "Give another journal.path.")
+        return
     if not isinstance(path, Path):
         yield Finding("journal", "note", "Events are kept in memory only.")
         return
-    folder = next(parent for parent in (path.parent, *path.parents) if parent.is_dir())
+    folder = next(parent for parent in (path.parent, *path.absolute().parents) if is_folder(parent))
     if not os.access(folder, os.W_OK):
         yield Finding("journal", "fault", f"This user may not write to {folder}.", "Give another journal.path.")
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < DISK_BYTES:
         todo = "Free some space. Until then the oldest lines are deleted for new ones, and clips cannot be written."
         yield Finding("journal", "fault", f"The disk of {folder} has {free_bytes / 1e6:.1f} MB left.", todo)
-    if path.exists():
+    blocking = next((parent for parent in path.parents if is_there(parent) and not is_folder(parent)), None)
+    if blocking is not None or (is_there(path) and not is_file(path)):
+        seen = f"{path} cannot be the journal: {blocking or path} is no {'folder' if blocking else 'regular file'}."
+        yield Finding("journal", "fault", seen, "Give another journal.path.")
+    elif is_there(path):
         yield from _of_file(path)
     else:
         yield Finding("journal", "note", f"{path} does not exist yet; `soundwatch run` creates it.")
@@ -56,12 +66,22 @@ def check_unfinished(case: CheckInput) -> Iterator[Finding]:
     """Name files that a killed process left in the folders of the configuration, the journal and the clips."""
     folders = [] if case.path is None else [case.path.parent]
     if case.config is not None:
-        journal = journal_path(case.config.journal)
-        folders += [journal.parent] if isinstance(journal, Path) else []
-        clips = clips_folder(case.config.clips)
-        folders += [] if clips is None else [clips]
-    for folder in dict.fromkeys(folder.absolute() for folder in folders if folder.is_dir()):
-        for path in unfinished_files(folder):
+        with contextlib.suppress(StoreError):  # a finding of `check_journal`
+            journal = journal_path(case.config.journal)
+            folders += [journal.parent] if isinstance(journal, Path) else []
+        try:
+            clips = clips_folder(case.config.clips)
+            folders += [] if clips is None else [clips]
+        except ConfigError as error:
+            yield Finding("storage", "fault", str(error), "Give another clips.folder.")
+    for folder in dict.fromkeys(folder.absolute() for folder in folders if is_folder(folder)):
+        try:
+            unfinished = unfinished_files(folder)
+        except OSError as error:
+            seen = f"{folder} cannot be read: {error.strerror}."
+            yield Finding("storage", "warning", seen, "Run this command as the user of soundwatch.")
+            continue
+        for path in unfinished:
             yield Finding(
                 "storage",
                 "warning",
@@ -75,10 +95,10 @@ def _of_file(path: Path) -> Iterator[Finding]:
         store = JournalStore(path, writing=False)
         damage, totals = find_damage(store), journal_totals(store)
         behind = {name: store.last_seq() - cursor.delivered for name, cursor in store.cursors().items()}
-    except (StoreError, sqlite3.Error) as error:
+        size = f"{path.stat().st_size / 1e6:.1f} MB"
+    except (StoreError, sqlite3.Error, OSError) as error:
         yield Finding("journal", "fault", f"{path}: {error}", "The next start salvages readable lines.")
         return
-    size = f"{path.stat().st_size / 1e6:.1f} MB"
     state: State = "ok" if damage is None else "fault"
     span = f", {totals.oldest} to {totals.newest}" if totals.lines else ""
     yield Finding("journal", state, f"{path}: {totals.lines} lines{span}, {size}, {damage or 'ok'}")
@@ -114,8 +134,16 @@ def _reached(spec: SinkSpec) -> Finding:
 def _written(spec: SinkSpec) -> Finding:
     if not spec.target:
         return Finding("sinks", "ok", "standard output")
-    path = Path(spec.target.split(" ", 1)[0])
-    place = path if path.exists() else path.parent
+    path, todo = Path(os.path.expanduser(spec.target)), "Correct its path or rights."  # noqa: PTH111  # as in a shell
+    try:
+        path.stat()
+        place = path
+    except FileNotFoundError:
+        place = path.parent
+    except OSError as error:
+        return Finding("sinks", "fault", f"{spec.kind} {path} cannot be used: {error.strerror}.", todo)
+    if is_folder(path):
+        return Finding("sinks", "fault", f"{spec.kind} {path} is a folder.", todo)
     if os.access(place, os.X_OK if OUTPUT_KINDS[spec.kind].reach == "program" else os.W_OK):
         return Finding("sinks", "ok", f"{spec.kind} {path}")
-    return Finding("sinks", "fault", f"{spec.kind} {path} cannot be used by this user.", "Correct its path or rights.")
+    return Finding("sinks", "fault", f"{spec.kind} {path} cannot be used by this user.", todo)

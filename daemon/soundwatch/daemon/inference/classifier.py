@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.contract import Activation, ModelContract
 from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.core.tags import split_outputs
 from soundwatch.daemon.core.types import Classifier, Features, Scores, read_only
 from soundwatch.daemon.inference import onnx_model, torchscript_model
@@ -76,7 +77,7 @@ def resolve_model(name_or_path: str | Path) -> Path:
     """
     shipped = str(name_or_path) in SHIPPED_MODELS
     path = model_path(str(name_or_path)) if shipped else Path(name_or_path)
-    if not path.exists():
+    if not is_there(path):
         raise ModelError(
             f"There is no model {path}. Name a model file, or a model that is shipped: {', '.join(SHIPPED_MODELS)}."
             + (" This one should have been installed; install soundwatch again." if shipped else "")

@@ -28,6 +28,7 @@ from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.paths import expand_path
 from soundwatch.daemon.core.text import did_you_mean, environment_text
 from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget
@@ -233,7 +234,7 @@ def _read_url(where: str, options: AppriseOptions) -> str:
         if not (url := environment_text(options.url_env)):
             raise SinkError(f"{where}: the environment has no {options.url_env}. Set it to the address of Apprise.")
         return url
-    path = Path(options.url_file or "").expanduser()
+    path = expand_path(options.url_file or "")
     try:
         return path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:

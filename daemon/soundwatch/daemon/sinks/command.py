@@ -24,6 +24,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.paths import expand_path, is_file
 from soundwatch.daemon.core.rules_config import secret_variables
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -174,7 +175,7 @@ def prepare_command(spec: SinkSpec, options: CommandOptions, view: DaemonView) -
     """
     if not spec.target:
         raise ConfigError("-F command names no program; command:PATH was expected.")
-    path, types = Path(spec.target).expanduser().absolute(), parse_types(spec, options.types)
+    path, types = expand_path(spec.target).absolute(), parse_types(spec, options.types)
 
     def open_() -> CommandSink:
         _check(path)
@@ -196,8 +197,8 @@ def _check(path: Path) -> None:
     Raises:
         SinkError: The file is missing or not executable.
     """
-    if not path.is_file() or not os.access(path, os.X_OK):
-        fault = "cannot be executed" if path.is_file() else "is no file"
+    if not is_file(path) or not os.access(path, os.X_OK):
+        fault = "cannot be executed" if is_file(path) else "is no file"
         raise SinkError(
             f"{path} {fault}. Give the path of a program, without arguments; make it executable (chmod +x)."
         )

@@ -8,6 +8,7 @@ count, and all names of this machine's loopback are one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -66,7 +67,12 @@ def url_place(url: str) -> Place:
 def _within_limit(look_up: Callable[[], Found]) -> Found | None:
     """Return what a function finds within `LIMIT_S`; None for nothing: its thread is left to a hung file system."""
     found: list[Found] = []
-    thread = threading.Thread(target=lambda: found.append(look_up()), name="path lookup", daemon=True)
+
+    def run() -> None:
+        with contextlib.suppress(OSError):  # a folder on the way is closed
+            found.append(look_up())
+
+    thread = threading.Thread(target=run, name="path lookup", daemon=True)
     thread.start()
     thread.join(LIMIT_S)
     return found[0] if found else None

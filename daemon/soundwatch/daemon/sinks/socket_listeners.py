@@ -19,6 +19,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
+from soundwatch.daemon.core.paths import expand_path, is_folder
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.live_stream import subscribe_lines
 from soundwatch.daemon.sinks.place import resolved_path
@@ -60,7 +61,7 @@ def prepare_unix(spec: SinkSpec, options: UnixOptions, view: DaemonView) -> Prep
     """
     if not spec.target:
         raise ConfigError("-F unix names no socket; unix:PATH was expected.")
-    path = Path(spec.target).expanduser().absolute()
+    path = expand_path(spec.target).absolute()
 
     def open_() -> SocketServerSink:
         _check_unix(path)
@@ -141,7 +142,7 @@ def _check_unix(path: Path) -> None:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise SinkError(f"{path} is there already and is no socket. Give another path, or move the file.")
         return
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise SinkError(f"{path} cannot be made a socket: No such file or directory.")
 
 

@@ -13,13 +13,13 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
+from soundwatch.daemon.core.paths import expand_path
 from soundwatch.daemon.core.place_config import load_time_zone
 from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.journal.entry import JournalEntry
@@ -83,7 +83,7 @@ def load_template(template: str, time_zone: str = "UTC", language: Language = "e
     zone = parse_time_zone(time_zone)
     if template in _BUILT_IN:
         return replace(_BUILT_IN[template], zone=zone, language=language)
-    path = Path(template).expanduser()
+    path = expand_path(template)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -12,7 +12,6 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.loopback import IpAddress, is_loopback, parse_ip
+from soundwatch.daemon.core.paths import expand_path
 from soundwatch.daemon.sinks.spec import PAGE_PORT, SinkSpec, parse_options
 from soundwatch.daemon.web.tls import TlsFiles, load_context
 
@@ -156,7 +156,7 @@ def _read_tls(spec: SinkSpec, options: HttpOptions) -> TlsFiles | None:
         return None
     if options.certificate is None or options.key is None:
         raise ConfigError(f"-F {spec.text}: TLS needs both ,certificate=FILE and ,key=FILE.")
-    files = TlsFiles(Path(options.certificate).expanduser(), Path(options.key).expanduser())
+    files = TlsFiles(expand_path(options.certificate), expand_path(options.key))
     try:
         load_context(files)
     except ConfigError as error:
@@ -221,7 +221,7 @@ def _read_token(spec: SinkSpec, options: HttpOptions, environment: Mapping[str, 
     if options.token_file is not None:
         origin = options.token_file
         try:
-            token = Path(origin).expanduser().read_text(encoding="utf-8-sig").strip()
+            token = expand_path(origin).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"-F {spec.text}: {origin} cannot be read: {getattr(error, 'strerror', None) or 'it is not a text'}. "

@@ -7,7 +7,6 @@ address, which others could read.
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.paths import expand_path
 from soundwatch.daemon.core.text import environment_text
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 from soundwatch.daemon.sinks.spec import SinkSpec
@@ -98,9 +98,7 @@ def _credentials(spec: SinkSpec, options: BrokerOptions) -> tuple[str | None, st
     if options.credentials_file is None:
         return environment_text("MQTT_USERNAME"), environment_text("MQTT_PASSWORD")
     try:
-        username, password = (
-            Path(options.credentials_file).expanduser().read_text(encoding="utf-8-sig").splitlines()[:2]
-        )
+        username, password = expand_path(options.credentials_file).read_text(encoding="utf-8-sig").splitlines()[:2]
     except OSError as error:
         raise SinkError(f"{options.credentials_file} cannot be read: {error.strerror}.") from error
     except ValueError as error:

@@ -1,0 +1,39 @@
+"""Paths as users write them.
+
+Conventions: where the system cannot look for a file, since a name is too long or a folder is closed to this user, the
+answer is no. `Path.exists` of Python 3.11 raises there; that of Python 3.14 does not.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from soundwatch.daemon.core.errors import ConfigError
+
+
+def expand_path(text: str) -> Path:
+    """Return a path with its home folder.
+
+    Raises:
+        ConfigError: There is no user of that name.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{text}: this system has no such user, so the path leads nowhere. Write it out.") from error
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path leads to something."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path leads to a regular file."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path leads to a folder."""
+    return os.path.isdir(path)  # noqa: PTH112
