@@ -12,7 +12,6 @@ import binascii
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -21,6 +20,7 @@ import msgspec
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.language import Language
+from soundwatch.daemon.core.paths import expand_path
 from soundwatch.daemon.core.redact import check_address
 from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.sinks.webhook_templates import BodyTemplate, load_template
@@ -150,7 +150,7 @@ def _secret(path: str) -> bytes:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8-sig").strip()
+        return expand_path(path).read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise SinkError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
