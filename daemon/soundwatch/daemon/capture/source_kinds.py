@@ -6,7 +6,6 @@ Does not: read sound.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording
 from soundwatch.daemon.capture.wyoming_satellite import open_wyoming
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.paths import is_folder, is_there
+from soundwatch.daemon.core.paths import is_folder, is_pipe, is_there, literal_path
 from soundwatch.daemon.core.redact import check_address, redact_url
 from soundwatch.daemon.core.source import LiveSource, Source, SourceInfo
 from soundwatch.daemon.core.types import Block
@@ -58,7 +57,7 @@ class SourceRequest:
     @property
     def path(self) -> Path:
         """The device as a path."""
-        return _expanded(str(self.device))
+        return literal_path(str(self.device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,18 +215,8 @@ def _is_recording(device: str | int) -> bool:
 
 
 def _is_folder(device: str | int) -> bool:
-    path = _expanded(str(device))
+    path = literal_path(str(device))
     return is_folder(path) and (str(device).startswith(_PATH_PREFIXES) or not _names_microphone(str(device)))
-
-
-def _is_pipe(device: str | int) -> bool:
-    path = _expanded(str(device))
-    return is_there(path) and path.is_fifo()
-
-
-def _expanded(device: str) -> Path:
-    """Return a path with its home folder; the text itself where it names no user, as a shell does."""
-    return Path(os.path.expanduser(device))  # noqa: PTH111  # `Path.expanduser` raises
 
 
 def _names_microphone(device: str) -> bool:
@@ -250,7 +239,7 @@ def _host_names(url: str) -> tuple[str, ...]:
 
 def _path_names(device: str) -> tuple[str, ...]:
     """Return the names of an existing path; other devices name themselves."""
-    path = _expanded(device)
+    path = literal_path(device)
     return path_names(path) if is_there(path) else ({"-": "stdin"}.get(device, device),)
 
 
@@ -286,7 +275,7 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     _network_kind("url", _has_scheme, connect_ffmpeg, lambda url: urlsplit(url).scheme in _ENCRYPTED_SCHEMES),
     SourceKind(
         "fifo",
-        _is_pipe,
+        lambda device: is_pipe(literal_path(str(device))),
         _open_fifo,
         _reconnecting(_open_fifo),
         _path_names,

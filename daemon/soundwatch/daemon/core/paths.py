@@ -24,6 +24,11 @@ def expand_path(text: str) -> Path:
         raise ConfigError(f"{text}: this system has no such user, so the path leads nowhere. Write it out.") from error
 
 
+def literal_path(text: str) -> Path:
+    """Return a path with its home folder; the text itself where it names no user, as a shell does."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # `Path.expanduser` raises
+
+
 def is_there(path: Path) -> bool:
     """Return whether a path leads to something."""
     return os.path.exists(path)  # noqa: PTH110
@@ -32,6 +37,11 @@ def is_there(path: Path) -> bool:
 def is_file(path: Path) -> bool:
     """Return whether a path leads to a regular file."""
     return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_pipe(path: Path) -> bool:
+    """Return whether a path leads to a named pipe."""
+    return os.path.exists(path) and path.is_fifo()  # noqa: PTH110
 
 
 def is_folder(path: Path) -> bool:

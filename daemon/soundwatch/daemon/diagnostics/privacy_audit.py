@@ -20,11 +20,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.capture import source_kind
+from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
-from soundwatch.daemon.core.paths import expand_path, is_there
+from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.core.source_config import SourceClipsConfig
 from soundwatch.daemon.diagnostics.earlier_clips import earlier_clips
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
@@ -181,14 +182,11 @@ def audit_journal(config: JournalConfig) -> JournalAudit:
     found = JournalAudit(path=config.path, max_age_days=config.max_age_days, max_bytes=config.max_bytes)
     try:
         path = journal_path(config)
-    except StoreError as error:
-        return msgspec.structs.replace(found, problem=str(error))
-    if not isinstance(path, Path):
-        return msgspec.structs.replace(found, path=None)
-    found = msgspec.structs.replace(found, path=str(path))
-    if not is_there(path):
-        return found
-    try:
+        if not isinstance(path, Path):
+            return msgspec.structs.replace(found, path=None)
+        found = msgspec.structs.replace(found, path=str(path))
+        if not is_there(path):
+            return found
         sizes = [file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if is_there(file)]
         found = msgspec.structs.replace(found, mode=_mode(path), size_bytes=sum(sizes))
         store = JournalStore(path, writing=False)
@@ -225,22 +223,18 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
         max_bytes=config.max_bytes,
         best_per_class=config.best_per_class,
     )
-    if config.folder is None:
-        return found
     try:
-        folder = expand_path(config.folder)
+        folder = clips_folder(config)
+        if folder is None or not is_there(folder):
+            return found
+        found = msgspec.structs.replace(found, folder=str(folder), mode=_mode(folder))
+        clips, pictures, entries = list_clips(folder), list_pictures(folder), len(list(folder.iterdir()))
     except ConfigError as error:
         return msgspec.structs.replace(found, problem=str(error))
-    found = msgspec.structs.replace(found, folder=str(folder))
-    if not is_there(folder):
-        return found
-    try:
-        clips, pictures, entries = list_clips(folder), list_pictures(folder), len(list(folder.iterdir()))
     except OSError as error:
-        return msgspec.structs.replace(found, mode=_mode(folder), problem=f"It cannot be read: {error.strerror}.")
+        return msgspec.structs.replace(found, problem=f"It cannot be read: {error.strerror}.")
     return msgspec.structs.replace(
         found,
-        mode=_mode(folder),
         clips=len(clips),
         size_bytes=sum(clip.size_bytes for clip in clips),
         oldest=min((_time_of(clip.stamp) for clip in clips), default=None),

@@ -13,7 +13,7 @@ from typing import Final
 
 from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.core.paths import is_file, is_folder, is_there
+from soundwatch.daemon.core.paths import is_file, is_folder, is_there, literal_path
 from soundwatch.daemon.core.unfinished import unfinished_files
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 from soundwatch.daemon.journal.events import find_damage, journal_totals
@@ -134,7 +134,7 @@ def _reached(spec: SinkSpec) -> Finding:
 def _written(spec: SinkSpec) -> Finding:
     if not spec.target:
         return Finding("sinks", "ok", "standard output")
-    path, todo = Path(os.path.expanduser(spec.target)), "Correct its path or rights."  # noqa: PTH111  # as in a shell
+    path, todo = literal_path(spec.target), "Correct its path or rights."
     try:
         path.stat()
         place = path

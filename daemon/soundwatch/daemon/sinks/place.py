@@ -8,7 +8,6 @@ count, and all names of this machine's loopback are one.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
@@ -33,7 +32,7 @@ def file_place(path_text: str) -> Place:
 
 def resolved_path(path_text: str) -> str:
     """Return a path without links and detours."""
-    return _within_limit(lambda: os.path.realpath(path_text)) or str(Path(path_text).absolute())
+    return _within_limit(lambda: _real(path_text)) or str(Path(path_text).absolute())
 
 
 def host_place(host: str) -> str:
@@ -67,12 +66,7 @@ def url_place(url: str) -> Place:
 def _within_limit(look_up: Callable[[], Found]) -> Found | None:
     """Return what a function finds within `LIMIT_S`; None for nothing: its thread is left to a hung file system."""
     found: list[Found] = []
-
-    def run() -> None:
-        with contextlib.suppress(OSError):  # a folder on the way is closed
-            found.append(look_up())
-
-    thread = threading.Thread(target=run, name="path lookup", daemon=True)
+    thread = threading.Thread(target=lambda: found.append(look_up()), name="path lookup", daemon=True)
     thread.start()
     thread.join(LIMIT_S)
     return found[0] if found else None
@@ -82,5 +76,13 @@ def _file_place(path_text: str) -> Place:
     try:
         status = Path(path_text).stat() if path_text else os.fstat(sys.stdout.fileno())
     except (OSError, ValueError):
-        return ("path", os.path.realpath(path_text))
+        return ("path", _real(path_text))
     return ("inode", status.st_dev, status.st_ino)
+
+
+def _real(path_text: str) -> str:
+    """Return a path without links and detours; the absolute path where a folder on the way is closed."""
+    try:
+        return os.path.realpath(path_text)
+    except OSError:
+        return str(Path(path_text).absolute())
