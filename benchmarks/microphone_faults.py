@@ -70,14 +70,14 @@ def suspend(number: int) -> Callable[[Scene], None]:
     """Make the source deliver nothing, or with 0 deliver again."""
 
     def do(scene: Scene) -> None:
-        scene.server._ask("pactl", "suspend-sink", "vmic", str(number))
+        scene.server.ask("pactl", "suspend-sink", "vmic", str(number))
 
     return do
 
 
-def freeze(scene: Scene) -> None:
-    """Stop this program and what captures for it, for a while, as a machine that sleeps does."""
-    stopped = f"{os.getpid()} {scene.tapped.process}"
+def freeze(_: Scene) -> None:
+    """Stop this program for a while, as a machine that sleeps does."""
+    stopped = os.getpid()
     with subprocess.Popen(["sh", "-c", f"kill -STOP {stopped}; sleep {FROZEN_S}; kill -CONT {stopped}"]):
         pass
 
@@ -141,8 +141,8 @@ FAULTS: Final = (
         AWAY_S,
     ),
     Fault("microphone that delivers nothing, and does again", "vmic", suspend(1), suspend(0), AWAY_S),
-    Fault("capture process killed", "vmic", to_process(signal.SIGKILL)),
-    Fault("capture process frozen", "vmic", to_process(signal.SIGSTOP)),
+    Fault("capture process killed", "default", to_process(signal.SIGKILL)),
+    Fault("capture process frozen", "default", to_process(signal.SIGSTOP)),
     Fault(
         "wall clock set forth by an hour, and back",
         "vmic",

@@ -76,11 +76,10 @@ class Tapped:
 
     @property
     def process(self) -> int:
-        """The recorder of this source that is running."""
-        device = self.source.info.description.removeprefix("pulse:")
+        """The capture process of the source `default`."""
         children = " ".join(file.read_text("ascii") for file in Path("/proc/self/task").glob("*/children")).split()
         lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in children}
-        return next(pid for pid, line in lines.items() if line[0] == b"parec" and f"--device={device}".encode() in line)
+        return next(pid for pid, line in lines.items() if b"soundwatch.daemon.capture.capture_worker" in line)
 
 
 @dataclass(slots=True)
@@ -134,7 +133,10 @@ class Wall:
 
 @contextlib.contextmanager
 def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread]]:
-    """The daemon at a microphone that a tone is played into; with `yard` at another one too, which comes second."""
+    """The daemon at a microphone that a tone is played into; with `yard` at another one too, which comes second.
+
+    The microphone `default` is `vmic` through PortAudio, in a process of its own.
+    """
     home = Path(tempfile.mkdtemp(prefix="soundwatch-"))  # a socket's path has to be short
     server = VirtualMicrophone(home)
     os.environ.update(server.env)
@@ -142,7 +144,8 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
     if microphone == "yard":
         server.plug_in("yard")
     Wall.shift_ns = 0
-    tapped = Tapped(open_live_source("mic0", f"pulse:{microphone}.monitor"))
+    device = microphone if microphone == "default" else f"pulse:{microphone}.monitor"
+    tapped = Tapped(open_live_source("mic0", device))
     steady = Tapped(open_live_source("steady", "pulse:vmic.monitor"))
     sink = Noted()
     sink.open.set()
@@ -153,7 +156,7 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
     try:
         while not tapped.lags_s:
             time.sleep(0.01)
-        scene.play(microphone)
+        scene.play("yard" if microphone == "yard" else "vmic")
         time.sleep(BEFORE_S)
         yield scene, steady, engine
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import tempfile
 import time
@@ -58,9 +57,3 @@ def manager(watchdog_s: float = 10.0) -> Iterator[Manager]:
             yield systemd
         finally:
             systemd.close()
-
-
-def environment_of(pid: int) -> set[str]:
-    """Return the names of the variables that a process was started with."""
-    content = Path(f"/proc/{pid}/environ").read_bytes()
-    return {os.fsdecode(variable.partition(b"=")[0]) for variable in content.split(b"\0") if variable}

@@ -49,7 +49,7 @@ class VirtualMicrophone:
             stdin=subprocess.DEVNULL,
         )
         give_up = time.monotonic() + 60
-        while "vmic.monitor" not in self._ask("pactl", "list", "short", "sources"):
+        while "vmic.monitor" not in self.ask("pactl", "list", "short", "sources"):
             assert self._server.poll() is None, f"pulseaudio ended with {self._server.returncode}"
             assert time.monotonic() < give_up, "pulseaudio does not answer"
             time.sleep(0.02)
@@ -62,11 +62,11 @@ class VirtualMicrophone:
     def plug_in(self, name: str, rate_hz: int = RATE_HZ) -> None:
         """Add a microphone, which is the sound server's source `name.monitor`."""
         sink = (f"sink_name={name}", f"rate={rate_hz}", f"channels={CHANNELS}", "norewinds=1")
-        self._modules[name] = self._ask("pactl", "load-module", "module-null-sink", *sink).strip()
+        self._modules[name] = self.ask("pactl", "load-module", "module-null-sink", *sink).strip()
 
     def unplug(self, name: str) -> None:
         """Take it away."""
-        self._ask("pactl", "unload-module", self._modules.pop(name))
+        self.ask("pactl", "unload-module", self._modules.pop(name))
 
     def start_playing(self, recording: Path, name: str = "vmic") -> subprocess.Popen[bytes]:
         """Play a recording into a microphone; the process ends with the recording."""
@@ -90,7 +90,8 @@ class VirtualMicrophone:
         """Resume the server."""
         self._server.send_signal(signal.SIGCONT)
 
-    def _ask(self, *command: str) -> str:
+    def ask(self, *command: str) -> str:
+        """Return what a program of the server prints."""
         return subprocess.run(command, env=os.environ | self.env, capture_output=True, text=True, check=False).stdout
 
 

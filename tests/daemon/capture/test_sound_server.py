@@ -1,146 +1,53 @@
-"""Sources of the sound server: names without a server, losses with a real one."""
+"""Sources of a real sound server: losses, other servers' addresses, and what is no loss."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import stat
-import subprocess
-import sys
 import threading
-import time
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.daemon.capture import open_live_source, sound_server
-from soundwatch.daemon.capture.sound_server import (
-    ServerSource,
-    find_source,
-    is_server_source,
-    list_sources,
-    open_server_source,
-)
-from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
+from soundwatch.daemon.capture import open_live_source
+from soundwatch.daemon.capture.sound_server import is_server_source, open_server_source
+from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import LiveSource, SourceStateChange
 from soundwatch.daemon.core.types import Block
+from support.ports import free_port
 from support.virtual_microphone import RATE_HZ, VirtualMicrophone
-
-PACTL = """#!/bin/sh
-case "$1" in
-list) printf '0\\tdesk\\tmodule\\ts16le 2ch 48000Hz\\tIDLE\\n1\\thdmi.monitor\\tmodule\\ts32le 6ch 44100Hz\\tIDLE\\n';;
-info) echo 'Default Source: hdmi.monitor';;
-esac
-"""
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no PulseAudio")
 
 
-def install(folder: Path, **scripts: str) -> None:
-    for name, script in scripts.items():
-        (folder / name).write_text(script)
-        (folder / name).chmod(stat.S_IRWXU)
-
-
 @pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of programs, the only one of the path."""
-    install(tmp_path, pactl=PACTL, parec="#!/bin/sh\nexit 1\n")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    return tmp_path
+def server(virtual_microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch) -> VirtualMicrophone:
+    """A virtual microphone that this process uses."""
+    monkeypatch.setenv("PULSE_SERVER", virtual_microphone.env["PULSE_SERVER"])
+    return virtual_microphone
 
 
-@pytest.mark.usefixtures("programs")
-def test_sources_have_the_rate_and_the_channels_of_the_server() -> None:
-    desk, monitor = ServerSource("desk", 48_000, 2), ServerSource("hdmi.monitor", 44_100, 6)
-    assert list_sources() == [desk, monitor]
-    assert find_source("pulse:desk") == desk
-    assert find_source("pulse") == monitor
-
-
-@pytest.mark.usefixtures("programs")
-def test_a_source_is_recorded_with_two_channels_unless_configured() -> None:
-    for configured, channels in ((None, 2), (6, 6), (1, 1)):
-        source = open_server_source("mic0", "pulse", configured)
-        assert source.info.channels == channels
-        source.stop()
-        assert list(source.blocks()) == []
-    with pytest.raises(SourceError, match="7 channels were configured for pulse, which has 6; set 1 to 6"):
-        open_server_source("mic0", "pulse", 7)
-
-
-@pytest.mark.usefixtures("programs")
-def test_a_source_that_the_server_does_not_have_is_an_error_that_lists_all() -> None:
-    with pytest.raises(SourceError, match="The sound server has no source 'yard'") as caught:
-        find_source("pulse:yard")
-    assert str(caught.value).endswith("\n  pulse:desk\n  pulse:hdmi.monitor")
-
-
-def test_a_server_that_does_not_answer_is_an_error(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sound_server, "SERVER_S", 0.2)
-    for pactl in ("#!/bin/sh\nexit 1\n", "#!/bin/sh\nread -r line < /dev/zero\n"):
-        install(programs, pactl=pactl)
-        with pytest.raises(SourceError, match="pulse:desk was expected, and the sound server does not answer"):
-            find_source("pulse:desk")
-
-
-def test_without_the_programs_a_name_is_an_error_and_pulse_a_device_of_portaudio(programs: Path) -> None:
-    assert is_server_source("pulse")
-    (programs / "parec").unlink()
-    assert not is_server_source("pulse")
-    assert not is_server_source("default")
-    with pytest.raises(SourceUnavailableError, match="sudo apt-get install pulseaudio-utils"):
-        open_server_source("mic0", "pulse:desk", None)
-
-
-@pytest.mark.usefixtures("programs")
-def test_a_recorder_that_ends_leaves_no_file_and_no_thread() -> None:
-    def held() -> tuple[int, int]:
-        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
-
-    if not Path("/proc/self/fd").is_dir():
-        pytest.skip("this system has no /proc/self/fd")
-    before = held()
-    for device in ("pulse", "pulse:desk") * 10:
-        with pytest.raises(SourceError, match="stopped delivering"):
-            list(open_server_source("mic0", device, None).blocks())
-    assert held() == before
-
-
-def test_the_last_message_of_the_recorder_is_the_reason(programs: Path) -> None:
-    install(programs, parec="#!/bin/sh\necho one >&2; echo 'Stream error: Access denied.' >&2; exit 1\n")
-    with pytest.raises(SourceError, match=r"stopped delivering \(Stream error: Access denied\)\. Plug"):
-        list(open_server_source("mic0", "pulse", None).blocks())
-
-
-def name_of(pid: int) -> str:
-    """Return the name of a process; empty once it has ended."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text("ascii").strip()
-    return ""
-
-
-def recorders(program: str = "parec") -> list[int]:
-    """Return the recorders, or the other programs of a name, that this process has started."""
-    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    pids = [int(pid) for listed in children for pid in listed.read_text("ascii").split()]
-    return [pid for pid in pids if name_of(pid) == program]
+def test_only_pulse_and_its_names_are_sources_of_the_server() -> None:
+    assert all(map(is_server_source, ("pulse", "pulse:desk")))
+    assert not any(map(is_server_source, ("default", "pulseaudio", "Impulse", 2)))
 
 
 def changes_until_back(
-    source: LiveSource, at_sound: Callable[[], object]
+    source: LiveSource, at_sound: Callable[[], object], at_loss: Callable[[], object]
 ) -> tuple[list[SourceStateChange], list[Block]]:
-    """Call `at_sound` at the second block, and collect until the source is back."""
+    """Call `at_sound` at the second block and `at_loss` at the loss, and collect until the source is back."""
     changes: list[SourceStateChange] = []
     blocks: list[Block] = []
     for item in source.blocks():
         if isinstance(item, SourceStateChange):
             changes.append(item)
-            if item.state == "back":
+            if item.state == "lost":
+                at_loss()
+            elif item.state == "back":
                 source.stop()
         elif isinstance(item, Block):
             blocks.append(item)
@@ -151,13 +58,12 @@ def changes_until_back(
 
 @pytest.mark.slow
 @pytest.mark.microphone
-@pytest.mark.parametrize(("number", "reason"), [(signal.SIGKILL, "ended"), (signal.SIGSTOP, "stalled")])
-def test_a_recorder_that_is_killed_or_hangs_is_replaced_and_the_gap_is_exact(
-    virtual_microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, reason: str
+@pytest.mark.parametrize(("fault", "mend", "reason"), [("kill", "start", "ended"), ("stop", "cont", "stalled")])
+def test_a_server_that_is_killed_or_hangs_is_used_again_and_the_gap_is_exact(
+    server: VirtualMicrophone, fault: str, mend: str, reason: str
 ) -> None:
-    monkeypatch.setenv("PULSE_SERVER", virtual_microphone.env["PULSE_SERVER"])
     source = open_live_source("mic0", "pulse:vmic.monitor")
-    changes, blocks = changes_until_back(source, lambda: os.kill(recorders()[0], number))
+    changes, blocks = changes_until_back(source, getattr(server, fault), getattr(server, mend))
     assert [(change.state, change.reason) for change in changes] == [("lost", reason), ("back", reason)]
     end_sample = 0
     for block in blocks:
@@ -165,105 +71,106 @@ def test_a_recorder_that_is_killed_or_hangs_is_replaced_and_the_gap_is_exact(
         end_sample = block.first_sample + block.samples.shape[1]
     lost_samples = sum(block.lost_samples for block in blocks)
     assert lost_samples / RATE_HZ == pytest.approx((changes[-1].missed_ns or 0) / 1e9, abs=0.001)
-    assert recorders() == []
 
 
 @pytest.mark.slow
 @pytest.mark.microphone
-def test_a_source_that_is_removed_is_lost_and_no_other_source_is_recorded(
-    virtual_microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
+def test_a_source_that_is_removed_or_suspended_is_lost_and_no_other_source_is_recorded(
+    server: VirtualMicrophone,
 ) -> None:
-    monkeypatch.setenv("PULSE_SERVER", virtual_microphone.env["PULSE_SERVER"])
-    virtual_microphone.plug_in("yard", 16_000)
+    server.plug_in("yard", 16_000)
     source = open_server_source("mic0", "pulse:yard.monitor", None)
+    suspended = open_server_source("mic1", "pulse:vmic.monitor", None)
     assert source.info.rate_hz == 16_000
+    sound, other = source.blocks(), suspended.blocks()
+    next(sound)
+    next(other)
+    source.gather_until(1 << 40)  # its end ends this wait, too
+    server.unplug("yard")
+    with pytest.raises(SourceError, match="it was removed: it was unplugged or switched off"):
+        deque(islice(sound, 100), maxlen=0)
+    server.ask("pactl", "suspend-sink", "vmic", "1")
+    with pytest.raises(SourceError, match="the sound server has suspended it"):
+        deque(islice(other, 100), maxlen=0)
+
+
+@pytest.mark.slow
+@pytest.mark.microphone
+def test_a_source_is_not_moved_to_another_one_and_its_volume_is_no_loss(server: VirtualMicrophone) -> None:
+    server.plug_in("yard")
+    source = open_server_source("mic0", "pulse:vmic.monitor", 1)
+    assert source.info.channels == 1
     sound = source.blocks()
     next(sound)
-    virtual_microphone.unplug("yard")
-    with pytest.raises(SourceError, match="it was removed: it was unplugged or switched off"):
-        list(sound)
+    stream = server.ask("pactl", "list", "short", "source-outputs").split()[0]
+    for words in (
+        ("move-source-output", stream, "yard.monitor"),
+        ("set-source-volume", "vmic.monitor", "50%"),
+        ("set-source-mute", "yard.monitor", "1"),
+        ("set-default-source", "yard.monitor"),
+    ):
+        server.ask("pactl", *words)
+        assert next(sound).lost_samples == 0
+    outputs = server.ask("pactl", "list", "short", "source-outputs").split()
+    sources = dict(line.split("\t")[1::-1] for line in server.ask("pactl", "list", "short", "sources").splitlines())
+    assert outputs[:2] == [stream, sources["vmic.monitor"]]
+    source.stop()
+    assert list(sound) == []
 
 
 @pytest.mark.slow
 @pytest.mark.microphone
-def test_a_source_whose_watch_is_killed_is_opened_again_with_a_watch(
-    virtual_microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
+def test_a_server_on_the_network_asks_for_its_cookie(
+    server: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PULSE_SERVER", virtual_microphone.env["PULSE_SERVER"])
-    virtual_microphone.plug_in("yard", 16_000)
-    source = open_live_source("mic0", "pulse:yard.monitor")
-    states: list[str] = []
-    for item in source.blocks():
-        if isinstance(item, SourceStateChange):
-            states.append(item.state)
-            if states == ["lost", "back"]:
-                virtual_microphone.unplug("yard")
-            elif len(states) == 3:
-                source.stop()
-        elif isinstance(item, Block) and not states:
-            for pid in recorders("pactl"):
-                os.kill(pid, signal.SIGKILL)
-    assert states == ["lost", "back", "lost"]
-    assert recorders() == recorders("pactl") == []
-
-
-@pytest.mark.microphone
-def test_a_daemon_that_is_killed_leaves_no_program_behind(virtual_microphone: VirtualMicrophone) -> None:
-    virtual_microphone.plug_in("yard", 16_000)
-    program = (
-        "from soundwatch.daemon.capture.sound_server import open_server_source\n"
-        "for block in open_server_source('mic0', 'pulse:yard.monitor', None).blocks(): print('sound', flush=True)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=os.environ | virtual_microphone.env
-    ) as daemon:
-        assert daemon.stdout is not None
-        daemon.stdout.readline()
-        children = [path for path in Path("/proc").glob("[0-9]*") if parent_of(path) == daemon.pid]
-        assert {name_of(int(path.name)) for path in children} - {""} == {"parec", "pactl", "sh"}  # one may have ended
-        daemon.kill()
-    give_up = time.monotonic() + 60
-    while any(path.exists() for path in children):
-        assert time.monotonic() < give_up, "a program goes on"
-        time.sleep(0.02)
-
-
-def parent_of(process: Path) -> int:
-    try:
-        return int(process.joinpath("stat").read_text("utf-8").rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
+    port = free_port()
+    for name in ("right", "wrong"):
+        (tmp_path / name).write_bytes(os.urandom(256))
+    module = ("module-native-protocol-tcp", "listen=127.0.0.1", f"port={port}", f"auth-cookie={tmp_path}/right")
+    server.ask("pactl", "load-module", *module)
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/none tcp:127.0.0.1:{port}")
+    monkeypatch.setenv("PULSE_COOKIE", str(tmp_path / "wrong"))
+    with pytest.raises(SourceError, match=rf"denies access \(tcp:127.0.0.1:{port}\)\. Check"):
+        open_server_source("mic0", "pulse", None)
+    monkeypatch.setenv("PULSE_COOKIE", str(tmp_path / "right"))
+    source = open_server_source("mic0", "pulse", None)
+    sound = source.blocks()
+    assert source.info.description == "pulse, vmic.monitor"
+    assert next(sound).samples.shape[0] == 2
+    source.stop()
+    assert list(sound) == []
 
 
 @pytest.mark.slow
 @pytest.mark.microphone
-def test_a_source_that_is_removed_while_its_watch_hangs_is_lost(
-    virtual_microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PULSE_SERVER", virtual_microphone.env["PULSE_SERVER"])
-    monkeypatch.setattr(sound_server, "LOOK_S", 0.5)
-    virtual_microphone.plug_in("yard", 16_000)
-    sound = open_server_source("mic0", "pulse:yard.monitor", None).blocks()
-    next(sound)
-    for pid in recorders("pactl"):
-        os.kill(pid, signal.SIGSTOP)
-    virtual_microphone.unplug("yard")
-    with pytest.raises(SourceError, match="it was removed: it was unplugged or switched off"):
-        list(sound)
+def test_sources_that_cannot_be_recorded_leave_no_file_and_no_thread(server: VirtualMicrophone) -> None:
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("this system has no /proc/self/fd")
+
+    def held() -> tuple[int, int]:
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    before = held()
+    for _ in range(10):
+        with pytest.raises(SourceError, match=r"has no source 'yard'\. It has these:\n  pulse:vmic.monitor"):
+            open_server_source("mic0", "pulse:yard", None)
+        with pytest.raises(SourceError, match="7 channels were configured for pulse, which has 2; set 1 to 2"):
+            open_server_source("mic0", "pulse", 7)
+        source = open_server_source("mic0", "pulse", None)
+        source.stop()
+        assert list(source.blocks()) == []
+    assert held() == before
 
 
 @pytest.mark.slow
 @pytest.mark.microphone
-def test_a_reader_that_pauses_loses_nothing(
-    virtual_microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PULSE_SERVER", virtual_microphone.env["PULSE_SERVER"])
+def test_a_reader_that_pauses_loses_nothing(server: VirtualMicrophone, tmp_path: Path) -> None:
     steps = np.random.default_rng(7).integers(-8000, 8000, (3 * RATE_HZ, 2), np.int16)
     soundfile.write(tmp_path / "noise.wav", steps, RATE_HZ, subtype="PCM_16")
     source = open_server_source("mic0", "pulse", None)
     sound = source.blocks()
     blocks = [next(sound)]
-    virtual_microphone.play(tmp_path / "noise.wav")  # meanwhile nothing is read
+    server.play(tmp_path / "noise.wav")  # meanwhile nothing is read
     while sum(block.samples.shape[1] for block in blocks) < 4 * RATE_HZ:
         blocks.append(next(sound))
     source.stop()

@@ -90,19 +90,23 @@ def decode_frame(kind: int, body: bytes) -> OpenedFrame | ErrorFrame | tuple[Blo
     return Block(read_only(samples), rate_hz, first_sample, lost_samples, arrival_ns or None), start_unix_ns
 
 
-def wait_readable(fd: int, wait_ms: int) -> bool:
-    """Wait up to `wait_ms` for data, and return True if a read would not block."""
+def wait_readable(fd: int, wait_ms: int, message_fd: int | None = None) -> bool:
+    """Wait up to `wait_ms` for data or a message, and return True if a read would not block."""
     if not hasattr(select, "poll"):  # Windows: a frozen writer goes unnoticed
         return True
     poll = select.poll()
-    poll.register(fd, select.POLLIN)
+    for readable in (fd, message_fd):
+        if readable is not None:
+            poll.register(readable, select.POLLIN)
     return bool(poll.poll(wait_ms))
 
 
-def wait_closed(fd: int, wait_ms: int) -> None:
-    """Wait for `wait_ms`, but not longer than until the writer of a pipe has closed it."""
+def wait_closed(fd: int, wait_ms: int, message_fd: int | None = None) -> None:
+    """Wait for `wait_ms`, but not longer than until a pipe's writer has closed it, or a message can be read."""
     poll = select.poll()
     poll.register(fd, 0)  # no event but the end of the writer
+    if message_fd is not None:
+        poll.register(message_fd, select.POLLIN)
     poll.poll(wait_ms)
 
 

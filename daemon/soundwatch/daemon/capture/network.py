@@ -58,6 +58,9 @@ class Connection:
         longest_gather_s: Length of sound that may wait for a read.
         interrupt: Ends the wait; safe in a signal handler.
         first_s: Time limit for the first sound; None for `FIRST_S`.
+        receive: Reads sound as `os.read` does, where the file descriptor gives more than sound; else None. Its
+            arguments are the size at which to stop, and the size of the sound that should have arrived, in bytes.
+        message_fd: File descriptor of messages that `receive` reads at once; None without messages.
     """
 
     fd: int
@@ -67,6 +70,8 @@ class Connection:
     longest_gather_s: float = 0.0
     interrupt: Callable[[], object] = lambda: None
     first_s: float | None = None
+    receive: Callable[[int, int], bytes] | None = None
+    message_fd: int | None = None
 
 
 class NetworkSource:
@@ -88,6 +93,7 @@ class NetworkSource:
         self._pcm = pcm
         self._stopped = False
         self._gather_until: int | None = None
+        self._expected_samples = 0  # of the next read
         self._connection = connect()
 
     def blocks(self) -> Iterator[Block]:
@@ -139,10 +145,11 @@ class NetworkSource:
         """Wait for more sound, unless more was waiting than may wait."""
         gather_s, longest_s, rate_hz = self._connection.gather_s, self._connection.longest_gather_s, self.info.rate_hz
         if self._gather_until is not None:
+            self._expected_samples = max(0, self._gather_until - end_sample)
             wanted_s = PIECE_S + (self._gather_until - end_sample) / rate_hz
             gather_s = max(0.0, min(wanted_s, longest_s))  # a poll of a negative time would never end
         if gather_s and size < longest_s * rate_hz and not self._stopped:
-            wait_closed(self._connection.fd, round(gather_s * 1000))
+            wait_closed(self._connection.fd, round(gather_s * 1000), self._connection.message_fd)
 
     def _read(self, patience_s: float) -> bytes:
         """Read available bytes; none at the end and after `stop`."""
@@ -150,7 +157,7 @@ class NetworkSource:
         size = round(self.info.rate_hz * block_s) * self._pcm.frame_bytes
         datagrams, empty_polls = self._connection.datagrams, 0
         while not self._stopped:
-            if wait_readable(self._connection.fd, POLL_MS):
+            if wait_readable(self._connection.fd, POLL_MS, self._connection.message_fd):
                 with contextlib.suppress(BlockingIOError):
                     data = self._receive(LARGEST_DATAGRAM_BYTES if datagrams else size)
                     if data or not datagrams:
@@ -163,6 +170,8 @@ class NetworkSource:
 
     def _receive(self, size: int) -> bytes:
         try:
+            if self._connection.receive is not None:
+                return self._connection.receive(size, self._expected_samples * self._pcm.frame_bytes)
             return os.read(self._connection.fd, size)
         except BlockingIOError:
             raise

@@ -1,0 +1,125 @@
+"""Addresses and cookie of the sound server, as the servers' own client library finds them.
+
+Conventions: an address is the path of a Unix socket, or host and port. The variables `PULSE_SERVER`, `PULSE_SOURCE` and
+`PULSE_COOKIE` come before `client.conf` (the file of `PULSE_CLIENTCONFIG`, of the user, or of the system). Without an
+address there, the server of the user and the one of the system are tried.
+Source: the manual pages pulse-client.conf(5) and pulseaudio(1).
+Does not: read the properties of an X11 display, or start a server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from soundwatch.daemon.core.errors import SourceError
+
+PORT: Final = 4713
+COOKIE_BYTES: Final = 256
+MAX_CONFIG_BYTES: Final = 1 << 16
+
+Address = str | tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Settings of a client of the sound server.
+
+    Attributes:
+        addresses: Addresses to try in order: paths of Unix sockets, or host and port.
+        source: Name of the default source; None for the server's.
+        cookie: Secret that a server of another user or machine asks for; zeros without one.
+    """
+
+    addresses: tuple[Address, ...]
+    source: str | None
+    cookie: bytes
+
+
+def client_settings() -> ClientSettings:
+    """Return the settings of this process's environment and user.
+
+    Raises:
+        SourceError: An address is malformed.
+    """
+    config = _read_config()
+    servers = os.environ.get("PULSE_SERVER") or config.get("default-server", "")
+    cookie = os.environ.get("PULSE_COOKIE") or config.get("cookie-file", "")
+    cookies = [Path(cookie)] if cookie else [_user_folder() / "cookie", Path("~/.pulse-cookie")]
+    return ClientSettings(
+        tuple(map(parse_address, servers.split())) or _usual_sockets(),
+        os.environ.get("PULSE_SOURCE") or config.get("default-source") or None,
+        next(filter(None, map(_read_cookie, cookies)), bytes(COOKIE_BYTES)),
+    )
+
+
+def parse_address(text: str) -> Address:
+    """Parse unix:PATH, PATH, tcp:HOST, tcp:HOST:PORT, HOST or HOST:PORT; IPv6 addresses are in brackets.
+
+    Raises:
+        SourceError: The address is malformed.
+    """
+    if text.startswith(("unix:", "/")):
+        return text.removeprefix("unix:")
+    place = text.partition(":")[2] if text.startswith(("tcp:", "tcp4:", "tcp6:")) else text
+    try:
+        parts = urlsplit(f"//{place}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.netloc != place:
+        raise SourceError(
+            f"The sound server's address {text!r} is malformed. Set PULSE_SERVER to unix:PATH, tcp:HOST or "
+            "tcp:HOST:PORT."
+        )
+    return host, port or PORT
+
+
+def show_address(address: Address) -> str:
+    """Return an address in the form of `PULSE_SERVER`."""
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address
+    return f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}"
+
+
+def _usual_sockets() -> tuple[Address, ...]:
+    """Return the sockets of a server of this user, and of the system's."""
+    folders = [Path("/run/pulse")]
+    if "PULSE_RUNTIME_PATH" in os.environ:
+        folders.insert(0, Path(os.environ["PULSE_RUNTIME_PATH"]))
+    elif "XDG_RUNTIME_DIR" in os.environ:
+        folders.insert(0, Path(os.environ["XDG_RUNTIME_DIR"]) / "pulse")
+    else:
+        with contextlib.suppress(OSError, ValueError):
+            machine = Path("/etc/machine-id").read_text("ascii").strip()
+            folders.insert(0, _user_folder() / f"{machine}-runtime")
+    return tuple(str(folder / "native") for folder in folders)
+
+
+def _user_folder() -> Path:
+    """Return the user's folder of settings of the sound server."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "pulse"  # noqa: PTH111 -- no home is no error
+
+
+def _read_config() -> dict[str, str]:
+    """Return the settings of the first `client.conf`; none without such a file."""
+    named = os.environ.get("PULSE_CLIENTCONFIG")
+    files = [Path(named)] if named else [_user_folder() / "client.conf", Path("/etc/pulse/client.conf")]
+    for file in files:
+        with contextlib.suppress(OSError), file.open(encoding="utf-8", errors="replace") as opened:
+            lines = (line.partition("=") for line in opened.read(MAX_CONFIG_BYTES).splitlines())
+            return {key.strip(): value.strip() for key, _, value in lines if key[:1] not in ("#", ";")}
+    return {}
+
+
+def _read_cookie(file: Path) -> bytes | None:
+    """Read a cookie; None if the file is missing or too short."""
+    with contextlib.suppress(OSError, RuntimeError), file.expanduser().open("rb") as opened:
+        cookie = opened.read(COOKIE_BYTES)
+        return cookie if len(cookie) == COOKIE_BYTES else None
+    return None
