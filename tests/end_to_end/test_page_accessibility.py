@@ -61,8 +61,8 @@ def test_the_theme_is_chosen_by_the_button_and_kept(browser: Browser, site: Site
 
 
 def test_the_page_is_in_the_language_of_the_browser_or_in_a_chosen_one(browser: Browser, site: Site) -> None:
-    site.append(today(1, class_="siren", peak_score=0.75))
-    page, said = opened(browser, site.url, locale="de-DE", viewport={"width": 390, "height": 844})
+    site.append(today(1, class_="siren", peak_score=0.75), lost_line("source_without_a_space_in_its_long_name" * 2))
+    page, said = opened(browser, site.url, locale="de-DE", viewport={"width": 320, "height": 844})
     expect(page.locator("#settings-title")).to_have_text("Einstellungen")
     expect(page.locator("#day-total")).to_have_text("1 Ereignis")
     expect(event_rows(page).first.locator(".class")).to_have_text("Sirene")
