@@ -133,6 +133,28 @@ class OlderBroker:
         self._server.close()
 
 
+class SlowBroker(OlderBroker):
+    """A broker of MQTT 3.1.1 whose answers come one after the other, each after a pause.
+
+    Args:
+        port: Port of the broker behind it.
+        pause_s: Pause in seconds.
+    """
+
+    def __init__(self, port: int, pause_s: float) -> None:
+        self._pause_s = pause_s
+        super().__init__(port, refusal=b"\x20\x02\x00\x01")
+
+    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+        if source.getpeername()[1] != self._port:
+            super()._relay(source, target)
+            return
+        with contextlib.suppress(OSError):
+            while chunk := source.recv(4):  # the size of an acknowledgement
+                time.sleep(self._pause_s)
+                target.sendall(chunk)
+
+
 class Listener:
     """Client that receives all messages, and reconnects after an outage of the broker."""
 

@@ -200,9 +200,9 @@ def load_plugin(where: str, url: str) -> NotifyBase:
     plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if plugin is None:
         known = {schema for entry in apprise.Apprise().details()["schemas"] for schema in _schemas(entry)}
-        fault = "has another form" if scheme in known else f"is unknown; {did_you_mean(scheme, known)}"
+        fault = "has another form; " if scheme in known else f"is unknown; {did_you_mean(scheme, known)}"
         raise ConfigError(
-            f"{where}: the address of apprise:{scheme} {fault}. Apprise's documentation of the service shows the form."
+            f"{where}: the address of apprise:{scheme} {fault}Apprise's documentation of the service shows the form."
         )
     return plugin
 

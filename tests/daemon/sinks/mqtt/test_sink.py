@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.sinks.mqtt.connection import Broker, MqttConnection, MqttMessage
 from support.level_factory import level_line
-from support.mosquitto import Listener, Mosquitto, retained_messages, wait_until
+from support.mosquitto import Listener, Mosquitto, SlowBroker, retained_messages, wait_until
 from support.mqtt_topics import DISCOVERY, DOG, EVENT, OWNER, STATUS
 from support.sink_harness import CLASSES, SinkHarness
 
@@ -180,3 +181,14 @@ def test_a_broker_that_hangs_is_left_and_found_again(
     lines = wait_until(lambda: listener.events(EVENT))
     assert all(line.get("repeated") for line in lines[1:])
     assert retained_messages(mosquitto.port)[STATUS] == b"online"
+
+
+@pytest.mark.slow
+def test_a_slow_broker_has_its_time_for_each_message(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundwatch.daemon.sinks.mqtt.connection.ANSWER_S", 2.0)
+    slow = SlowBroker(mosquitto.port, pause_s=0.05)
+    host, _, port = slow.address.partition(":")
+    connection = MqttConnection(Broker(host, int(port), None, None, None), "slow", None)
+    connection.publish([MqttMessage("slow", b"a line")] * 60)  # 3 s
+    connection.close()
+    slow.close()

@@ -3,8 +3,7 @@
 Conventions: MQTT 5, or MQTT 3.1.1 where the broker has no other. A message counts as accepted when the broker has
 acknowledged it (QoS 1). A lost connection is never resumed, so no message is sent a second time unmarked. Publishers
 wait for the acknowledgement; received messages go into a bounded queue.
-Rule for what a broker does not support (retained messages, QoS 1, large packets): the connection does without, and
-`limits` says so.
+Rule: what a broker does not support (retained messages, QoS 1, large packets) is left out, and `limits` says so.
 Source: docs.oasis-open.org/mqtt/mqtt/v5.0; paho-mqtt.
 Does not: connect again, or know topics (`sinks/mqtt/sink.py`).
 """
@@ -17,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -132,14 +132,9 @@ class MqttConnection:
         Raises:
             OSError: The connection is lost; some messages may not have arrived.
         """
-        refusals: list[Refusal] = []
-        fitting: list[MqttMessage] = []
-        for message in messages:
-            refusal = refusal_of_size(self.limits, message.topic, message.payload)
-            if refusal is None:
-                fitting.append(message)
-            else:
-                refusals.append(refusal)
+        sized = [(message, refusal_of_size(self.limits, message.topic, message.payload)) for message in messages]
+        refusals = [refusal for _, refusal in sized if refusal is not None]
+        fitting = [message for message, refusal in sized if refusal is None]
         for first in range(0, len(fitting), self._batch_messages):
             batch = fitting[first : first + self._batch_messages]
             with self._turn:
@@ -225,7 +220,8 @@ class MqttConnection:
         lost: OSError | None = None
         try:
             with self._change:
-                self._wait(lambda: all(number in self._answers for number in numbers))
+                for number in numbers:  # each has its time, since all of them may take long on a slow connection
+                    self._wait(partial(self._answers.__contains__, number))
         except OSError as error:
             lost = error
         answers = [self._answers.pop(number, [None])[0] for number in numbers]
