@@ -21,7 +21,7 @@ from soundwatch.export.parity import MEL_LIMIT_DB, SCORE_LIMIT
 from soundwatch.training.data.everyday_sounds import EverydayClip, Role
 from soundwatch.training.model.checkpoint import load_network
 from support.checkpoint_factory import SMALL_RECIPE, group_layer, random_network, write_checkpoint
-from support.separable_recipe import small_separable_recipe
+from support.streaming_recipe import small_streaming_recipe
 
 QUIET = Console(quiet=True)
 PROBES = 7
@@ -61,7 +61,7 @@ def test_every_variant_is_within_its_limits_on_every_probe(exported: Path, check
 
 
 def test_a_network_that_scores_recent_frames_apart_exports_within_the_limits(tmp_path: Path) -> None:
-    recipe = small_separable_recipe()
+    recipe = small_streaming_recipe()
     recipe = msgspec.structs.replace(recipe, network=msgspec.structs.replace(recipe.network, recent_frames=2))
     path = write_checkpoint(tmp_path / "checkpoint.pt", recipe)
     files, verification = export_checkpoint(path, ["onnx", "torchscript"], tmp_path / "models", None, QUIET)

@@ -14,7 +14,7 @@ from soundwatch.training.distillation.tags import TaggedNetwork, TagLayer, load_
 from soundwatch.training.model.checkpoint import load_network
 from soundwatch.training.model.network import build_network
 from support.checkpoint_factory import SMALL_RECIPE, group_layer, write_checkpoint
-from support.separable_recipe import small_separable_recipe
+from support.streaming_recipe import small_streaming_recipe
 
 TAGS = ("glass", "alarm", "speech")
 
@@ -31,7 +31,7 @@ def test_logits_of_the_classes_are_those_without_tags_bit_for_bit(tmp_path: Path
 
 
 def test_tags_describe_the_whole_window_where_recent_frames_are_scored_apart() -> None:
-    small = small_separable_recipe()
+    small = small_streaming_recipe()
     recipe = msgspec.structs.replace(small, network=msgspec.structs.replace(small.network, recent_frames=1))
     recent, plain = build_network(recipe).eval(), build_network(small).eval()
     plain.load_state_dict(recent.state_dict())

@@ -19,7 +19,8 @@ from soundwatch.training.model.network import (
 )
 from soundwatch.training.model.recipe import Recipe, SeparableCnn
 from soundwatch.training.model.recipe_file import load_recipe
-from support.separable_recipe import small_separable_recipe
+from soundwatch.training.model.streaming import StreamingNetwork
+from support.streaming_recipe import small_streaming_recipe
 
 
 def test_the_tutorials_network_has_its_25602_parameters() -> None:
@@ -73,7 +74,7 @@ def test_the_convolutions_of_the_tutorial_start_without_bias() -> None:
 
 def with_recent_frames(recent_frames: int) -> Recipe:
     """A recipe of a small separable network that scores these last frames apart."""
-    recipe = small_separable_recipe()
+    recipe = small_streaming_recipe()
     return msgspec.structs.replace(
         recipe, network=msgspec.structs.replace(recipe.network, recent_frames=recent_frames, dropout_share=0.0)
     )
@@ -109,6 +110,9 @@ def test_recent_frames_change_the_identity_of_equal_weights() -> None:
     assert len({hash_network(network), hash_network(plain), hash_network(other)}) == 3
 
 
-def test_recent_frames_are_not_negative() -> None:
+def test_recent_frames_have_no_streaming_form_and_are_not_negative() -> None:
+    recipe = with_recent_frames(2)
+    with pytest.raises(ConfigError, match="no recent_frames was expected"):
+        StreamingNetwork(build_network(recipe).eval(), recipe)
     with pytest.raises(ConfigError, match="recent_frames is -1; it must be 0 or more"):
         SeparableCnn(widths=(4,), strides=(2,), dropout_share=0.0, recent_frames=-1)

@@ -7,7 +7,6 @@ Does not: stay in the model: the layers are removed after training.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from soundwatch.training.distillation.feature_hint import Hint
 from soundwatch.training.distillation.sound_groups import GROUPS
 from soundwatch.training.distillation.teacher import TeacherFeatures
 from soundwatch.training.model.losses import compute_loss
+from soundwatch.training.model.map_times import map_edges_s
 from soundwatch.training.model.network import maps_of, pooled_of
 from soundwatch.training.model.recipe import Recipe
 
@@ -48,9 +48,7 @@ def start_auxiliary(network: nn.Sequential, recipe: Recipe, teacher_features: Te
     with torch.no_grad():
         maps = maps_of(network.eval(), torch.zeros(1, spec.channels, spec.n_mels, spec.n_frames, device=device))
         width = pooled_of(network, maps).shape[-1]
-    frames, window_s = maps.shape[3], spec.window_samples / spec.rate_hz
-    edges_s = np.asarray(np.arange(frames + 1) * (window_s / frames), np.float64)  # padding keeps frames evenly spaced
-    hint = Hint(maps.shape[1], edges_s, teacher_features)
+    hint = Hint(maps.shape[1], map_edges_s(recipe, maps.shape[3]), teacher_features)
     group_weight = recipe.street.group_weight if recipe.street else 0.0
     groups = nn.Linear(width, len(GROUPS)) if group_weight else None
     return Auxiliary(hint, groups, recipe.teaching.feature_weight, group_weight).to(device)

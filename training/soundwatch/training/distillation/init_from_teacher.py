@@ -63,7 +63,7 @@ def init_from_teacher(network: nn.Sequential, trunk: Trunk, sounds: Tensor, spec
     student_maps = _start_bands(network, MelFrontEnd(spec).features(sounds[:, None]), teacher_maps)
     for (convolution, norm), layer in zip(stages, trunk.layers, strict=False):
         response = _convolve(teacher_maps, layer)
-        convolution.weight.copy_(layer.kernel)
+        convolution.weight.copy_(_fitted(layer.kernel, convolution))
         student_maps = _align(norm, convolution(student_maps), response)
         teacher_maps = response.relu()
     network.train()
@@ -73,7 +73,8 @@ def _stages(network: nn.Sequential, trunk: Trunk) -> list[tuple[nn.Conv2d, nn.Ba
     """Return the student's convolutions with their batch norms, after a comparison with the teacher's."""
     convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
     student_maps = [tuple(convolution.weight.shape) for convolution in convolutions]
-    wanted = [tuple(layer.kernel.shape) for layer in trunk.layers[: len(convolutions)]]
+    layers = zip(trunk.layers, convolutions, strict=False)
+    wanted = [tuple(_fitted(layer.kernel, convolution).shape) for layer, convolution in layers]
     if student_maps != wanted or not any(isinstance(layer, BandScale) for layer in network):
         raise ConfigError(
             f"start is teacher, and the network's kernels are {student_maps}; the teacher's first are {wanted}. "
@@ -81,6 +82,11 @@ def _stages(network: nn.Sequential, trunk: Trunk) -> list[tuple[nn.Conv2d, nn.Ba
         )
     norms = [layer for layer in network if isinstance(layer, nn.BatchNorm2d)]
     return list(zip(convolutions, norms, strict=True))
+
+
+def _fitted(kernel: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """Return the teacher's kernel, added up over frames for a convolution that covers one frame."""
+    return kernel.sum(dim=3, keepdim=True) if convolution.kernel_size[1] == 1 else kernel
 
 
 def _start_bands(network: nn.Sequential, mel_db: Tensor, teacher_maps: Tensor) -> Tensor:

@@ -172,15 +172,18 @@ def _separable(sizes: SeparableCnn, channels: int, bands: int) -> tuple[list[nn.
     """Build all layers but the head, and return them with the head's number of input features."""
     layers: list[nn.Module] = [BandScale(bands)]
     narrow = channels
+    first_instant = len(sizes.widths) - sizes.instant_layers
     for number, (wide, stride) in enumerate(zip(sizes.widths, sizes.strides, strict=True)):
         # A stride of 2 starts at the first band and frame, as in YAMNet. With padding on all sides, four of them would
         # shift the bands under a kernel by 15, and YAMNet's weights would not fit.
-        padding = 1 if stride == 1 else 0
-        layers += [nn.ZeroPad2d((0, 1, 0, 1))] if stride == 2 else []
+        kernel = (3, 1 if number >= first_instant else 3)
+        frames = int(sizes.time_padding and kernel[1] == 3)
+        padding = (1, frames) if stride == 1 else (0, 0)
+        layers += [nn.ZeroPad2d((0, frames, 0, 1))] if stride == 2 else []
         if number == 0:
-            layers += _normed(nn.Conv2d(narrow, wide, 3, stride, padding, bias=False))
+            layers += _normed(nn.Conv2d(narrow, wide, kernel, stride, padding, bias=False))
         else:
-            layers += _normed(nn.Conv2d(narrow, narrow, 3, stride, padding, groups=narrow, bias=False))
+            layers += _normed(nn.Conv2d(narrow, narrow, kernel, stride, padding, groups=narrow, bias=False))
             layers += _normed(nn.Conv2d(narrow, wide, 1, bias=False))
         narrow = wide
     return [*layers, MeanMaxPool(sizes.recent_frames), nn.Dropout(sizes.dropout_share)], 2 * narrow

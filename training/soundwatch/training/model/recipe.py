@@ -73,6 +73,9 @@ class SeparableCnn(
         widths: Output channels of the convolution, then of each layer.
         strides: Stride of each, 1 or 2, over bands and frames.
         dropout_share: Dropout of the pooled features in training.
+        time_padding: True pads the frames at both ends of a window. False computes only maps that depend on frames of
+            the signal, so a stream of windows shares them.
+        instant_layers: Number of last layers whose kernels cover one frame instead of three.
         recent_frames: Number of last frames of the maps that are scored a second time, alone; a class has the higher
             of both scores, so a sound at the end of a window counts as soon as it fills these frames. Training uses
             all frames. 0 leaves this out.
@@ -81,6 +84,8 @@ class SeparableCnn(
     widths: tuple[int, ...]
     strides: tuple[Literal[1, 2], ...]
     dropout_share: float
+    time_padding: bool = True
+    instant_layers: int = 0
     recent_frames: int = 0
 
     def __post_init__(self) -> None:
@@ -88,6 +93,12 @@ class SeparableCnn(
             raise ConfigError(f"recent_frames is {self.recent_frames}; it must be 0 or more.")
         if len(self.widths) != len(self.strides):
             raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one per layer.")
+        instant_strides = self.strides[len(self.strides) - self.instant_layers :]
+        if not 0 <= self.instant_layers < len(self.strides) or 2 in instant_strides:
+            raise ConfigError(
+                f"instant_layers is {self.instant_layers} of {len(self.strides)} layers with strides {self.strides}; "
+                "fewer than all were expected, each with stride 1."
+            )
 
 
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
