@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
 from soundwatch.daemon.core.types import Block
+from soundwatch.training.distillation.teacher import open_interpreter
 from soundwatch.training.evaluation.score_track import Detection, Track
 from soundwatch.training.model.labels import LABELS
 
@@ -46,10 +47,7 @@ class YamNetScorer:
     """An open YAMNet that gives the ten classes' scores of every patch."""
 
     def __init__(self, path: Path) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter: Any = Interpreter(str(path), num_threads=1)
-        self._interpreter.allocate_tensors()
+        self._interpreter = open_interpreter(path)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 

@@ -103,7 +103,9 @@ def test_a_run_of_hard_views_names_the_earlier_weights_and_is_resumed_with_equal
     assert read_run(setup.out).plan.hard_from == contract.weights_sha256
     assert own.provenance.data.endswith(f", hard views by weights {contract.weights_sha256[:12]}")
     assert contract.weights_sha256 != own.weights_sha256
-    other = replace(setup, earlier=replace(earlier, weights_sha256="0" * 64))
+    other = replace(
+        setup, earlier=replace(earlier, contract=msgspec.structs.replace(earlier.contract, weights_sha256="0" * 64))
+    )
     with pytest.raises(ConfigError, match="was made from other clips"):
         run_session(other, True, SILENT)
 

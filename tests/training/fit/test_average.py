@@ -138,7 +138,7 @@ def test_a_mean_is_used_as_a_run_is(runs: Runs, tiny_recipe: Recipe) -> None:
     hard = msgspec.structs.replace(tiny_recipe, teaching=TEACHING, hard_views=HardViews(weight=3.0, score=0.3))
     earlier = open_earlier_network(runs.mean, hard, first.plan)
     assert earlier is not None
-    assert earlier.weights_sha256 == open_network(runs.mean).contract.weights_sha256
+    assert earlier.contract.weights_sha256 == open_network(runs.mean).contract.weights_sha256
 
 
 def test_a_mean_takes_over_scores_and_thresholds_of_other_runs(runs: Runs, tmp_path: Path) -> None:

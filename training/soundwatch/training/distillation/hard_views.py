@@ -9,7 +9,6 @@ Does not: train the earlier network, which is a run of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,7 @@ from torch import nn
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.distillation.teacher_targets import TeacherTargets
-from soundwatch.training.model.checkpoint import DataPlan, open_finished
+from soundwatch.training.model.checkpoint import DataPlan, FinishedRun, open_finished
 from soundwatch.training.model.hard_views_recipe import HardViews
 from soundwatch.training.model.losses import activate
 from soundwatch.training.model.recipe import Recipe
@@ -28,21 +27,8 @@ from soundwatch.training.model.recipe import Recipe
 BATCH_VIEWS: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierNetwork:
-    """Network of a finished run on equal data.
-
-    Attributes:
-        network: Network in eval mode, with the final weights.
-        weights_sha256: Hash of its weights.
-    """
-
-    network: nn.Module
-    weights_sha256: str
-
-
-def open_earlier_network(folder: Path | None, recipe: Recipe, plan: DataPlan) -> EarlierNetwork | None:
-    """Open the network that weighs the views of a run; None if the recipe draws all views alike.
+def open_earlier_network(folder: Path | None, recipe: Recipe, plan: DataPlan) -> FinishedRun | None:
+    """Open the run whose network weighs the views of a run; None if the recipe draws all views alike.
 
     Args:
         folder: Folder of the earlier run.
@@ -70,7 +56,7 @@ def open_earlier_network(folder: Path | None, recipe: Recipe, plan: DataPlan) ->
             f"--hard-from {folder} is a run of recipe {before.name}, whose front end or activation differs from that "
             f"of {recipe.name}; give a run of the recipe that {recipe.name} is like."
         )
-    return EarlierNetwork(earlier.network, earlier.contract.weights_sha256)
+    return earlier
 
 
 def _refuse_other_data(found: DataPlan, plan: DataPlan, folder: Path) -> None:
@@ -91,7 +77,7 @@ def _refuse_other_data(found: DataPlan, plan: DataPlan, folder: Path) -> None:
 
 
 def weigh_views(
-    earlier: EarlierNetwork, views: TeacherTargets, recipe: Recipe, device: torch.device
+    earlier: FinishedRun, views: TeacherTargets, recipe: Recipe, device: torch.device
 ) -> NDArray[np.float32]:
     """Compute the weights of N views (N,)."""
     assert recipe.hard_views is not None

@@ -36,6 +36,7 @@ AUDIOSET_CLASSES: Final = 521
 _LAYER: Final = "yamnet_frames/layer10/pointwise_conv/relu/Relu"
 _PEAK: Final = 0.7
 _INAUDIBLE: Final = 1e-5
+_WANTED: Final = "YAMNet's .tflite build that takes 15600 samples was expected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,27 +133,41 @@ def _hash(path: Path) -> str:
         raise ModelError(f"The teacher {path} cannot be read: {error}. YAMNet's .tflite file was expected.") from error
 
 
-def _open(path: Path) -> tuple[Any, int, int]:
-    """Open the interpreter, and return it with the indexes of its input and of layer 10."""
+def open_interpreter(path: Path, **options: Any) -> Any:
+    """Open YAMNet's file in TensorFlow Lite with one thread, ready to run.
+
+    Args:
+        path: The file.
+        options: Further options of the interpreter.
+
+    Raises:
+        ConfigError: `ai-edge-litert` is not installed.
+        ModelError: The file is not a TensorFlow Lite model.
+    """
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise ConfigError(
-            "A recipe with a teacher needs the Python package ai-edge-litert, which is not installed. Install it with "
+            "YAMNet needs the Python package ai-edge-litert, which is not installed. Install it with "
             f"{install_command('training', 'teacher')}."
         ) from error
-    wanted = "YAMNet's .tflite build that takes 15600 samples was expected"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns about readable inner layers, which are needed here
-            interpreter = Interpreter(str(path), num_threads=1, experimental_preserve_all_tensors=True)
-            interpreter.allocate_tensors()
+        interpreter = Interpreter(str(path), num_threads=1, **options)
+        interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"{path} does not open as a TensorFlow Lite model: {error}; {wanted}.") from error
+        raise ModelError(f"{path} does not open as a TensorFlow Lite model: {error}; {_WANTED}.") from error
+    return interpreter
+
+
+def _open(path: Path) -> tuple[Any, int, int]:
+    """Open the interpreter, and return it with the indexes of its input and of layer 10."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns about readable inner layers, which are needed here
+        interpreter = open_interpreter(path, experimental_preserve_all_tensors=True)
     layers = [detail["index"] for detail in interpreter.get_tensor_details() if detail["name"].startswith(_LAYER)]
     first = interpreter.get_input_details()[0]
     if not layers or list(first["shape"]) != [WINDOW_SAMPLES]:
-        raise ModelError(f"{path} takes {list(first['shape'])} and has no layer {_LAYER}; {wanted}.")
+        raise ModelError(f"{path} takes {list(first['shape'])} and has no layer {_LAYER}; {_WANTED}.")
     return interpreter, int(first["index"]), int(layers[0])
 
 

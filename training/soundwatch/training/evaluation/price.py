@@ -73,7 +73,7 @@ class _Rates:
 def choose_by_price(evidence: Evidence, price: float, seed: int) -> Chosen:
     """Select a threshold for each class by the rule above."""
     rng = np.random.default_rng(seed)
-    choices = np.array([_search(_resampled(evidence, rng), price) for _ in range(RESAMPLES)])  # (R, K) places
+    choices = np.array([_search(_rates(evidence, rng), price) for _ in range(RESAMPLES)])  # (R, K) places
     grid = np.array(evidence.grid)
     places = np.round(np.median(choices, axis=0)).astype(int)
     low, high = np.percentile(choices, [5, 95], axis=0, method="nearest").astype(int)
@@ -85,11 +85,8 @@ def choose_once(evidence: Evidence, price: float) -> tuple[float, ...]:
     return tuple(evidence.grid[place] for place in _search(_rates(evidence, None), price))
 
 
-def _resampled(evidence: Evidence, rng: np.random.Generator) -> _Rates:
-    return _rates(evidence, rng)
-
-
 def _rates(evidence: Evidence, rng: np.random.Generator | None) -> _Rates:
+    """Compute the rates of the evidence, or of a resample of its minutes and recordings by a generator."""
     lower = lowered_places(evidence.grid)
     found, false = [], []
     for scene in evidence.scenes:

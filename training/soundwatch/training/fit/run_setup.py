@@ -17,13 +17,12 @@ import torch
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.other_sounds import OtherSounds
 from soundwatch.training.data.urbansound8k import Clip, Split
-from soundwatch.training.distillation.hard_views import EarlierNetwork
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import Teacher
 from soundwatch.training.fit.distributed import SINGLE_PROCESS, DistributedContext
 from soundwatch.training.fit.placement import DEFAULT_LOADING, Loading
 from soundwatch.training.fit.scoring import RunRecord
-from soundwatch.training.model.checkpoint import DataPlan
+from soundwatch.training.model.checkpoint import DataPlan, FinishedRun
 from soundwatch.training.model.pretrained import PretrainedModel
 from soundwatch.training.model.recipe import Recipe
 
@@ -48,7 +47,7 @@ class RunSetup:
         everyday: Everyday sounds for training, if the recipe has street mixes.
         loading: How examples reach the device.
         other_sounds: Shipped other sounds for a fitted head; None for a trained one.
-        earlier: Network that weighs the views; None if the recipe draws them alike.
+        earlier: Run whose network weighs the views; None if the recipe draws them alike.
         name: Name of the model; None for that of the recipe or of the folder.
     """
 
@@ -65,7 +64,7 @@ class RunSetup:
     everyday: EverydaySounds = NO_EVERYDAY_SOUNDS
     loading: Loading = DEFAULT_LOADING
     other_sounds: OtherSounds | None = None
-    earlier: EarlierNetwork | None = None
+    earlier: FinishedRun | None = None
     name: str | None = None
 
     @property
@@ -96,7 +95,7 @@ class RunSetup:
             clips_sha256=digest,
             labels=self.labels,
             origin=None if self.origin is None else self.origin.contract.identity,
-            hard_from=None if self.earlier is None else self.earlier.weights_sha256,
+            hard_from=None if self.earlier is None else self.earlier.contract.weights_sha256,
         )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import soundfile
@@ -22,11 +22,10 @@ import soxr
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError
-from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.class_folders import TERMS
 from soundwatch.training.data.read_audio import Mono, read_mono, rms
-from soundwatch.training.distillation.teacher import RATE_HZ, WINDOW_SAMPLES, starts
+from soundwatch.training.distillation.teacher import RATE_HZ, WINDOW_SAMPLES, open_interpreter, starts
 from soundwatch.training.sounds.speech_synthesis import RATE_HZ as SPOKEN_RATE_HZ
 from soundwatch.training.sounds.speech_synthesis import recording
 
@@ -51,22 +50,11 @@ class SpeechDetector:
 
     Raises:
         ConfigError: `ai-edge-litert` is not installed.
-        ModelError: The file is not YAMNet's waveform build.
+        ModelError: The file is not a TensorFlow Lite model.
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise ConfigError(
-                "YAMNet needs the Python package ai-edge-litert, which is not installed. Install it with "
-                f"{install_command('training', 'teacher')}."
-            ) from error
-        try:
-            self._interpreter: Any = Interpreter(str(path), num_threads=1)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{path} does not open as YAMNet's .tflite build: {error}.") from error
+        self._interpreter = open_interpreter(path)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
