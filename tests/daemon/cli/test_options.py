@@ -66,3 +66,32 @@ def test_an_output_of_a_calibration_is_checked_before_the_sound_is_read(
     assert isinstance(result.exception, ConfigError | SinkError)
     assert message in str(result.exception)
     assert Path("street.wav").read_bytes() == b"sound"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "export-events -",
+        "digest -o -",
+        "backup -",
+        "scan x.wav --out -",
+        "calibrate --background x.wav --out -",
+        "fleet events --out -",
+        "bench --plot -",
+        "teach -",
+    ],
+)
+def test_no_file_is_named_as_standard_output(arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(soundwatch, arguments.split())
+    assert result.exit_code == 2
+    assert "- is no file" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("word", "meant"), [("rpelay", "did you mean replay?"), ("help", "--help` lists all")])
+def test_an_unknown_command_is_answered_with_the_nearest(word: str, meant: str) -> None:
+    result = CliRunner().invoke(soundwatch, [word, "x.wav"])
+    assert result.exit_code == 2
+    assert f"No such command '{word}'" in result.output
+    assert meant in result.output

@@ -20,6 +20,7 @@ from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError, SoundwatchError, exhausted
 from soundwatch.daemon.core.extras import EXTRAS, install_command
 from soundwatch.daemon.core.stop_request import StoppedError
+from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.container_init import run_as_init
 from soundwatch.daemon.system.log_output import command_log, try_write_stderr
@@ -94,6 +95,8 @@ class _Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command to call; `run` keeps a SIGHUP from here on, since its imports take a second."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], COMMANDS)}`soundwatch --help` lists all.")
         if args[0] == "run":
             ctx.with_resource(hangups_kept())
         return super().resolve_command(ctx, args)

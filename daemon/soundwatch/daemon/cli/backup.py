@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
-from soundwatch.daemon.cli.options import apply_journal, check_overwrite, clips_option, config_option, journal_option
+from soundwatch.daemon.cli.options import (
+    OutputPath,
+    apply_journal,
+    check_overwrite,
+    clips_option,
+    config_option,
+    journal_option,
+)
 from soundwatch.daemon.core.config_file import load_config
 
 
 @click.command()
-@click.argument("out", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("out", metavar="FILE", type=OutputPath())
 @click.option("--with-clips", is_flag=True, help="Also save the clips.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @config_option

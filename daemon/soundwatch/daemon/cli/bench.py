@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from soundwatch.daemon.cli.options import OutputPath
+
 if TYPE_CHECKING:
     from soundwatch.daemon.diagnostics.benchmark import BenchmarkResult
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     help="cpu, cuda or any provider of ONNX Runtime. May be repeated. [default: cpu and the candidates of auto]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the table as a PNG (needs matplotlib).")
+@click.option("--plot", type=OutputPath(), help="Draw the table as a PNG (needs matplotlib).")
 def bench(model: str, providers: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
     """Measure how many streams this machine can carry. Takes some seconds; the machine should be idle."""
     from soundwatch.daemon.diagnostics.benchmark import run_benchmark

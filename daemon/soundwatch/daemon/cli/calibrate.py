@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import apply_options, config_option, model_options
+from soundwatch.daemon.cli.options import OutputPath, apply_options, config_option, model_options
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="Output file. [default: calibration.json or NAME.calibration.json, next to --config]",
 )
 @config_option

@@ -9,7 +9,7 @@ from typing import Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import apply_journal, check_overwrite, config_option, journal_option
+from soundwatch.daemon.cli.options import OutputPath, apply_journal, check_overwrite, config_option, journal_option
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
@@ -38,7 +38,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
     show_default=True,
     help="html: a page in one file, without scripts.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: standard output]")
+@click.option("-o", "--output", type=OutputPath(), help="File to write. [default: standard output]")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @config_option
 @journal_option

@@ -9,13 +9,20 @@ from typing import Any
 
 import click
 
-from soundwatch.daemon.cli.options import apply_journal, check_overwrite, config_option, filter_options, journal_option
+from soundwatch.daemon.cli.options import (
+    OutputPath,
+    apply_journal,
+    check_overwrite,
+    config_option,
+    filter_options,
+    journal_option,
+)
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
 
 
 @click.command("export-events")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=OutputPath())
 @click.option(
     "--format",
     "table_format",

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import MOST_LINES, FiniteRange, filter_options, is_interactive_terminal, wants_text
+from soundwatch.daemon.cli.options import (
+    MOST_LINES,
+    FiniteRange,
+    OutputPath,
+    filter_options,
+    is_interactive_terminal,
+    wants_text,
+)
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import redact_url
 from soundwatch.daemon.core.text import printable
@@ -119,7 +126,7 @@ def nodes(store: str | None, format_: Literal["auto", "text", "json"]) -> None:
     type=click.IntRange(0, MOST_LINES),
     help="Number of latest lines. [default: 20, or --since]",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Write a table instead: .jsonl, .csv or .parquet.")
+@click.option("--out", type=OutputPath(), help="Write a table instead: .jsonl, .csv or .parquet.")
 @filter_options
 @store_option
 @format_option

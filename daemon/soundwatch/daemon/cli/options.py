@@ -111,6 +111,19 @@ start_option = click.option(
 )
 
 
+class OutputPath(click.Path):
+    """Path of a file to write; `-`, which other programs take for standard output, is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a path."""
+        if str(value) == "-":
+            self.fail("- is no file, and standard output is not written to here. Give the path of a file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class FiniteRange(click.FloatRange):
     """Range of numbers between two limits; NaN, which no comparison excludes, is refused."""
 

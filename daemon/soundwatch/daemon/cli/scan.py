@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from soundwatch.daemon.cli.options import apply_options, config_option, model_options, parse_start, start_option
+from soundwatch.daemon.cli.options import (
+    OutputPath,
+    apply_options,
+    config_option,
+    model_options,
+    parse_start,
+    start_option,
+)
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format
@@ -17,7 +24,7 @@ from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_forma
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     required=True,
     help="Output: a file ending in .jsonl, .csv or .parquet, or in the format of --format.",
 )

@@ -6,14 +6,21 @@ from pathlib import Path
 
 import click
 
-from soundwatch.daemon.cli.options import apply_clips, apply_journal, clips_option, config_option, journal_option
+from soundwatch.daemon.cli.options import (
+    OutputPath,
+    apply_clips,
+    apply_journal,
+    clips_option,
+    config_option,
+    journal_option,
+)
 from soundwatch.daemon.core import clip_files
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 
 
 @click.command()
-@click.argument("folder", metavar="DEST", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DEST", type=OutputPath())
 @config_option
 @journal_option
 @clips_option
