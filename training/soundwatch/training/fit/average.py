@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.contract import ModelContract, Provenance, encode_contract
+from soundwatch.daemon.core.contract import EvaluationScore, ModelContract, Provenance, encode_contract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.cache import ClipCache, cache_folder
 from soundwatch.training.fit.held_out_scores import (
@@ -32,7 +32,7 @@ from soundwatch.training.fit.held_out_scores import (
 )
 from soundwatch.training.fit.run_record import model_name
 from soundwatch.training.fit.run_setup import RunSetup, describe_hard_views
-from soundwatch.training.fit.scoring import RunRecord
+from soundwatch.training.fit.scoring import RunRecord, ScoredClip
 from soundwatch.training.model.checkpoint import (
     FILE_NAME,
     AveragedRun,
@@ -123,8 +123,8 @@ def average_runs(
     read.fill((*session.split.test, *session.held_out_negatives), console)
     with writing_to(session.out):
         session.out.mkdir(parents=True, exist_ok=True)
-    words = f", mean of the weights of {len(runs)} runs"
     held_out = score_held_out(network.to(session.device), session, read)
+    words = f", mean of the weights of {len(runs)} runs"
     trained_on = records[0].scores[0].trained_on + words if records[0].scores else ""
     fold_scores = score_folds(held_out, session, trained_on)
     plan = msgspec.structs.replace(runs[0].plan, hard_from=None, averaged=tuple(map(_averaged, runs)))
@@ -138,19 +138,29 @@ def average_runs(
         weights_sha256=hash_network(network),
         operation=None,
     )
-    record = msgspec.structs.replace(
-        records[0],
-        plan=plan,
-        seconds=round(sum(record.seconds for record in records), 1),
-        torch=str(torch.__version__),
-        scores=fold_scores,
-        held_out=held_out,
-        train_accuracy=None,
-    )
+    record = _record(records, plan, fold_scores, held_out)
     with writing_to(session.out):
         save_checkpoint(path, _checkpoint(network, contract, plan, runs))
         write_record(record, session)
     return record
+
+
+def _record(
+    records: Sequence[RunRecord],
+    plan: DataPlan,
+    scores: tuple[EvaluationScore, ...],
+    held_out: tuple[ScoredClip, ...],
+) -> RunRecord:
+    """Return the record of the mean: that of the first run, with the time of all."""
+    return msgspec.structs.replace(
+        records[0],
+        plan=plan,
+        seconds=round(sum(record.seconds for record in records), 1),
+        torch=str(torch.__version__),
+        scores=scores,
+        held_out=held_out,
+        train_accuracy=None,
+    )
 
 
 def _refuse_other_clips(record: RunRecord, session: RunSetup) -> None:

@@ -8,7 +8,7 @@ Does not: compute gradients (`fit/loop.py`), or export (the export package reads
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -69,10 +69,7 @@ def run_session(session: RunSetup, resume: bool, console: Console, logs: Sequenc
     """
     recipe, out = session.recipe, session.out
     path = out / checkpoints.FILE_NAME
-    if resume and not path.exists():
-        raise ConfigError(f"--resume, and there is no {path} to resume from; leave it out to start a run.")
-    if path.exists() and not resume:
-        raise ConfigError(f"{path} exists already; --resume continues it, another --out starts a new run.")
+    _refuse_folder(path, resume)
     read = ClipCache(recipe.features, cache_folder())
     everything = (*session.train_clips, *session.split.test, *session.held_out_negatives)
     for ours in session.ranks.main_first():
@@ -103,23 +100,50 @@ def run_session(session: RunSetup, resume: bool, console: Console, logs: Sequenc
     run = start_run(session, distillation_batches, read)
     if resume:
         _resume(run, session, path)
+    _fit(run, session, read, save, console, distillation_batches)
+    return _finish(run, session, read, logs)
+
+
+def _refuse_folder(path: Path, resume: bool) -> None:
+    """Refuse to resume a run that is not there, and to start one over another.
+
+    Raises:
+        ConfigError: The option does not fit the folder.
+    """
+    if resume and not path.exists():
+        raise ConfigError(f"--resume, and there is no {path} to resume from; leave it out to start a run.")
+    if path.exists() and not resume:
+        raise ConfigError(f"{path} exists already; --resume continues it, another --out starts a new run.")
+
+
+def _fit(
+    run: Run,
+    session: RunSetup,
+    read: ClipCache,
+    save: Callable[[Run], None],
+    console: Console,
+    distillation_batches: DistillationBatches | None,
+) -> None:
+    """Train the remaining epochs, or fit the head.
+
+    Raises:
+        ConfigError: The loss is no longer finite, or a batch does not fit the memory.
+    """
+    recipe = session.recipe
     try:
         if recipe.finetune and recipe.finetune.head == "fitted":
             fit_run(run, session, read, save, console)
         else:
             train(run, session, read, save, console, distillation_batches)
+        return
     except KeyboardInterrupt:
         console.print(
             f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume continues it."
         )
         raise
     except torch.OutOfMemoryError:
-        fits = False  # the traceback holds the tensors of the step, so they are free only after this block
-    else:
-        fits = True
-    if not fits:
-        raise ConfigError(_describe_shortage(run, session))
-    return _finish(run, session, read, logs)
+        pass  # the traceback holds the tensors of the step, so they are free only after this block
+    raise ConfigError(_describe_shortage(run, session))
 
 
 def _describe_shortage(run: Run, session: RunSetup) -> str:
