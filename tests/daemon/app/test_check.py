@@ -9,11 +9,12 @@ import pytest
 
 from soundwatch.daemon.app.check import check_config, check_devices, check_outputs
 from soundwatch.daemon.app.detached_view import detached_view
+from soundwatch.daemon.app.source_rules import checked_sources
 from soundwatch.daemon.capture import open_source
-from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
 from soundwatch.daemon.core.config_file import parse_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.core.source_config import ClassConfig, SourceConfig
 from soundwatch.daemon.sinks.kinds import parse_sink, prepare_sink
 from support.fakes import SMALL_CONTRACT
 
@@ -95,3 +96,28 @@ def test_a_new_source_is_checked_against_the_sinks_that_stay() -> None:
     check_outputs(Config(sinks=("json:/none/such/folder/a.jsonl",)), SMALL_CONTRACT, names)
     with pytest.raises(SinkError, match="is not there and cannot be made"):
         check_outputs(Config(sinks=("json:/none/such/folder/a.jsonl",)), SMALL_CONTRACT, openable=True)
+
+
+def test_two_sources_that_read_standard_input_are_refused_unless_one_runs() -> None:
+    both = Config(sources={"a": SourceConfig(device="-"), "b": SourceConfig(device="-")})
+    with pytest.raises(ConfigError, match="The sources a and b read standard input"):
+        checked_sources(both, SMALL_CONTRACT)
+    assert checked_sources(both, SMALL_CONTRACT, running=("a",))
+
+
+@pytest.mark.parametrize("classes", [{}, {"low": ClassConfig(max_duration_s=5)}])
+def test_a_shortest_duration_above_the_longest_is_refused(classes: dict[str, ClassConfig]) -> None:
+    detection = DetectionConfig(min_duration_s=10, max_duration_s=60 if classes else 9, classes=classes)
+    with pytest.raises(ConfigError, match=r"^detection: min_duration_s is above max_duration_s"):
+        checked_sources(Config(detection=detection), SMALL_CONTRACT)
+
+
+def test_a_sink_without_its_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match="A mapping in `sinks` has no key `sink`"):
+        parse_sink({"json": "events.jsonl"})
+
+
+def test_an_argument_of_a_command_that_is_not_there_is_not_shown() -> None:
+    with pytest.raises(SinkError, match=r"^/none/notify \*\*\* is no file") as refused:
+        check("command:/none/notify hunter2")
+    assert "hunter2" not in str(refused.value)

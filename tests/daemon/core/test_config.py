@@ -95,6 +95,7 @@ def test_the_example_shows_every_key_with_its_default() -> None:
         ("detection: {threshold: '0.5'}", "at `detection.threshold`. Write the number without quotes"),
         ("sources: {a: {device: demo}, b: {device: demo, gain_db: 90}}", "at `sources.b.gain_db`"),
         ("sources: {a: {device: demo}, b: }", "`sources.b` has no value. Write one"),
+        ("rules: {a: {when: {count: {times: 3}}}}", "`rules.a.when.count` lacks the key `within_s`"),
         ("detection:", "`detection` has no value. Write one"),
         ("- a list", r"Expected `mapping`, got `list`"),
         ("a: [", "is not YAML: line 1, column 5: "),

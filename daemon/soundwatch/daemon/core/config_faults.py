@@ -26,6 +26,7 @@ _PART: Final = re.compile(r"\[[^\]]*\]|[^.\[]+")
 _ANY_NAME: Final = "[...]"
 _OUT_OF_RANGE: Final = re.compile(r"Expected `(?P<type>[^`]*)` (?P<range>[<>]=? \S+) - at `\$\.?(?P<key>[^`]*)`")
 _WRONG_TYPE: Final = re.compile(r"Expected `(?P<type>[^`]*)`, got `(?P<found>[^`]*)` - at `\$\.?(?P<key>[^`]*)`")
+_MISSING: Final = re.compile(r"Object missing required field `(?P<missing>[^`]*)` - at `\$\.?(?P<key>[^`]*)`")
 _NO_CHOICE: Final = re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.?(?P<key>[^`]*)`", re.DOTALL)
 _TYPES: Final = re.compile(r"(?<=Expected `)[^`]*|(?<=got `)[^`]*")
 _TYPE_NAMES: Final = {
@@ -165,6 +166,8 @@ def _explain_value(message: str, tree: Any) -> str:
             choices=_choices_at(found["key"]),
             **found.groupdict(),
         )
+    if found := _MISSING.fullmatch(message):
+        return f"`{found['key']}` lacks the key `{found['missing']}`. Add it."
     unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
     if unknown is None:
         return message.replace("`$.", "`") + "."

@@ -99,18 +99,21 @@ def adjust_sources(
 
 
 def check_detectable(sources: Mapping[str, SourceRules]) -> None:
-    """Refuse rules by which a source detects no class.
+    """Refuse rules by which a source detects no class, or by which an event would end before it may.
 
     Args:
         sources: Rules by source, as `resolve_sources` returns them.
 
     Raises:
-        ConfigError: A source detects no class.
+        ConfigError: A source detects no class, or the shortest duration of an event is above the longest.
     """
     for name, own in sources.items():
         if not own.thresholds:
             key = f"sources.{name}.detection" if name else "detection.classes"
             raise ConfigError(f"{key} enables no class, so nothing can be detected; enable at least one.")
+        if any(rule.min_duration_samples > rule.max_duration_samples for rule in own.rules):
+            key = f"sources.{name}.detection" if name else "detection"
+            raise ConfigError(f"{key}: min_duration_s is above max_duration_s. Lower the first, or raise the second.")
 
 
 def load_calibrations(config: Config, contract: ModelContract) -> dict[str, Calibration]:

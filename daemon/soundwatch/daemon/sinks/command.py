@@ -25,6 +25,7 @@ import msgspec
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.paths import expand_path, is_file
+from soundwatch.daemon.core.redact import redact_sink
 from soundwatch.daemon.core.rules_config import secret_variables
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -199,8 +200,9 @@ def _check(path: Path) -> None:
     """
     if not is_file(path) or not os.access(path, os.X_OK):
         fault = "cannot be executed" if is_file(path) else "is no file"
+        shown = str(path) if path.exists() else redact_sink(f"command:{path}").removeprefix("command:")
         raise SinkError(
-            f"{path} {fault}. Give the path of a program, without arguments; make it executable (chmod +x)."
+            f"{shown} {fault}. Give the path of a program, without arguments; make it executable (chmod +x)."
         )
 
 

@@ -124,8 +124,10 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
     """Parse a word or a mapping.
 
     Raises:
-        ConfigError: The kind is unknown, or the address is no URL or no UTF-8.
+        ConfigError: The kind is missing or unknown, or the address is no URL or no UTF-8.
     """
+    if isinstance(text, Mapping) and not text.get("sink"):
+        raise ConfigError("A mapping in `sinks` has no key `sink`, such as json in {sink: json, scores: true}. Add it.")
     word, options = split_options(text)
     kind, _, target = word.partition(":")
     check_utf8(word, f"-F {kind if kind in OUTPUT_KINDS else HIDDEN}: its address")
