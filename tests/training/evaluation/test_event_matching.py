@@ -12,9 +12,7 @@ from soundwatch.training.evaluation.event_matching import (
     MatchCounts,
     TimedLabel,
     count_matches,
-    figures,
     match_events,
-    pool_counts,
 )
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "sed_eval.json"
@@ -67,10 +65,6 @@ def test_figures_are_those_of_the_hand() -> None:
         reference=1, estimated=0, matched=0, recall=0.0, precision=None, f1=0.0
     )
     assert count_matches(there, told, pairs, "drilling").f1 is None
-
-
-def test_pooled_recordings_are_counted_together() -> None:
-    assert pool_counts([figures(4, 3, 2), figures(6, 2, 2)]) == figures(10, 5, 4)
 
 
 @pytest.mark.parametrize("scene", json.loads(GOLDEN.read_text()))

@@ -98,14 +98,5 @@ def figures(reference: int, estimated: int, matched: int) -> MatchCounts:
     )
 
 
-def pool_counts(parts: Sequence[MatchCounts]) -> MatchCounts:
-    """Combine the counts of several recordings."""
-    return figures(
-        sum(part.reference for part in parts),
-        sum(part.estimated for part in parts),
-        sum(part.matched for part in parts),
-    )
-
-
 def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
