@@ -13,6 +13,7 @@ import pytest
 from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.backup.restore import restore_backup
 from soundwatch.daemon.backup.save import save_backup
+from soundwatch.daemon.cli import soundwatch as commands
 from soundwatch.daemon.core.config import Config, JournalConfig
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
@@ -85,6 +86,25 @@ def test_existing_data_is_replaced_only_if_asked_and_never_under_a_daemon(home: 
     restore_backup(out, targets, overwrite=True)
     assert load_config(targets.config_path).node == "balcony"
     assert rows(journal) == rows(home / "journal.db")
+
+
+def test_an_archive_is_not_replaced_by_what_is_restored_from_it(home: Path) -> None:
+    out = saved(home)
+    before = out.read_bytes()
+    with pytest.raises(ConfigError, match="is the archive itself"):
+        restore_backup(out, replace(new_place(home), journal=str(out)), overwrite=True)
+    assert out.read_bytes() == before
+
+
+def test_a_file_that_a_command_reads_is_not_replaced_by_its_output(home: Path) -> None:
+    (home / "link.db").symlink_to(home / "journal.db")
+    for command in ("backup", "export-events --format csv", "digest --output"):
+        for name in ("journal.db", "config.yaml", "link.db"):
+            before = (home / name).read_bytes()
+            arguments = [*command.split(), str(home / name), "--overwrite", "--config", str(home / "config.yaml")]
+            with pytest.raises(ConfigError, match="is read by this command, so nothing is written to it"):
+                commands.main(arguments, standalone_mode=False)
+            assert (home / name).read_bytes() == before
 
 
 class KilledError(BaseException):

@@ -71,7 +71,7 @@ def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -
         )
     try:
         paths = _paths(manifest, archive, targets)
-        _check_free(paths.values(), overwrite=overwrite)
+        _check_free(paths.values(), archive, overwrite=overwrite)
         with new_folders(paths.values()), _writer_lock(paths.get(JOURNAL)):
             install_files(archive, paths)
     except OSError as error:
@@ -81,9 +81,11 @@ def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -
     return paths
 
 
-def _check_free(paths: Iterable[Path], *, overwrite: bool) -> None:
+def _check_free(paths: Iterable[Path], archive: Path, *, overwrite: bool) -> None:
     """Refuse places that are taken."""
     existing = [path for path in paths if path.exists()]
+    if any(path.samefile(archive) for path in existing):
+        raise ConfigError(f"{archive} is the archive itself, so nothing is restored to it. Name another place.")
     if folders := [path for path in existing if path.is_dir()]:
         raise ConfigError(f"{folders[0]} is a folder, where a file would be restored. Name another place.")
     if existing and not overwrite:

@@ -31,8 +31,8 @@ def backup(out: Path, with_clips: bool, overwrite: bool, config_path: Path | Non
     """
     from soundwatch.daemon.backup.save import save_backup
 
-    check_overwrite(out, overwrite)
     config = apply_journal(load_config(config_path), journal)
+    check_overwrite(out, overwrite, config, config_path)
     names = save_backup(out, config, config_path, clips=with_clips)
     click.echo(f"{len(names)} files saved in {out}.", err=True)
 

@@ -64,11 +64,11 @@ def digest(
 
     if day is not None and week is not None:
         raise ConfigError("--day and --week name two periods; give one of them.")
-    config, now_s = load_config(config_path), int(time.time())
+    config, now_s = apply_journal(load_config(config_path), journal), int(time.time())
     period = parse_period("day" if week is None else "week", week or day or "today", config.place, now_s)
     if output is not None:
-        check_overwrite(output, overwrite)
-    store = open_for_reading(apply_journal(config, journal).journal)
+        check_overwrite(output, overwrite, config, config_path)
+    store = open_for_reading(config.journal)
     statistics = compute_statistics(store, period, now_s, config.stats_s)
     if format_ == "json":
         text = msgspec.json.format(msgspec.json.encode(statistics), indent=2).decode() + "\n"

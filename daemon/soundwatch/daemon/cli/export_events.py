@@ -50,8 +50,9 @@ def export_events(
     from soundwatch.daemon.journal.location import open_for_reading
 
     chosen = resolve_format(out, table_format)
-    check_overwrite(out, overwrite)
-    store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
+    config = apply_journal(load_config(config_path), journal)
+    check_overwrite(out, overwrite, config, config_path)
+    store = open_for_reading(config.journal)
     line_filter = query.parse_filter(datetime.now(UTC), **filters)
     query.check_names(store, line_filter)
     lines = 0

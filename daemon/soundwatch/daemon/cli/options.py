@@ -67,12 +67,17 @@ def is_interactive_terminal() -> bool:
     return usable and in_foreground(sys.stdout.fileno())
 
 
-def check_overwrite(path: Path, overwrite: bool) -> None:
-    """Refuse to replace an output without `--overwrite`.
+def check_overwrite(path: Path, overwrite: bool, config: Config, config_path: Path | None) -> None:
+    """Refuse to replace an output without `--overwrite`, and to replace the journal or the configuration at all.
 
     Raises:
         ConfigError: The file or folder exists.
     """
+    from soundwatch.daemon.journal.location import journal_path
+
+    inputs = [Path(journal_path(config.journal)), *([] if config_path is None else [config_path])]
+    if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
+        raise ConfigError(f"{path} is read by this command, so nothing is written to it. Name another file.")
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists. Name another file, or add --overwrite to replace it.")
 
