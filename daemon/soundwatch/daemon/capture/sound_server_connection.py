@@ -204,8 +204,10 @@ class ServerConnection:
         try:
             self._socket.sendall(encode_message(command, self._number, *arguments))
             while self._number not in self._replies:
-                if self._ended or self._sound_bytes > MAX_FRAME_BYTES:
+                if self._ended:
                     raise ServerError("ended the connection")
+                if self._sound_bytes > MAX_FRAME_BYTES:
+                    raise malformed("sound in place of a reply")
                 if (left_s := until_s - time.monotonic()) <= 0:
                     raise TimeoutError
                 self._socket.settimeout(left_s)
