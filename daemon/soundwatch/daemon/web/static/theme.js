@@ -9,8 +9,10 @@
       return "auto"; // storage is disabled
     }
   };
+  const system = matchMedia("(prefers-color-scheme: dark)");
   const show = (name) => {
     document.documentElement.dataset.theme = name;
+    document.documentElement.toggleAttribute("data-dark", name === "dark" || (name === "auto" && system.matches));
   };
   show(names.includes(stored()) ? stored() : "auto");
   document.addEventListener("DOMContentLoaded", () => {
@@ -25,5 +27,8 @@
       document.dispatchEvent(new Event("theme"));
     });
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("theme")));
+  system.addEventListener("change", () => {
+    show(document.documentElement.dataset.theme);
+    document.dispatchEvent(new Event("theme"));
+  });
 })();
