@@ -64,8 +64,10 @@ def test_a_sink_with_a_space_or_a_home_folder_in_its_path_is_found(
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)
     monkeypatch.setenv("HOME", str(tmp_path))
-    found = check_sinks(case_of(Config(sinks=(f"command:{program}", "command:~/my program"))))
-    assert [finding.state for finding in found] == ["ok", "ok"]
+    sinks = (f"command:{program}", "command:~/my program", f"command:{tmp_path}/absent --token s3cret")
+    found = list(check_sinks(case_of(Config(sinks=sinks))))
+    assert [finding.state for finding in found] == ["ok", "ok", "fault"]
+    assert found[2].seen == f"command {tmp_path}/absent is not there.", "what may be a secret is not shown"
 
 
 @pytest.mark.parametrize("kind", KINDS)

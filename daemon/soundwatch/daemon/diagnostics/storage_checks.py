@@ -135,15 +135,20 @@ def _written(spec: SinkSpec) -> Finding:
     if not spec.target:
         return Finding("sinks", "ok", "standard output")
     path, todo = literal_path(spec.target), "Correct its path or rights."
+    program = OUTPUT_KINDS[spec.kind].reach == "program"
+    # the text after a space may be a secret, as an option of a program, where it is no part of a file's name
+    shown = f"{spec.kind} {path if is_there(path) else str(path).split(' ', 1)[0]}"
     try:
         path.stat()
         place = path
     except FileNotFoundError:
+        if program:
+            return Finding("sinks", "fault", f"{shown} is not there.", todo)
         place = path.parent
     except OSError as error:
-        return Finding("sinks", "fault", f"{spec.kind} {path} cannot be used: {error.strerror}.", todo)
+        return Finding("sinks", "fault", f"{shown} cannot be used: {error.strerror}.", todo)
     if is_folder(path):
-        return Finding("sinks", "fault", f"{spec.kind} {path} is a folder.", todo)
-    if os.access(place, os.X_OK if OUTPUT_KINDS[spec.kind].reach == "program" else os.W_OK):
-        return Finding("sinks", "ok", f"{spec.kind} {path}")
-    return Finding("sinks", "fault", f"{spec.kind} {path} cannot be used by this user.", todo)
+        return Finding("sinks", "fault", f"{shown} is a folder.", todo)
+    if os.access(place, os.X_OK if program else os.W_OK):
+        return Finding("sinks", "ok", shown)
+    return Finding("sinks", "fault", f"{shown} cannot be used by this user.", todo)
