@@ -40,13 +40,14 @@ def lines_of(site: Site) -> list[dict[str, Any]]:
         return found
 
 
+@pytest.mark.parametrize("named", ["a.png", None])  # None: the picture was drawn later
 def test_an_event_goes_with_its_lines_its_label_and_its_clip_and_the_journal_says_so(
-    site: Site, tmp_path: Path
+    site: Site, tmp_path: Path, named: str | None
 ) -> None:
     clip, picture = tmp_path / "clips" / "a.flac", tmp_path / "clips" / "a.png"
     clip.write_bytes(b"sound")
     picture.write_bytes(b"picture")
-    of_clip = msgspec.structs.replace(clip_line(1, "a.flac"), picture="a.png")
+    of_clip = msgspec.structs.replace(clip_line(1, "a.flac"), picture=named)
     site.append(event_line(1), event_line(1, "end"), of_clip, event_line(2), event_line(2, "end"))
     assert delete(site, IDS[1], IDS[99]).json() == {"events": 1, "lines": 3, "clips": 1}
     site.journal.flush()

@@ -46,7 +46,9 @@ def test_the_picture_of_a_clip_is_served_from_its_folder_only(site: Site, tmp_pa
         site.append(event_line(number), clip_line(number, picture=name))
     assert site.get(f"/api/events/{IDS[0]}").json()["clip"]["picture_url"] == f"/api/clips/{IDS[0]}/picture"
     answers = [site.get(f"/api/clips/{IDS[number]}/picture") for number in range(4)]
-    assert [answer.status_code for answer in answers] == [200, 404, 404, 404]
+    assert [answer.status_code for answer in answers] == [200, 404, 404, 200]
+    assert answers[3].content == b"\x89PNG", "drawn after its line was written"
+    assert site.get(f"/api/events/{IDS[3]}").json()["clip"]["picture_url"] == f"/api/clips/{IDS[3]}/picture"
     assert (answers[0].content, answers[0].headers["content-type"]) == (b"\x89PNG", "image/png")
     assert answers[0].headers["cache-control"] == "no-store"
     assert answers[1].json()["error"] == "This event has no picture, or its picture was deleted."

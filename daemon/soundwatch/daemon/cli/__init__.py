@@ -58,6 +58,7 @@ COMMANDS: Final = {
     "privacy": ("soundwatch.daemon.cli.privacy:privacy", "Show which data is stored and where it is sent."),
     "label": ("soundwatch.daemon.cli.label:label", "Correct or confirm the class of an event."),
     "teach": ("soundwatch.daemon.cli.teach:teach", "Export labeled clips as a training data set."),
+    "clips": ("soundwatch.daemon.cli.clips:clips", "Draw the spectrograms of stored clips."),
     "shadow": (
         "soundwatch.daemon.cli.shadow:shadow",
         "Compare a second model with the active one; promote it, roll back.",

@@ -40,8 +40,19 @@ def clip_path(folder: Path | None, file: str | None, types: Mapping[str, str] = 
 
 
 def clip_picture_path(folder: Path | None, file: str | None, picture: str | None) -> Path | None:
-    """Resolve the path of the picture of a clip; None as for `clip_path`, or if the clip itself is gone."""
-    return None if clip_path(folder, file) is None else clip_path(folder, picture, PICTURE)
+    """Resolve the path of the picture of a clip; None as for `clip_path`, or if the clip itself is gone.
+
+    Args:
+        folder: Folder of the clips.
+        file: Path of the clip in its line.
+        picture: Name of the picture in the line; None where it was drawn after the line was written, if at all.
+    """
+    return None if clip_path(folder, file) is None else clip_path(folder, picture or picture_name(file), PICTURE)
+
+
+def picture_name(file: str | None) -> str | None:
+    """Return the path of the picture of a clip, by that of the clip."""
+    return f"{file.removesuffix('.flac')}.png" if file and file.endswith(".flac") else None
 
 
 def unreachable_clip(folder: Path | None, file: str, recorded: str | None) -> str | None:

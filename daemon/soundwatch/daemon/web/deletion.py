@@ -17,7 +17,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from soundwatch.daemon.core.clip_files import PICTURE, clip_path, clips_folder, unreachable_clip
+from soundwatch.daemon.core.clip_files import PICTURE, clip_path, clips_folder, picture_name, unreachable_clip
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.journal.deletion import delete_events, last_seqs
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -114,7 +114,7 @@ def _clip_files(view: DaemonView, event_id: str) -> tuple[Path | None, Path | No
     if line is None:
         return None, None
     folder = clips_folder(view.config().clips)
-    sound, picture = clip_path(folder, line.file), clip_path(folder, line.picture, PICTURE)
+    sound, picture = clip_path(folder, line.file), clip_path(folder, line.picture or picture_name(line.file), PICTURE)
     if (
         sound is None
         and line.file is not None

@@ -7,11 +7,13 @@ are active. An event whose `start` line the journal has deleted is not found.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from soundwatch.daemon.core.clip_files import clip_picture_path
 from soundwatch.daemon.core.clock import SECOND_NS, format_datetime, format_utc
 from soundwatch.daemon.core.copy_fields import copy_fields
 from soundwatch.daemon.events.schema import EventLine
@@ -46,8 +48,8 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
     picture: str | None = None
 
 
-def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
-    """Return one page of events, newest first."""
+def find_events(store: JournalStore, query: EventsQuery, folder: Path | None = None) -> EventsResponse:
+    """Return one page of events, newest first; pictures that were drawn later are looked for in a folder of clips."""
     wanted: dict[str, Any] = {
         "before_seq": query.before,
         "class": query.class_,
@@ -61,14 +63,14 @@ def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
     found = find_event_rows(store, given(wanted), query.limit + 1)
     page = found[: query.limit]
     return EventsResponse(
-        events=tuple(_event(row) for row in page), next=page[-1].seq if len(found) > query.limit else None
+        events=tuple(_event(row, folder) for row in page), next=page[-1].seq if len(found) > query.limit else None
     )
 
 
-def find_event(store: JournalStore, event_id: str) -> EventResponse | None:
-    """Return the event of an id; None if there is none."""
+def find_event(store: JournalStore, event_id: str, folder: Path | None = None) -> EventResponse | None:
+    """Return the event of an id; None if there is none. A picture is looked for as by `find_events`."""
     row = find_event_row(store, event_id)
-    return None if row is None else _event(row)
+    return None if row is None else _event(row, folder)
 
 
 def last_clip(store: JournalStore, event_id: str) -> ClipLine | None:
@@ -93,7 +95,7 @@ def given(wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value is not UNSET}
 
 
-def _event(row: EventRow) -> EventResponse:
+def _event(row: EventRow, folder: Path | None) -> EventResponse:
     line = msgspec.json.decode(row.last, type=EventLine)
     label = None
     if row.label_time is not None:
@@ -106,17 +108,18 @@ def _event(row: EventRow) -> EventResponse:
         active=line.type != "end",
         level_dbfs=msgspec.json.decode(row.first, type=EventLine).level_dbfs,
         peak_level_dbfs=row.peak_level_dbfs,
-        clip=_clip(line.id, row.clip),
+        clip=_clip(line.id, row.clip, folder),
         label=label,
     )
 
 
-def _clip(event_id: str, line: bytes | None) -> Clip | None:
+def _clip(event_id: str, line: bytes | None, folder: Path | None) -> Clip | None:
     if line is None:
         return None
     clip = msgspec.json.decode(line, type=ClipLine)
     url = None if clip.file is None else f"/api/clips/{event_id}"
-    picture_url = None if clip.picture is None else f"/api/clips/{event_id}/picture"
+    drawn = clip.picture is not None or clip_picture_path(folder, clip.file, None) is not None
+    picture_url = f"/api/clips/{event_id}/picture" if drawn else None
     return Clip(url=url, picture_url=picture_url, reason=clip.reason, duration_s=clip.duration_s, bytes=clip.bytes)
 
 

@@ -10,10 +10,12 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.language import Language, Sentence, error_text
@@ -107,8 +109,12 @@ class Route:
     tagged: bool = False
 
 
+def _folder(request: ApiRequest) -> Path | None:
+    return clips_folder(request.view.config().clips)
+
+
 def _event(request: ApiRequest) -> EventResponse:
-    found = events.find_event(request.view.journal.store, request.name)
+    found = events.find_event(request.view.journal.store, request.name, _folder(request))
     if found is None:
         raise RequestRefused(404, Sentence("No event has this id; the journal may have deleted it."))
     return found
@@ -166,7 +172,7 @@ ROUTES: Final = (
         "/api/events",
         "Events, newest first.",
         EventsResponse,
-        lambda request: events.find_events(request.view.journal.store, request.query),
+        lambda request: events.find_events(request.view.journal.store, request.query, _folder(request)),
         EventsQuery,
     ),
     Route(

@@ -1,0 +1,43 @@
+"""`soundwatch clips`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from soundwatch.daemon.cli.options import apply_clips, clips_option, config_option
+from soundwatch.daemon.core import clip_files
+from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.text import printable
+
+
+@click.group()
+def clips() -> None:
+    """Work on the clips that are stored."""
+
+
+@clips.command()
+@config_option
+@clips_option
+def pictures(config_path: Path | None, clips_folder: str | None) -> None:
+    """Draw the spectrogram of each clip that has none, the newest first.
+
+    A daemon may run meanwhile. A run that was stopped continues where it was; a clip that cannot be read is named and
+    skipped. A picture shows speech: run this only for clips that may have pictures.
+    """
+    from soundwatch.daemon.clips.draw import clips_without_picture, draw_pictures
+
+    folder = clip_files.clips_folder(apply_clips(load_config(config_path), clips_folder).clips)
+    if folder is None:
+        raise ConfigError(
+            "No folder of clips is configured; name one with --clips DIR, or a configuration with --config."
+        )
+    missing = clips_without_picture(folder)
+    with click.progressbar(draw_pictures(missing), length=len(missing), label="pictures", file=sys.stderr) as results:
+        skipped = [result for result in results if result.error is not None]
+    for result in skipped:
+        click.echo(f"skipped {printable(result.clip.name)}: {printable(result.error or '')}", err=True)
+    click.echo(f"Pictures drawn: {len(missing) - len(skipped)}. Clips skipped: {len(skipped)}.")
