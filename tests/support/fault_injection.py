@@ -77,7 +77,7 @@ def memory_limit(place: Place) -> Outcome:
         else:
             outcome.seen["result"] = f"the program ended with code {process.returncode}"
             outcome.claims["detection continues or the program ends"] = True
-            # numpy's Fourier transform crashes if the system refuses memory; then there is no message
+            # libraries may crash if the system refuses memory; then there is no message
             has_message = "soundwatch: " in log_text(place)
             outcome.claims["the reason is logged, or a signal ended the program"] = (
                 has_message or process.returncode < 0

@@ -140,7 +140,8 @@ def recordings_in(folder: Path) -> FolderFiles:
 
 def _full_scale(frames: Any) -> Samples:
     """Convert frames (S, C) to samples (C, S) of full scale 1, in a third of the time that libsndfile takes."""
-    samples = np.empty(frames.shape[::-1], np.float32)
     with np.errstate(invalid="ignore"):  # `validate_samples` names a signaling NaN
-        np.multiply(frames.T, np.float32(2**-15) if frames.dtype == np.int16 else np.float32(1), out=samples)
+        samples: Samples = frames.T.astype(np.float32, order="C")
+        if frames.dtype == np.int16:
+            samples *= np.float32(2**-15)  # not in one step: a product of two types crashes in numpy without memory
     return samples
