@@ -19,7 +19,7 @@ import pytest
 from soundwatch.daemon.core.config import LogConfig
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.log import LogEntry, StructuredLogger
-from soundwatch.daemon.system.log_output import QueuedOutput, StderrOutput, open_logger
+from soundwatch.daemon.system.log_output import QueuedOutput, StderrOutput, open_logger, wants_colors
 from support.cli_runner import soundwatch
 
 LogFormat = Literal["auto", "json", "pretty"]
@@ -229,3 +229,18 @@ def test_an_entry_waits_while_no_thread_can_be_started(monkeypatch: pytest.Monke
     log.info("second")
     output.close()
     assert [entry.event for entry in written] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "colored"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_a_terminal_without_colors_gets_none(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], colored: bool
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert wants_colors() is colored

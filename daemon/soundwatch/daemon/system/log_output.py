@@ -41,7 +41,7 @@ def open_logger(config: LogConfig) -> Iterator[StructuredLogger]:
     terminal = sys.stderr.isatty()
     pretty = config.format == "pretty" or (config.format == "auto" and terminal)
     in_journal = journald.stderr_is_journal()
-    output = QueuedOutput(StderrOutput(pretty, terminal, in_journal and config.format == "auto", in_journal))
+    output = QueuedOutput(StderrOutput(pretty, wants_colors(), in_journal and config.format == "auto", in_journal))
     log, before = StructuredLogger(config.level, output), threading.excepthook
 
     def report(failed: threading.ExceptHookArgs) -> None:
@@ -62,12 +62,17 @@ def open_logger(config: LogConfig) -> Iterator[StructuredLogger]:
 @contextlib.contextmanager
 def command_log() -> Iterator[None]:
     """Provide the program's log for a command that opens none: lines for people on standard error."""
-    output = QueuedOutput(StderrOutput(pretty=True, colored=sys.stderr.isatty()))
+    output = QueuedOutput(StderrOutput(pretty=True, colored=wants_colors()))
     try:
         with use_program_log(StructuredLogger("info", output)):
             yield
     finally:
         output.close()
+
+
+def wants_colors() -> bool:
+    """Return True if standard error is a terminal with colors, and NO_COLOR (no-color.org) is unset or empty."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _place(traceback: TracebackType | None) -> str:
