@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import soundfile
 from rich.console import Console
 
 from soundwatch.daemon.cli import main
@@ -24,6 +23,7 @@ from soundwatch.export.int8_comparison import (
 from soundwatch.training.data.urbansound8k import Clip
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC
 from support.model_files import write_onnx
+from support.wav_files import write_wav
 
 QUIET = Console(quiet=True)
 
@@ -42,7 +42,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / label).mkdir()
         for number in range(5):
             noise = 0.1 * rng.standard_normal(44_100)
-            soundfile.write(root / label / f"{label}{number}.wav", noise, 44_100)
+            write_wav(root / label / f"{label}{number}.wav", noise, 44_100)
     return root
 
 

@@ -6,9 +6,9 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from soundwatch.training.data.everyday_sounds import COLUMNS
+from support.wav_files import write_wav
 
 RATE_HZ = 16_000
 
@@ -40,7 +40,7 @@ def write_everyday_folder(root: Path, recordings: int = 12, length_s: float = 2.
 def _write(root: Path, kind: str, recording: str, samples: np.ndarray, **columns: str) -> dict[str, str]:
     path = root / kind / f"{recording}.wav"
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, RATE_HZ)
+    write_wav(path, samples, RATE_HZ)
     return dict.fromkeys(COLUMNS, "") | {"file": f"{kind}/{path.name}", "kind": kind, "recording": recording} | columns
 
 

@@ -6,7 +6,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import soundfile
+
+from support.wav_files import write_wav
 
 CLASSES = ("bell", "door", "kettle")
 RATE_HZ = 8000
@@ -19,7 +20,7 @@ def write_sound(path: Path, pitch_hz: float = 1000.0, duration_s: float = 0.5) -
     noise = np.random.default_rng(zlib.crc32(path.name.encode() + path.parent.name.encode())).normal(
         0, 0.01, time_s.size
     )
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * pitch_hz * time_s) + noise, RATE_HZ)
+    write_wav(path, 0.3 * np.sin(2 * np.pi * pitch_hz * time_s) + noise, RATE_HZ)
     return path
 
 

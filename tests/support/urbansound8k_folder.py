@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import csv
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from soundwatch.training.model.labels import LABELS
+from support.wav_files import wav_bytes
+
+
+@cache
+def _tone_file(class_id: int) -> bytes:
+    tone = 0.3 * np.sin(2 * np.pi * (200 + 300 * class_id) * np.arange(2000 + 200 * class_id) / 8000)
+    return wav_bytes(np.stack([tone, 0.5 * tone], axis=1) if class_id == 1 else tone, 8000)
 
 
 def write_data(root: Path, folds: tuple[int, ...]) -> None:
@@ -19,9 +26,7 @@ def write_data(root: Path, folds: tuple[int, ...]) -> None:
         folder.mkdir(parents=True)
         for class_id, label in enumerate(LABELS):
             name = f"{fold}{class_id:02d}-{class_id}-0-0.wav"
-            tone = 0.3 * np.sin(2 * np.pi * (200 + 300 * class_id) * np.arange(2000 + 200 * class_id) / 8000)
-            stereo = np.stack([tone, 0.5 * tone], axis=1)
-            soundfile.write(folder / name, stereo if class_id == 1 else tone, 8000)
+            (folder / name).write_bytes(_tone_file(class_id))
             rows.append([name, 1, 0.0, 0.5, 1, fold, class_id, label])
     metadata = root / "metadata" / "UrbanSound8K.csv"
     metadata.parent.mkdir(parents=True)

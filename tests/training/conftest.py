@@ -7,6 +7,7 @@ time of small runs. The synthetic sounds of class folders are written once a ses
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,6 +60,16 @@ def _own_cache(
     (home / "soundwatch").mkdir(parents=True)
     (home / "soundwatch" / f"synthetic-{VERSION}").symlink_to(synthetic_sounds)
     monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+
+
+@pytest.fixture(autouse=True)
+def _no_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the synchronization with the disk of clips and checkpoints, which no test sees."""
+    monkeypatch.setattr(os, "fsync", _check_descriptor)
+
+
+def _check_descriptor(descriptor: int) -> None:
+    os.fstat(descriptor)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import soundfile
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.training.data.csv_labels import Columns, list_csv, split_csv
+from support.wav_files import write_wav
 
 ESC50 = Columns("filename", "category", "fold")
 KINDS = ("dog", "rain")
@@ -32,7 +33,7 @@ def esc50(tmp_path: Path) -> Path:
     ]
     generator = np.random.default_rng(1)
     for name, *_ in rows:
-        soundfile.write(tmp_path / "audio" / name, generator.normal(0, 0.1, 8_000), 16_000)
+        write_wav(tmp_path / "audio" / name, generator.normal(0, 0.1, 8_000), 16_000)
     file = tmp_path / "meta" / "esc50.csv"
     write(file, [("filename", "fold", "target", "category"), *rows])
     return file
