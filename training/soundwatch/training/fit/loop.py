@@ -40,7 +40,7 @@ from soundwatch.training.fit.progress import RunProgress, clip_table, describe_s
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.fit.scoring import score_mels
 from soundwatch.training.model.frontend import MelFrontEnd
-from soundwatch.training.model.network import build_network, count_parameters
+from soundwatch.training.model.network import build_network, count_parameters, reset_head
 from soundwatch.training.model.recipe import Recipe
 
 CHECK_EVERY_STEPS: Final = 20  # to read a loss, the processor waits for an accelerator
@@ -97,6 +97,8 @@ def start_run(
     if setup.inits_from_teacher and setup.teacher and read:
         sounds = sample_clips(setup.split.train, recipe.features.window_samples, read)
         init_from_teacher(network, setup.teacher.trunk(), sounds, recipe.features)
+    if recipe.teaching and recipe.teaching.head == "zero":
+        reset_head(network)
     network = setup.ranks.sync_layers(network)
     network = network.to(setup.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     auxiliary = (

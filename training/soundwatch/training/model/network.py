@@ -143,6 +143,12 @@ def logits_of(network: nn.Sequential, pooled: Tensor) -> Tensor:
     return logits
 
 
+def reset_head(network: nn.Sequential) -> None:
+    """Set the head to zeros. A trained head then holds nothing of random weights, which sounds of no class would reach."""
+    for parameter in network[-1].parameters():
+        nn.init.zeros_(parameter)
+
+
 def count_parameters(network: nn.Module) -> int:
     """Count the trained parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -154,7 +154,7 @@ class Optimisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ema_decay: float = 0.0
 
 
-class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Knowledge distillation: a large teacher network provides targets for the student's training examples.
 
     Clips are then augmented by `distillation/augmented_views.py`. Of `Augmentation` only the masks apply.
@@ -169,6 +169,7 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         bfloat16: True trains in bfloat16, which is twice as fast on processors with matrix units.
         start: "drawn" for random weights, "teacher" for the teacher's first layers, which need equal widths.
         body_learning_rate_share: Peak learning rate of all layers but head and hint, as a share of `max_learning_rate`.
+        head: "drawn" for random initial weights of the head, "zero" for zeros.
     """
 
     views: int
@@ -180,6 +181,7 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     bfloat16: bool
     start: Literal["drawn", "teacher"] = "drawn"
     body_learning_rate_share: float = 1.0
+    head: Literal["drawn", "zero"] = "drawn"
 
 
 class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
