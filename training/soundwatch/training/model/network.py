@@ -144,7 +144,7 @@ def logits_of(network: nn.Sequential, pooled: Tensor) -> Tensor:
 
 
 def reset_head(network: nn.Sequential) -> None:
-    """Set the head to zeros. A trained head then holds nothing of random weights, which sounds of no class would reach."""
+    """Set the head to zeros, so that a trained head holds nothing of random weights."""
     for parameter in network[-1].parameters():
         nn.init.zeros_(parameter)
 
