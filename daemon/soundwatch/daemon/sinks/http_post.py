@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import BadStatusLine
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -99,6 +100,8 @@ class HttpPoster:
 
     def _without_url(self, error: Exception | None) -> str:
         """Return the text of an error without the secrets of the URL."""
+        if type(error) is BadStatusLine:  # its text is what came, perhaps of another protocol
+            return "the server does not answer as a web server does; check the port of the address"
         path = urlsplit(self._url)._replace(scheme="", netloc="").geturl()
         text = str(error) or type(error).__name__
         if isinstance(error, urllib3.exceptions.NewConnectionError):  # it begins with the connection's address

@@ -141,6 +141,18 @@ def test_2xx_counts_at_the_head_of_the_answer(harness: SinkHarness, server: Serv
     assert harness.logged() == []
 
 
+def test_a_server_of_another_protocol_is_named_as_one(harness: SinkHarness, server: Server) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"\x00\x00\x12\x04\x00\x1b[31m")
+        handler.close_connection = True
+
+    server.answers.append(answer)
+    worker = harness.open(f"webhook:http://{server.address}")
+    harness.event("start")
+    harness.wait_for(worker)
+    assert "does not answer as a web server does" in harness.log.written[0][1]["reason"]
+
+
 def test_a_hanging_name_lookup_ends_at_the_deadline(harness: SinkHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     never = threading.Event()
 
