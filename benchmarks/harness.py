@@ -25,11 +25,9 @@ from typing import Any, Final
 
 import msgspec
 
-from soundwatch.daemon import __version__
+from soundwatch.training.model.code_version import code_version
 
 RESULTS: Final = Path(__file__).with_name("results")
-_ROOT: Final = Path(__file__).resolve().parents[1]
-_MEASURED: Final = ("daemon", "training", "export", "benchmarks/*.py")
 ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -117,22 +115,6 @@ def in_own_process(script: str, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(command, env=os.environ | ONE_THREAD, check=True, capture_output=True, text=True)
     part: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return part
-
-
-def code_version() -> str:
-    """Return the commit of the checkout, with a mark after changes of the code; elsewhere the package's version.
-
-    The version of an editable installation stays that of its commit, though the code goes on.
-    """
-    if not (_ROOT / ".git").exists():
-        return __version__
-    commit = _git("rev-parse", "--short=9", "HEAD")
-    return f"commit {commit}{', changed' if _git('status', '--porcelain', '--', *_MEASURED) else ''}"
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(_ROOT), *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def provenance(command: str) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from harness import Results, Table, code_version, option_parser, table, write_results
+from harness import Results, Table, option_parser, table, write_results
+
+from soundwatch.training.model.code_version import code_version
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "privacy.json"

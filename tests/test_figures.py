@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from soundwatch.daemon import __version__
+from soundwatch.training.model.code_version import code_version
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "# A page\n\n<!-- figures: stages -->\n<!-- end figures -->\n\nand so on\n"
 RUNTIME = {"tables": {"stages": ["| stage | ms |", "| --- | --- |", "| mel | 2.000 (1.500 to 3.000) |"]}}
@@ -96,12 +99,11 @@ def test_each_measured_stage_is_a_function_of_the_engine(monkeypatch: pytest.Mon
         assert callable(getattr(module, attribute, None)), f"{module.__name__}.{attribute}"
 
 
-def test_results_name_the_commit_and_a_change_of_the_code_after_it(
-    benchmark: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    harness = benchmark("harness")
-    monkeypatch.setattr(harness, "_ROOT", tmp_path)
-    assert harness.code_version() == harness.__version__
+def test_results_and_models_name_the_commit_and_a_change_of_the_code_after_it(tmp_path: Path) -> None:
+    assert code_version(tmp_path) == __version__
+    (tmp_path / ".git").touch()
+    assert code_version(tmp_path) == __version__, "git refuses the folder"
+    (tmp_path / ".git").unlink()
 
     def git(*arguments: str) -> str:
         identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
@@ -116,6 +118,6 @@ def test_results_name_the_commit_and_a_change_of_the_code_after_it(
     git("commit", "--quiet", "--message", "Begin")
     commit = git("rev-parse", "--short=9", "HEAD")
     (tmp_path / "benchmarks" / "results" / "live.json").write_text("{}")
-    assert harness.code_version() == f"commit {commit}"
+    assert code_version(tmp_path) == f"commit {commit}"
     (tmp_path / "daemon" / "code.py").write_text("changed = True\n")
-    assert harness.code_version() == f"commit {commit}, changed"
+    assert code_version(tmp_path) == f"commit {commit}, changed"

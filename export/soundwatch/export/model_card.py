@@ -161,7 +161,7 @@ def _training(contract: ModelContract) -> str:
 
 
 def _licence(licence: str) -> str:
-    terms = f"{licence}."
+    terms = f"{licence.replace('licence', 'license')}."  # contracts of earlier models have the British word
     if "NC" in licence.upper().replace("-", " ").split():
         terms += (
             " The recordings may not be used for commercial purposes and must be credited. The weights trained on them "

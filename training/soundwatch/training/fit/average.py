@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from importlib.metadata import version
 from itertools import pairwise
 
 import msgspec
@@ -42,6 +41,7 @@ from soundwatch.training.model.checkpoint import (
     hash_network,
     save_checkpoint,
 )
+from soundwatch.training.model.code_version import code_version
 from soundwatch.training.model.recipe import Recipe, encode_recipe
 
 _MAY_DIFFER = ("seed", "false_event_price", "hard_from")
@@ -190,7 +190,7 @@ def _provenance(first: FinishedRun, plan: DataPlan, words: str) -> Provenance:
     return msgspec.structs.replace(
         origin,
         data=f"{data}{words}: {'; '.join(parts)}",
-        soundwatch=version("soundwatch"),
+        soundwatch=code_version(),
         torch=str(torch.__version__),
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.metadata import version
 
 import torch
 
@@ -19,11 +18,12 @@ from soundwatch.training.fit.machine import processor
 from soundwatch.training.fit.run_setup import RunSetup, describe_data, describe_hard_views
 from soundwatch.training.fit.scoring import Machine, RunRecord, ScoredClip
 from soundwatch.training.model.checkpoint import hash_network
+from soundwatch.training.model.code_version import code_version
 from soundwatch.training.model.network import count_parameters
 
 LICENCE = "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial"
 TEACHER_LICENCE = "begun as YAMNet's first layers: Copyright Google, Apache-2.0"
-EVERYDAY_LICENCE = "everyday sounds: each by its source's licence"
+EVERYDAY_LICENCE = "everyday sounds: each by its source's license"
 OWN_LICENCE = "weights from recordings of your own: whatever terms those have"
 
 
@@ -49,7 +49,7 @@ def build_contract(
         epochs=run.epoch,
         seed=recipe.seed,
         parameters=count_parameters(run.network),
-        soundwatch=version("soundwatch"),
+        soundwatch=code_version(),
         torch=str(torch.__version__),
         licence="; ".join(dict.fromkeys(licences)),
         sources=session.everyday.sources,
