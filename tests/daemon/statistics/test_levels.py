@@ -11,11 +11,14 @@ import pytest
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.events.level_schema import LevelPeriodLine
 from soundwatch.daemon.statistics.compute import compute_statistics
+from soundwatch.daemon.statistics.html import render_html
 from soundwatch.daemon.statistics.period import PeriodKind, period_at
 from soundwatch.daemon.statistics.records import LevelStatistics
 from support.busy_week import FIRST, NOW, at, utc
 from support.journal_factory import write_journal
 from support.level_factory import period_line
+
+UNITS = ("dB(A)", "dBFS(A), not calibrated")
 
 
 def quarter(hour: float, laeq_db: float | None, **changes: Any) -> LevelPeriodLine:
@@ -43,6 +46,23 @@ def test_the_level_of_an_hour_is_the_energy_mean_of_its_measured_time(tmp_path: 
 def test_digital_silence_lowers_the_mean_and_has_no_level_by_itself(tmp_path: Path) -> None:
     [found] = levels(tmp_path, quarter(8, 50.0), quarter(8.25, None), quarter(9, None))
     assert (found.by_hour[8], found.by_hour[9]) == (47.0, None)
+
+
+@pytest.mark.parametrize("kind", ["day", "week"])
+def test_the_html_has_a_map_of_the_levels_of_each_unit(tmp_path: Path, kind: PeriodKind) -> None:
+    lines = quarter(8, -50.0, source="a<b"), quarter(9, -30.0, source="a<b"), quarter(8, 55.0, calibrated=True)
+    store = write_journal(tmp_path / "levels.db", *lines)
+    period = period_at(kind, FIRST.date(), PlaceConfig(time_zone="UTC"))
+    page = render_html(compute_statistics(store, period, int(NOW.timestamp()), 3600.0))
+    store.close()
+    suffixes = ("", "") if kind == "day" else (", mic0", ", a&lt;b")
+    assert [f"<h3>LAeq, {unit}{suffix}</h3>" in page for unit, suffix in zip(UNITS, suffixes, strict=True)] == [
+        True
+    ] * 2
+    assert [text in page for text in ("shade-1'>-50<", "shade-4'>-30<", ">55<")] == [True] * 3
+    empty = write_journal(tmp_path / "none.db")
+    assert "Levels" not in render_html(compute_statistics(empty, period, int(NOW.timestamp()), 3600.0))
+    empty.close()
 
 
 def test_sources_and_calibrations_are_apart(tmp_path: Path) -> None:

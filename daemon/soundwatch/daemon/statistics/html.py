@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Final
 
 from soundwatch.daemon.statistics.period import DAYS
-from soundwatch.daemon.statistics.records import Statistics
+from soundwatch.daemon.statistics.records import LevelStatistics, Statistics
 from soundwatch.daemon.statistics.text import (
     SCORED_LEAST,
     by_hour_of_day,
@@ -28,7 +28,8 @@ from soundwatch.daemon.statistics.text import (
 
 SHADES: Final = 4
 
-Cell = tuple[int | None, bool]
+Cell = tuple[int | None, bool]  # number of events; True for an hour that was hardly scored
+Drawn = tuple[str, int, bool] | None  # text, shade, and the mark of `Cell`; None for an hour that does not exist
 
 
 def render_html(statistics: Statistics) -> str:
@@ -41,6 +42,7 @@ def render_html(statistics: Statistics) -> str:
             f"<p class='note'>{escape(comparison_note(statistics))}</p>" if not statistics.complete else "",
             _class_table(statistics),
             _hour_tables(statistics),
+            _level_tables(statistics),
             _facts(notable_rows(statistics)),
             "<h2>Sources</h2>",
             _facts([(source.source, source_sentence(source)) for source in statistics.sources]),
@@ -96,22 +98,69 @@ def _days(statistics: Statistics) -> list[tuple[str, list[Cell]]]:
 
 def _heat_map(corner: str, rows: Sequence[tuple[str, Sequence[Cell]]]) -> str:
     highest = max((count or 0 for _, row in rows for count, _ in row), default=0) or 1
+    drawn = [(name, [_counted(*cell, highest) for cell in row]) for name, row in rows]
+    return _hour_table(corner, f"{corner} by hour", drawn)
+
+
+def _counted(count: int | None, low: bool, highest: int) -> Drawn:
+    return None if count is None else (str(count or ""), -(-count * SHADES // highest), low)
+
+
+def _level_tables(statistics: Statistics) -> str:
+    """Return heat maps of LAeq by the hour: of a day one for all sources of a unit, of a week one for each source."""
+    tables = ""
+    for calibrated, unit in ((True, "dB(A)"), (False, "dBFS(A), not calibrated")):
+        days = {row.source: _level_days(statistics, row) for row in statistics.levels if row.calibrated is calibrated}
+        if statistics.period == "day" and days:
+            tables += _level_map("Source", f"LAeq, {unit}", [(source, rows[0][1]) for source, rows in days.items()])
+        elif statistics.period == "week":
+            tables += "".join(_level_map("Day", f"LAeq, {unit}, {source}", rows) for source, rows in days.items())
+    return f"<h2>Levels</h2>{tables}" if tables else ""
+
+
+def _level_days(statistics: Statistics, levels: LevelStatistics) -> list[tuple[str, list[float | None]]]:
+    """Return the levels of each day by the hour; an hour that a day has twice has the higher one."""
+    first = date.fromisoformat(statistics.first_day)
+    days = [first + timedelta(days=offset) for offset in range(DAYS[statistics.period])]
+    cells: dict[date, list[float | None]] = {day: [None] * 24 for day in days}
+    for hour, level_db in zip(statistics.hours, levels.by_hour, strict=True):
+        local = datetime.fromisoformat(hour.local)
+        found = [db for db in (cells[local.date()][local.hour], level_db) if db is not None]
+        cells[local.date()][local.hour] = max(found, default=None)
+    return [(f"{day:%a} {day.day}", row) for day, row in cells.items()]
+
+
+def _level_map(corner: str, name: str, rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
+    present = [level_db for _, row in rows for level_db in row if level_db is not None]
+    lowest, highest = min(present, default=0.0), max(present, default=0.0)
+
+    def drawn(level_db: float | None) -> Drawn:
+        if level_db is None:
+            return None
+        share = (level_db - lowest) / ((highest - lowest) or 1.0)
+        return f"{level_db:.0f}", 1 + round(share * (SHADES - 1)), False
+
+    table = _hour_table(corner, name, [(row_name, [drawn(level_db) for level_db in row]) for row_name, row in rows])
+    return f"<h3>{escape(name)}</h3>{table}"
+
+
+def _hour_table(corner: str, name: str, rows: Sequence[tuple[str, Sequence[Drawn]]]) -> str:
     head = "".join(f"<th scope='col'>{hour:02d}</th>" for hour in range(24))
     body = "".join(
-        f"<tr><th scope='row'>{escape(name)}</th>{''.join(_cell(*cell, highest) for cell in row)}</tr>"
-        for name, row in rows
+        f"<tr><th scope='row'>{escape(row_name)}</th>{''.join(map(_cell, row))}</tr>" for row_name, row in rows
     )
     return (
-        f"<div class='scroll' tabindex='0' role='region' aria-label='{corner} by hour'><table class='heat'><thead><tr>"
-        f"<th scope='col'>{corner}</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<div class='scroll' tabindex='0' role='region' aria-label='{escape(name, quote=True)}'>"
+        f"<table class='heat'><thead><tr><th scope='col'>{corner}</th>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
-def _cell(count: int | None, low: bool, highest: int) -> str:
-    if count is None:
+def _cell(drawn: Drawn) -> str:
+    if drawn is None:
         return "<td class='none'></td>"
-    shade = -(-count * SHADES // highest)
-    return f"<td class='shade-{shade}{' low' if low else ''}'>{count or ''}</td>"
+    text, shade, low = drawn
+    return f"<td class='shade-{shade}{' low' if low else ''}'>{text}</td>"
 
 
 def _facts(rows: Iterable[tuple[str, str]]) -> str:
