@@ -107,6 +107,16 @@ def test_a_bad_first_page_costs_no_line(path: Path, content: bytes) -> None:
     assert {file.name for file in path.parent.iterdir()} == {path.name, store.quarantined_path.name}
 
 
+@pytest.mark.parametrize("name", [b"TABLE lines", b"INDEX lines_id", b"TABLE cursors"])
+def test_a_schema_whose_text_is_not_utf8_costs_no_line(path: Path, name: bytes) -> None:
+    content = path.read_bytes()
+    assert name in content
+    path.write_bytes(content.replace(name, name.replace(b" ", b" \x80")[: len(name)]))
+    store = JournalStore(path)
+    assert seqs(store) == list(range(1, LINES + 1))
+    store.close()
+
+
 @pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
 def test_a_file_that_was_cut_short_keeps_the_lines_before_the_cut(path: Path, keep: float) -> None:
     os.truncate(path, int(path.stat().st_size * keep) // PAGE_BYTES * PAGE_BYTES)

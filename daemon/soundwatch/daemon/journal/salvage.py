@@ -74,7 +74,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _has_schema(db: sqlite3.Connection) -> bool:
     try:
         found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # the second of a message that names what is damaged
         return False
     return "lines" in found
 

@@ -47,6 +47,13 @@ def configure_database(db: sqlite3.Connection, writing: bool) -> None:
     Raises:
         sqlite3.DatabaseError: The file is damaged, or belongs to another program.
     """
+    try:
+        _configure(db, writing)
+    except UnicodeDecodeError as error:  # of a message of SQLite, which names what is damaged
+        raise corruption_error("its tables have names that are not UTF-8") from error
+
+
+def _configure(db: sqlite3.Connection, writing: bool) -> None:
     db.execute("PRAGMA busy_timeout = 2000")
     if not writing:
         db.execute("PRAGMA query_only = ON")

@@ -183,7 +183,7 @@ class JournalStore:
         with self._lock:
             try:
                 return self._db.execute(query, values).fetchall()
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if self._writing:
                     raise
                 raise StoreError(
