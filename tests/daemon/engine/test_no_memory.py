@@ -60,14 +60,15 @@ def test_an_allocation_that_fails_in_any_stage_ends_the_engine_and_its_threads(
 
 
 class Full:
-    """A queue that has no memory for one more item."""
+    """A queue that has no memory for a notification, and takes sound that the source still delivers."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
 
-    def put(self, _: object) -> None:
-        self.asked.set()
-        raise MemoryError
+    def put(self, work: object) -> None:
+        if work is None:
+            self.asked.set()
+            raise MemoryError
 
     def get(self, timeout: float) -> Callable[[], None] | None:
         del timeout
