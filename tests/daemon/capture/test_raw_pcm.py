@@ -195,6 +195,17 @@ def test_a_read_that_fails_in_any_way_ends_the_source_with_the_reason(error: Exc
         list(RawPcm("stdin", Broken(), MONO).blocks())
 
 
+class Pieces(io.RawIOBase):
+    """A stream that gives few bytes at a time, as a pipe whose writer writes few."""
+
+    def __init__(self, content: bytes, piece_bytes: int) -> None:
+        self._content = io.BytesIO(content)
+        self._piece_bytes = piece_bytes
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._content.read(min(size, self._piece_bytes))
+
+
 def wav_header(tag: int, channels: int, rate_hz: int, bits: int) -> bytes:
     frame = channels * bits // 8
     fmt = struct.pack("<HHIIHH", tag, channels, rate_hz, rate_hz * frame, frame, bits)
@@ -220,7 +231,18 @@ def test_a_file_of_another_format_is_not_taken_for_raw_samples(pipe: Pipe, head:
         list(pipe.source.blocks())
 
 
-def test_a_wav_header_of_the_configured_format_is_accepted(pipe: Pipe) -> None:
-    pipe.writer.write(wav_header(1, 1, 8000, 16) + bytes(1600))
-    pipe.writer.close()
-    assert sum(block.samples.shape[1] for block in pipe.source.blocks()) == 822
+@pytest.mark.parametrize("pcm", [MONO, PcmFormat("s24le", 8000, 1), PcmFormat("s32le", 8000, 2)])
+@pytest.mark.parametrize("piece_bytes", [12, 40, 4000])
+def test_a_wav_header_of_the_configured_format_is_left_out(pcm: PcmFormat, piece_bytes: int) -> None:
+    bits = 8 * pcm.frame_bytes // pcm.channels
+    content = wav_header(1, pcm.channels, pcm.rate_hz, bits) + b"\0\0\0\x40"[-bits // 8 :] * 100 * pcm.channels
+    source = RawPcm("stdin", Pieces(content, piece_bytes), pcm)
+    samples = np.concatenate([block.samples for block in source.blocks()], axis=1)
+    assert samples.shape == (pcm.channels, 100)
+    assert (samples == 0.5).all()
+
+
+def test_a_header_in_pieces_is_read_as_a_whole() -> None:
+    source = RawPcm("stdin", Pieces(wav_header(1, 1, 48000, 16) + bytes(1600), 12), MONO)
+    with pytest.raises(SourceError, match="WAV header of s16le,48000,1"):
+        list(source.blocks())

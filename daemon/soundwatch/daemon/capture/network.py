@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from soundwatch.daemon.capture.drop_detector import DropDetectorState, detect_drops
 from soundwatch.daemon.capture.ipc import wait_closed, wait_readable
-from soundwatch.daemon.capture.raw_header import check_header
+from soundwatch.daemon.capture.raw_header import header_bytes
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.clock import monotonic_ns
@@ -111,8 +111,10 @@ class NetworkSource:
             while data := self._read(SILENT_S if end_sample else first_s):
                 arrival_ns = monotonic_ns()
                 rest += data
-                if not end_sample:
-                    check_header(rest, self._pcm, self.info.description)
+                header = 0 if end_sample else header_bytes(rest, self._pcm, self.info.description)
+                if header is None:
+                    continue
+                rest = rest[header:]
                 whole = len(rest) - len(rest) % self._pcm.frame_bytes
                 samples = read_only(decode_pcm(rest[:whole], self._pcm))
                 rest = b"" if self._connection.datagrams else rest[whole:]

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.capture.frame_reader import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
-from soundwatch.daemon.capture.raw_header import check_header
+from soundwatch.daemon.capture.raw_header import header_bytes
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.source import SourceInfo
@@ -131,8 +131,10 @@ class RawPcm:
         rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
         while data := self._next():
             rest += data
-            if not end_sample:
-                check_header(rest, self._pcm, "Standard input")
+            header = 0 if end_sample else header_bytes(rest, self._pcm, "Standard input")
+            if header is None:
+                continue
+            rest = rest[header:]
             whole = len(rest) - len(rest) % self._pcm.frame_bytes
             samples = read_only(decode_pcm(rest[:whole], self._pcm))
             rest = rest[whole:]
