@@ -1,4 +1,4 @@
-"""Opening of microphones: of the sound server with its own recorder, of others through PortAudio.
+"""Opening of microphones: of the sound server over its protocol, of others through PortAudio.
 
 Does not: recognize other kinds of sources (`source_kinds.py`).
 """
