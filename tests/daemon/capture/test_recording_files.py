@@ -79,3 +79,9 @@ def test_a_name_that_is_not_utf8_is_left_out_with_a_sentence(tmp_path: Path, nam
     assert names(tmp_path) == ["a.wav"]
     with pytest.raises(SourceError, match="is not UTF-8 at character"):
         Recording("mic0", path)
+
+
+def test_a_name_that_is_too_long_for_the_system_is_a_file_that_is_not_there(tmp_path: Path) -> None:
+    [found] = find_recordings([tmp_path / f"{'n' * 300}.wav"]).recordings
+    with pytest.raises(SourceError, match="File name too long"):
+        Recording("street", found.path)

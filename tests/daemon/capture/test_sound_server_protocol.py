@@ -68,6 +68,7 @@ def test_numbers_of_each_size_times_and_volumes_are_decoded() -> None:
         b"Pta\0L\0\0\0\x09x\0\0\0\x01aN",
         b"Pta\0N",
         b"?",
+        b"P" * 5000,
     ],
 )
 def test_a_faulty_field_is_an_error(fields: bytes) -> None:

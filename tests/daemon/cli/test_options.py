@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from soundwatch.daemon.cli import soundwatch
 from soundwatch.daemon.cli.options import parse_start
-from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.errors import ConfigError, SinkError, SoundwatchError
 from soundwatch.daemon.system.standard_streams import standard_streams
 
 
@@ -56,7 +56,15 @@ def test_characters_that_standard_output_cannot_hold_are_written_as_escapes(monk
     assert written.getvalue() == b"Stra\xdfe \\U0001f415\n"
 
 
-@pytest.mark.parametrize(("out", "message"), [("street.wav", "is the recording"), ("none/c.json", "cannot be written")])
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("street.wav", "is the recording"),
+        ("none/c.json", "cannot be written"),
+        ("/dev/null", "cannot be written"),
+        ("c" * 300, "cannot be written"),
+    ],
+)
 def test_an_output_of_a_calibration_is_checked_before_the_sound_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, message: str
 ) -> None:
@@ -95,3 +103,15 @@ def test_an_unknown_command_is_answered_with_the_nearest(word: str, meant: str) 
     assert result.exit_code == 2
     assert f"No such command '{word}'" in result.output
     assert meant in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments", ["backup", "export-events --format csv", "digest -o", "teach --clips .", "fleet nodes --store"]
+)
+def test_a_name_that_is_too_long_for_the_system_is_refused_with_a_message(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    journal = [] if "fleet" in arguments else ["--journal", "none.db"]
+    result = CliRunner().invoke(soundwatch, [*arguments.split(), "n" * 300, *journal])
+    assert isinstance(result.exception, SoundwatchError)

@@ -159,7 +159,7 @@ def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, message
 
 def test_a_missing_program_fails_the_sink_and_the_check(harness: SinkHarness, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("echo")
-    for name, reason in (("none", "is no file"), ("text", "cannot be executed")):
+    for name, reason in (("none", "is no file"), ("n" * 300, "is no file"), ("text", "cannot be executed")):
         with pytest.raises(SinkError, match=reason):
             harness.prepare(f"command:{tmp_path}/{name}").check()
         assert reason in str(harness.open(f"command:{tmp_path}/{name}").status.reason)

@@ -15,6 +15,7 @@ from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.paths import is_folder
 from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.system.signals import stop_on_signals
 
@@ -25,7 +26,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
     Raises:
         SoundwatchError: A recording or the model cannot be used, or a line could not be written.
     """
-    folders = {path: recordings_in(path) for path in paths if path.is_dir()}
+    folders = {path: recordings_in(path) for path in paths if is_folder(path)}
     found = [file for path in paths for file in (folders[path].files if path in folders else ()) or [path]]
     recordings = list({os.path.abspath(file): file for file in found}.values())  # noqa: PTH100  # resolve() follows links
     names = name_recordings(recordings)

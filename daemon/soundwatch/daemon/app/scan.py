@@ -16,6 +16,7 @@ from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.paths import is_file
 from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.text import printable
 from soundwatch.daemon.detection.rules import COMMON, SourceRules, resolve_sources
@@ -102,7 +103,7 @@ def run_scan(
 
 def _refuse_recording_as_output(out: Path, search: SearchResult) -> None:
     """Refuse an output that would replace a recording."""
-    if out.is_file() and any(recording.size_bytes and out.samefile(recording.path) for recording in search.recordings):
+    if is_file(out) and any(recording.size_bytes and out.samefile(recording.path) for recording in search.recordings):
         raise ConfigError(f"--out {out} is one of the recordings, which the output would replace. Name another file.")
 
 

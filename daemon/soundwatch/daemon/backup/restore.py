@@ -33,6 +33,7 @@ from soundwatch.daemon.backup.install import install_files, new_folders
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.lock import JournalLock
 from soundwatch.daemon.journal.migrations import FORMAT
@@ -83,7 +84,7 @@ def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -
 
 def _check_free(paths: Iterable[Path], archive: Path, *, overwrite: bool) -> None:
     """Refuse places that are taken."""
-    existing = [path for path in paths if path.exists()]
+    existing = [path for path in paths if is_there(path)]
     if any(path.samefile(archive) for path in existing):
         raise ConfigError(f"{archive} is the archive itself, so nothing is restored to it. Name another place.")
     if folders := [path for path in existing if path.is_dir()]:

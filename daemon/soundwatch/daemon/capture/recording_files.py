@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundwatch.daemon.core.paths import is_file, is_there
 from soundwatch.daemon.core.text import printable, utf8_fault
 
 
@@ -53,7 +54,7 @@ def files_under(folder: Path) -> FolderFiles:
             for path in (here / name for name in names if not name.startswith(".")):
                 if fault := utf8_fault(str(path), printable(str(path))):
                     left_out.append(fault)
-                elif path.is_file() or not path.exists():
+                elif is_file(path) or not is_there(path):
                     files.append(path)
             waiting += [here / name for name in sorted(folders) if (here / name).is_symlink()]
     return FolderFiles(tuple(sorted(files)), tuple(left_out))

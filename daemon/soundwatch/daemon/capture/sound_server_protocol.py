@@ -137,7 +137,7 @@ def decode_message(body: bytes) -> tuple[int, int, list[Field]]:
         while at < len(body):
             value, at = _decode(body, at)
             fields.append(value)
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, IndexError, RecursionError) as error:
         raise malformed(f"a message with a faulty field ({error})") from error
     match fields:
         case [int(command), int(number), *arguments]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.paths import is_file
 from soundwatch.daemon.core.source import Source
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.text import did_you_mean
@@ -123,10 +126,14 @@ def _check_output(path: Path, background: Path) -> None:
         ConfigError: The output is the recording, which it would replace.
         SinkError: The output cannot be written.
     """
-    if path.is_file() and background.is_file() and path.samefile(background):
+    if is_file(path) and is_file(background) and path.samefile(background):
         raise ConfigError(f"--out {path} is the recording of the background. Name another file.")
-    written = path if path.exists() else path.absolute().parent
-    if path.is_dir() or not written.exists() or not os.access(written, os.W_OK):
+    place = Path(os.path.realpath(path))  # as `replace_file`, which makes a new file in the folder
+    try:
+        usable = stat.S_ISREG(place.stat().st_mode) and os.access(place, os.W_OK)
+    except OSError as error:
+        usable = error.errno == errno.ENOENT
+    if not usable or not os.access(place.parent, os.W_OK):
         raise SinkError(f"{path} cannot be written. Give a file in a folder that exists and is yours with --out.")
 
 

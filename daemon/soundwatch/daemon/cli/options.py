@@ -16,6 +16,7 @@ import msgspec
 
 from soundwatch.daemon.core.config import BACKENDS, Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.system.job_control import in_foreground
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -76,9 +77,9 @@ def check_overwrite(path: Path, overwrite: bool, config: Config, config_path: Pa
     from soundwatch.daemon.journal.location import journal_path
 
     inputs = [Path(journal_path(config.journal)), *([] if config_path is None else [config_path])]
-    if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
+    if any(is_there(path) and is_there(other) and path.samefile(other) for other in inputs):
         raise ConfigError(f"{path} is read by this command, so nothing is written to it. Name another file.")
-    if path.exists() and not overwrite:
+    if is_there(path) and not overwrite:
         raise ConfigError(f"{path} exists. Name another file, or add --overwrite to replace it.")
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from soundwatch.daemon.clips.clip_names import StoredClip, filename_word, list_clips
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.journal.events import last_clip_line
 from soundwatch.daemon.journal.labels import all_labels
 from soundwatch.daemon.journal.store import JournalStore
@@ -40,7 +41,7 @@ def export_labeled_clips(store: JournalStore, clips: Path, folder: Path) -> Data
     Raises:
         DataError: The folder is not empty or cannot be written, or there is nothing to copy.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_there(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
     labels = all_labels(store)
     if not labels:

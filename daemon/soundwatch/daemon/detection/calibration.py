@@ -24,6 +24,7 @@ import numpy as np
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.paths import is_file, is_there
 from soundwatch.daemon.core.types import Scores
 from soundwatch.daemon.detection.decide import DetectionRule, decide, initial_state
 
@@ -161,7 +162,7 @@ def load_calibration(path: Path, contract: ModelContract) -> Calibration:
         ConfigError: The file cannot be read, or was made with another model.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe or a device has no end
+        if is_there(path) and not is_file(path):  # a pipe or a device has no end
             raise ConfigError(f"detection.calibration: {path} is not a regular file. Give the path of a calibration.")
         with path.open("rb") as file:
             content = file.read(LONGEST_BYTES + 1)

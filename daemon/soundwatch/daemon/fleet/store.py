@@ -19,6 +19,7 @@ import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.paths import is_file
 from soundwatch.daemon.core.redact import redact_url
 from soundwatch.daemon.fleet.gap_tracker import JournalCoverage, Key
 from soundwatch.daemon.fleet.messages import LineHeader, LineMessage
@@ -80,7 +81,7 @@ class FleetStore:
     def __init__(self, address: str, *, writing: bool = True) -> None:
         url = database_url(address)
         self.name = address if "://" in address else Path(address).name
-        if url.get_backend_name() == "sqlite" and not writing and not Path(url.database or "").is_file():
+        if url.get_backend_name() == "sqlite" and not writing and not is_file(Path(url.database or "")):
             raise StoreError(f"There is no fleet store at {url.database}; `soundwatch fleet watch` creates it.")
         timeouts = {} if url.get_backend_name() == "sqlite" else POSTGRESQL_TIMEOUTS
         self._engine = sql.create_engine(url, pool_pre_ping=True, connect_args=timeouts)

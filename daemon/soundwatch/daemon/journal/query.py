@@ -28,6 +28,7 @@ LAST_SEQ: Final = 2**63 - 1  # of SQLite
 
 _HELLOS: Final = 20  # streams whose classes are read
 _AGE = re.compile(r"(\d+)\s*([smhdw])")
+_NUMBER = re.compile(r"#(\d{1,100})")
 
 
 class _Classes(msgspec.Struct):
@@ -91,13 +92,13 @@ def parse_filter(
     Raises:
         ConfigError: A text is not a moment, or no time is between the two.
     """
-    numbered = since is not None and since.startswith("#") and since[1:].isdecimal()
-    begin = "" if since is None or numbered else _moment(since, now)
+    number = _NUMBER.fullmatch(since or "")
+    begin = "" if since is None or number else _moment(since, now)
     end = "" if until is None else _moment(until, now)
     if begin and end and begin >= end:
         raise ConfigError(f"No time is between --since {since} and --until {until}. Exchange them, or give others.")
     return LineFilter(
-        after_seq=min(int(since[1:]), LAST_SEQ) if since and numbered else 0,
+        after_seq=min(int(number[1]), LAST_SEQ) if number else 0,
         since=begin,
         until=end,
         classes=tuple(classes),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.capture.recording_files import files_under
+from soundwatch.daemon.core.paths import is_folder
 from soundwatch.daemon.core.text import printable, utf8_fault
 
 
@@ -56,7 +57,7 @@ def find_recordings(paths: Sequence[Path]) -> SearchResult:
         if fault := utf8_fault(str(path), printable(str(path))):
             left_out.append(fault)
             continue
-        if not path.is_dir():
+        if not is_folder(path):
             recordings.setdefault(os.path.abspath(path), _found(path))  # noqa: PTH100  # resolve() asks the disk
             continue
         under = files_under(path)

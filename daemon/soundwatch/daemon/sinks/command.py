@@ -24,7 +24,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.paths import expand_path, is_file
+from soundwatch.daemon.core.paths import expand_path, is_file, is_there
 from soundwatch.daemon.core.redact import redact_sink
 from soundwatch.daemon.core.rules_config import secret_variables
 from soundwatch.daemon.journal.entry import JournalEntry
@@ -200,7 +200,7 @@ def _check(path: Path) -> None:
     """
     if not is_file(path) or not os.access(path, os.X_OK):
         fault = "cannot be executed" if is_file(path) else "is no file"
-        shown = str(path) if path.exists() else redact_sink(f"command:{path}").removeprefix("command:")
+        shown = str(path) if is_there(path) else redact_sink(f"command:{path}").removeprefix("command:")
         raise SinkError(
             f"{shown} {fault}. Give the path of a program, without arguments; make it executable (chmod +x)."
         )
