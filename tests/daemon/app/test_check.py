@@ -9,6 +9,7 @@ import pytest
 
 from soundwatch.daemon.app.check import check_config, check_devices, check_outputs
 from soundwatch.daemon.app.detached_view import detached_view
+from soundwatch.daemon.app.reload import select_sources
 from soundwatch.daemon.app.source_rules import checked_sources
 from soundwatch.daemon.capture import open_source
 from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
@@ -101,8 +102,11 @@ def test_a_new_source_is_checked_against_the_sinks_that_stay() -> None:
 def test_two_sources_that_read_standard_input_are_refused_unless_one_runs() -> None:
     both = Config(sources={"a": SourceConfig(device="-"), "b": SourceConfig(device="-")})
     with pytest.raises(ConfigError, match="The sources a and b read standard input"):
-        checked_sources(both, SMALL_CONTRACT)
-    assert checked_sources(both, SMALL_CONTRACT, running=("a",))
+        check_devices(both)
+    for devices in ((), ("a", "b"), ("-", "a")):
+        with pytest.raises(ConfigError, match="read standard input"):
+            select_sources(both, devices)
+    assert list(select_sources(both, ("a",))) == ["a"]
 
 
 @pytest.mark.parametrize("classes", [{}, {"low": ClassConfig(max_duration_s=5)}])
@@ -110,6 +114,11 @@ def test_a_shortest_duration_above_the_longest_is_refused(classes: dict[str, Cla
     detection = DetectionConfig(min_duration_s=10, max_duration_s=60 if classes else 9, classes=classes)
     with pytest.raises(ConfigError, match=r"^detection: min_duration_s is above max_duration_s"):
         checked_sources(Config(detection=detection), SMALL_CONTRACT)
+
+
+def test_the_durations_of_a_disabled_class_are_not_checked() -> None:
+    disabled = DetectionConfig(classes={"low": ClassConfig(enabled=False, min_duration_s=500)})
+    assert checked_sources(Config(detection=disabled), LOUD_CONTRACT)
 
 
 def test_a_sink_without_its_kind_is_refused() -> None:

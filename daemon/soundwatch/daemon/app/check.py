@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.app.outputs import prepare_all
-from soundwatch.daemon.app.reload import needs_speech_guard
+from soundwatch.daemon.app.reload import check_standard_input, needs_speech_guard
 from soundwatch.daemon.app.rule_outputs import prepare_rules
 from soundwatch.daemon.app.source_rules import checked_sources
 from soundwatch.daemon.capture.raw_pcm import PcmFormat
@@ -59,8 +59,9 @@ def check_devices(config: Config) -> None:
     """Check the device and the format of raw samples of every source.
 
     Raises:
-        ConfigError: A device is empty, or a format is malformed or out of range.
+        ConfigError: A device is empty, two sources read standard input, or a format is malformed or out of range.
     """
+    check_standard_input(config.sources)
     for name, source in config.sources.items():
         if not str(source.device).strip():
             raise ConfigError(f"sources.{name}.device is empty. Write `default`, or a name of `soundwatch devices`.")

@@ -6,8 +6,9 @@ Does not: open or close anything (`app/daemon.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,7 @@ from soundwatch.daemon.sinks.kinds import is_page, parse_sink, sink_key
 from soundwatch.daemon.sinks.spec import SinkConfig
 
 RESTART_ONLY_KEYS = ("node", "level", "journal", "clips", "log")  # built into every part that runs
+STANDARD_INPUT: Final = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,27 @@ class RunConfig:
 
 
 def select_sources(config: Config, devices: Sequence[str]) -> dict[str, SourceConfig]:
-    """Return the named sources, each a key of the configuration or a device; without any, all of the configuration."""
-    return name_devices(devices, config.sources) if devices else config.sources
+    """Return the named sources, each a key of the configuration or a device; without any, all of the configuration.
+
+    Raises:
+        ConfigError: Two of them read standard input.
+    """
+    sources = name_devices(devices, config.sources) if devices else config.sources
+    check_standard_input(sources)
+    return sources
+
+
+def check_standard_input(sources: Mapping[str, SourceConfig]) -> None:
+    """Refuse two sources that would each read a part of standard input.
+
+    Raises:
+        ConfigError: Two sources read standard input.
+    """
+    readers = [name for name, source in sources.items() if source.device == STANDARD_INPUT]
+    if len(readers) > 1:
+        raise ConfigError(
+            f"The sources {' and '.join(readers)} read standard input, and only one can. Remove the others."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,12 @@ Does not: check outputs (`app/check.py`).
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.detection.rules import SourceRules, check_detectable, resolve_sources
 from soundwatch.daemon.level.watch import watch_thresholds
 from soundwatch.daemon.rules.check import check_rules
-
-STANDARD_INPUT: Final = "-"
 
 
 def checked_sources(config: Config, contract: ModelContract, running: Collection[str] = ()) -> dict[str, SourceRules]:
@@ -28,21 +24,10 @@ def checked_sources(config: Config, contract: ModelContract, running: Collection
         running: Names of the sources of a run, which need not be configured.
 
     Raises:
-        ConfigError: A class, a calibration or an alert rule is wrong, a source detects nothing, or two read one input.
+        ConfigError: A class, a calibration or an alert rule is wrong, or a source detects nothing.
     """
-    _check_standard_input(config, running)
     sources = resolve_sources(config, contract)
     check_detectable(sources)
     check_rules(config, contract, sources, running)
     watch_thresholds(config.level, contract)
     return sources
-
-
-def _check_standard_input(config: Config, running: Collection[str]) -> None:
-    """Refuse two sources that would each read a part of standard input."""
-    names = [name for name in running or config.sources if name in config.sources]
-    readers = [name for name in names if config.sources[name].device == STANDARD_INPUT]
-    if len(readers) > 1:
-        raise ConfigError(
-            f"The sources {' and '.join(readers)} read standard input, and only one can. Remove the others."
-        )

@@ -111,7 +111,8 @@ def check_detectable(sources: Mapping[str, SourceRules]) -> None:
         if not own.thresholds:
             key = f"sources.{name}.detection" if name else "detection.classes"
             raise ConfigError(f"{key} enables no class, so nothing can be detected; enable at least one.")
-        if any(rule.min_duration_samples > rule.max_duration_samples for rule in own.rules):
+        enabled = (rule for rule in own.rules if rule.threshold < NEVER)
+        if any(rule.min_duration_samples > rule.max_duration_samples for rule in enabled):
             key = f"sources.{name}.detection" if name else "detection"
             raise ConfigError(f"{key}: min_duration_s is above max_duration_s. Lower the first, or raise the second.")
 
