@@ -131,8 +131,8 @@ def test_lines_that_wait_for_a_sink_are_shown(tmp_path: Path) -> None:
     store.close()
     text = f"sources: {{street: {{device: demo}}}}\njournal: {{path: {tmp_path}/journal.db}}"
     _, findings = found("--config", written(tmp_path / "config.yaml", text))
-    assert "1 lines are kept for mqtt" in of(findings, "journal")
-    assert "1 lines, 2026-11-26" in of(findings, "journal")
+    assert "1 line is kept for mqtt" in of(findings, "journal")
+    assert "1 line, 2026-11-26" in of(findings, "journal")
 
 
 def test_an_address_is_reached_or_not() -> None:

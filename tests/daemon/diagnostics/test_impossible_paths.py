@@ -64,10 +64,15 @@ def test_a_sink_with_a_space_or_a_home_folder_in_its_path_is_found(
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)
     monkeypatch.setenv("HOME", str(tmp_path))
-    sinks = (f"command:{program}", "command:~/my program", f"command:{tmp_path}/absent --token s3cret")
+    plain = tmp_path / "plain"
+    plain.write_text("#!/bin/sh\n")
+    absent = f"command:{tmp_path}/absent --token s3cret"
+    sinks = (f"command:{program}", "command:~/my program", absent, f"command:{plain} --token s3cret")
     found = list(check_sinks(case_of(Config(sinks=sinks))))
-    assert [finding.state for finding in found] == ["ok", "ok", "fault"]
+    assert [finding.state for finding in found] == ["ok", "ok", "fault", "fault"]
     assert found[2].seen == f"command {tmp_path}/absent is not there.", "what may be a secret is not shown"
+    assert found[3].seen == f"command {plain} is followed by arguments."
+    assert "the path of one program, without arguments" in str(found[3].todo)
 
 
 @pytest.mark.parametrize("kind", KINDS)

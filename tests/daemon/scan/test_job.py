@@ -288,7 +288,7 @@ def test_scores_of_two_providers_are_refused(config: Config, archive: Path, tmp_
 def test_a_folder_without_recordings_is_refused(config: Config, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("")
-    with pytest.raises(SourceError, match="1 files without a recording's suffix under"):
+    with pytest.raises(SourceError, match="1 file without a recording's suffix under"):
         scan(config, tmp_path / "empty", tmp_path / "events.jsonl", InlineWorkers())
 
 

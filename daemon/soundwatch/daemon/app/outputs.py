@@ -19,6 +19,7 @@ from soundwatch.daemon.app.rule_outputs import RuleOutputs, RuleTarget, prepare_
 from soundwatch.daemon.app.sink_line import append_sink_line, failing_sinks
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.text import counted
 from soundwatch.daemon.journal.location import socket_path
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -142,7 +143,7 @@ class OutputManager:
             self._log.warning("lines_left_for_next_start", sink=name, lines=lines)
         for name, lines in self._dispatcher.close().items():
             if self._journal.store.path == MEMORY:
-                raise SinkError(f"{lines} lines could not be written to {name}, and no journal keeps them.")
+                raise SinkError(f"{counted(lines, 'line')} could not be written to {name}, and no journal keeps them.")
             self._log.warning("lines_left_for_next_start", sink=name, lines=lines)
 
     def _statuses(self) -> list[tuple[SinkStatus, int]]:

@@ -6,6 +6,8 @@ Conventions: every check is made before the first recording is opened.
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +20,7 @@ from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.paths import is_file
 from soundwatch.daemon.core.tags import with_tag_classes
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.text import counted, printable
 from soundwatch.daemon.detection.rules import COMMON, SourceRules, resolve_sources
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.daemon.inference.triton_client import SCHEME
@@ -31,9 +33,11 @@ from soundwatch.daemon.scan.progress import Progress
 from soundwatch.daemon.scan.ray_pool import RayPool
 from soundwatch.daemon.scan.score_cache import ScoreCache
 from soundwatch.daemon.scan.worker import ScoringTask
+from soundwatch.daemon.system.log_output import try_write_stderr
 from soundwatch.daemon.system.signals import stop_on_signals
 from soundwatch.daemon.tables.writers import TableFormat
 
+SHOW_CURSOR: Final = b"\x1b[?25h"  # the progress bar hides the cursor
 _USUAL: Final = ChunkPolicy()
 
 
@@ -87,15 +91,15 @@ def run_scan(
     _refuse_conditioning(sources, names.values())
     log.info("recordings_found", recordings=len(search.recordings), other_files=search.other_files)
     cache = ScoreCache(out.with_name(f"{out.name}.scan"), f"{contract.identity} {model.content_sha256}")
-    stop_flag = StopFlag()
+    stop = ScanStop(log)
     with (
         contextlib.closing(cache),
-        stop_on_signals(stop_flag.stop),
+        stop_on_signals(stop.stop),
         start_workers() as workers,
         Progress(sum(recording.size_bytes for recording in search.recordings), log) as progress,
     ):
         task = ScoringTask(config.model, model.content_sha256)
-        result = ScanJob(search, task, decision_context, workers, cache, progress, policy, stop_flag.is_set).scan(
+        result = ScanJob(search, task, decision_context, workers, cache, progress, policy, stop.requested).scan(
             out, format_
         )
     _report_scan(result, out, cache.path, contract.features.channels, log)
@@ -118,7 +122,7 @@ def _refuse_conditioning(sources: Mapping[str, SourceRules], names: Iterable[str
 
 
 def _nothing_found(paths: Sequence[Path], search: SearchResult) -> str:
-    found = f"{search.other_files} files without a recording's suffix" if search.other_files else "No file"
+    found = f"{counted(search.other_files, 'file')} without a recording's suffix" if search.other_files else "No file"
     return " ".join(
         [
             f"{found} under {', '.join(printable(str(path)) for path in paths)}. Name recordings, or folders with "
@@ -150,16 +154,33 @@ def _report_scan(result: ScanResult, out: Path, cache: Path, model_channels: int
     log.info("scan_written", recordings=result.recordings, file=str(out))
 
 
-class StopFlag:
-    """A request to stop a scan."""
+class ScanStop:
+    """Stop of a scan by signals: the first one finishes the chunks in progress, the second one ends the program.
 
-    def __init__(self) -> None:
-        self._is_set = False
+    Args:
+        log: Log of the program.
+        end: Ends the process at once; worker processes end with it.
+    """
+
+    def __init__(self, log: Logger, end: Callable[[int], object] = os._exit) -> None:
+        self._log = log
+        self._end = end
+        self._is_requested = self._is_reported = False
 
     def stop(self) -> None:
-        """Request the stop. Safe in a signal handler."""
-        self._is_set = True
+        """Request the stop, or end the program if it was requested before. Safe in a signal handler."""
+        if self._is_requested:
+            if sys.stderr.isatty():
+                try_write_stderr(SHOW_CURSOR)
+            self._end(0)
+        self._is_requested = True
 
-    def is_set(self) -> bool:
-        """Return True if the stop was requested."""
-        return self._is_set
+    def requested(self) -> bool:
+        """Return True if the stop was requested; log this once."""
+        if self._is_requested and not self._is_reported:
+            self._is_reported = True
+            self._log.warning(
+                "scan_stopping",
+                detail="The chunks in progress are finished first. A second signal ends the scan at once.",
+            )
+        return self._is_requested

@@ -28,7 +28,7 @@ def bench(model: str, providers: tuple[str, ...], as_json: bool, plot: Path | No
     """Measure how many streams this machine can carry. Takes some seconds; the machine should be idle."""
     from soundwatch.daemon.diagnostics.benchmark import run_benchmark
 
-    result = run_benchmark(model, providers, lambda part: click.echo(f"measuring: {part}", err=True))
+    result = run_benchmark(model, providers, lambda part: click.echo(part, err=True))
     click.echo(msgspec.json.encode(result) if as_json else benchmark_table(result))
     if plot is not None:
         benchmark_chart(result, plot)

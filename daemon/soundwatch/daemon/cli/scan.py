@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -18,6 +18,8 @@ from soundwatch.daemon.cli.options import (
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format
+
+MAX_WORKERS: Final = 1024
 
 
 @click.command()
@@ -36,7 +38,9 @@ from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_forma
     "recording.",
 )
 @start_option
-@click.option("--workers", type=click.IntRange(min=1), help="Processes, or cores of Ray here.  [default: all cores]")
+@click.option(
+    "--workers", type=click.IntRange(1, MAX_WORKERS), help="Processes, or cores of Ray here.  [default: all cores]"
+)
 @click.option(
     "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where workers run."
 )

@@ -79,7 +79,7 @@ def explain(message: str, tree: Any) -> str:
         values = sentence.values
         types = {key: _with_type_names(str(values[key])) for key in values.keys() & {"type", "found"}}
         return sentence.with_values(**types, key=_with_names(str(values["key"]), names))
-    return _TYPES.sub(lambda found: _with_type_names(found[0]), _with_names(sentence, names))
+    return in_yaml_words(_with_names(sentence, names))
 
 
 def _narrow(message: str, tree: Any) -> tuple[list[str], Any]:
@@ -128,6 +128,11 @@ def _with_names(text: str, names: list[str]) -> str:
     for name in names:
         text = text.replace(_ANY_NAME, f".{name}", 1)
     return text
+
+
+def in_yaml_words(message: str) -> str:
+    """Return a message of msgspec with its types in the words of YAML, and without its mark of the root."""
+    return _TYPES.sub(lambda found: _with_type_names(found[0]), message).replace("`$.", "`")
 
 
 def _with_type_names(text: str) -> str:

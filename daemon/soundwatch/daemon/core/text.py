@@ -19,6 +19,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the singular or the plural: `1 line`, `2 lines`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def check_utf8(text: str, what: str) -> None:
     """Refuse a name that no line, log or journal can hold.
 

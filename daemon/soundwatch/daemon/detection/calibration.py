@@ -85,11 +85,10 @@ def calibrate(
     Raises:
         ConfigError: The background is shorter than `MIN_BACKGROUND_S`.
     """
-    rate_hz = contract.features.rate_hz
-    heard_s = scores[-1].end_sample / rate_hz if any(window.complete for window in scores) else 0.0
-    if heard_s + contract.features.window_hop_samples / rate_hz < MIN_BACKGROUND_S:  # the last hop may hold no window
-        raise short_background(heard_s)
-    hours = heard_s / 3600
+    length_s = background_s(scores, contract)
+    if is_short(length_s, contract):
+        raise short_background(length_s)
+    hours = length_s / 3600
     allowed = math.floor(target_per_h * hours / len(contract.labels))
     classes = {
         label: _calibrate_class(class_id, scores, rules[class_id], contract, allowed, hours)
@@ -98,6 +97,16 @@ def calibrate(
     return Calibration(
         model=contract.identity, background_h=round(hours, 4), target_per_h=target_per_h, classes=classes
     )
+
+
+def background_s(scores: list[Scores], contract: ModelContract) -> float:
+    """Return the length of a background in seconds, from the scores of its windows."""
+    return scores[-1].end_sample / contract.features.rate_hz if any(window.complete for window in scores) else 0.0
+
+
+def is_short(length_s: float, contract: ModelContract) -> bool:
+    """Return True if a background is too short; its last hop may hold no window."""
+    return length_s + contract.features.window_hop_samples / contract.features.rate_hz < MIN_BACKGROUND_S
 
 
 def short_background(length_s: float) -> ConfigError:

@@ -102,7 +102,7 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
         model: A shipped model's name, or a file.
         provider_names: Names as for `load_classifier_file`; unavailable ones are skipped if another one is available.
             Empty for the CPU and the candidates of auto.
-        progress: Called with the name of the part being measured.
+        progress: Called with a line about each part, before it is measured or after it is skipped.
 
     Raises:
         ModelError: The model cannot be used.
@@ -112,14 +112,14 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
     contract = classifiers[0].contract
     cores = usable_cores()
     hop_s = contract.features.window_hop_samples / contract.features.rate_hz
-    progress("all stages but the model")
+    progress("measuring: all stages but the model")
     path_ms = min(_path_ms(contract) for _ in range(ROUNDS))
-    progress("the sound level meter")
+    progress("measuring: the sound level meter")
     level_ms, bands_ms = (min(meter_ms(bands=bands) for _ in range(ROUNDS)) for bands in (False, True))
     networks = []
     for classifier in classifiers:
         for batch_windows in BATCHES:
-            progress(f"{classifier.provider}, batches of {batch_windows}")
+            progress(f"measuring: {classifier.provider}, batches of {batch_windows}")
             networks.append(_network_cost(classifier, batch_windows, path_ms, hop_s, cores))
     return BenchmarkResult(
         version=__version__,
@@ -141,7 +141,7 @@ def _load(model: str, provider_names: tuple[str, ...], progress: Callable[[str],
         try:
             classifiers.append(load_classifier_file(model, name))
         except ProviderError as error:
-            progress(str(error))
+            progress(f"skipped: {error}")
     if not classifiers:
         raise ProviderError(f"None of {', '.join(provider_names)} is available on this machine. Omit --provider.")
     return classifiers

@@ -14,6 +14,7 @@ from typing import Final
 from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.paths import is_file, is_folder, is_there, literal_path
+from soundwatch.daemon.core.text import counted
 from soundwatch.daemon.core.unfinished import unfinished_files
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 from soundwatch.daemon.journal.events import find_damage, journal_totals
@@ -23,6 +24,10 @@ from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, s
 from soundwatch.daemon.sinks.spec import SinkSpec
 
 ANSWERING_S: Final = 3.0
+ONE_PROGRAM: Final = (
+    "A `command:` sink takes the path of one program, without arguments. Correct the path, or name a script that runs "
+    "the program with its arguments."
+)
 
 
 def check_journal(case: CheckInput) -> Iterator[Finding]:
@@ -101,10 +106,11 @@ def _of_file(path: Path) -> Iterator[Finding]:
         return
     state: State = "ok" if damage is None else "fault"
     span = f", {totals.oldest} to {totals.newest}" if totals.lines else ""
-    yield Finding("journal", state, f"{path}: {totals.lines} lines{span}, {size}, {damage or 'ok'}")
+    yield Finding("journal", state, f"{path}: {counted(totals.lines, 'line')}{span}, {size}, {damage or 'ok'}")
     for name, lines in behind.items():
         if lines:
-            yield Finding("journal", "note", f"{lines} lines are kept for {name}, which has not written them yet.")
+            kept = f"{counted(lines, 'line')} {'is' if lines == 1 else 'are'} kept"
+            yield Finding("journal", "note", f"{kept} for {name}, not written there yet.")
 
 
 def check_sinks(case: CheckInput) -> Iterator[Finding]:
@@ -136,12 +142,16 @@ def _written(spec: SinkSpec) -> Finding:
         return Finding("sinks", "ok", "standard output")
     path, todo = literal_path(spec.target), "Correct its path or rights."
     program = OUTPUT_KINDS[spec.kind].reach == "program"
-    # the text after a space may be a secret, as an option of a program, where it is no part of a file's name
+    # The text after a space may be a secret, as an option of a program, where it is no part of a file's name
     shown = f"{spec.kind} {path if is_there(path) else str(path).split(' ', 1)[0]}"
     try:
         path.stat()
         place = path
     except FileNotFoundError:
+        if program and " " in str(path):
+            alone = is_there(Path(str(path).split(" ", 1)[0]))
+            seen = f"{shown} {'is followed by arguments' if alone else 'is not there'}."
+            return Finding("sinks", "fault", seen, ONE_PROGRAM)
         if program:
             return Finding("sinks", "fault", f"{shown} is not there.", todo)
         place = path.parent

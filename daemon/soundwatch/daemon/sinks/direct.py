@@ -14,7 +14,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ReaderClosedError, SinkError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.core.text import counted, failure_text
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.sinks.health import SinkHealth
 from soundwatch.daemon.sinks.protocols import LineWriter
@@ -49,8 +49,9 @@ class DirectWriter:
                 self._write(sink, health, encoded)
             if all(health.status.state == "gone" for _, health in self._sinks):
                 names = ", ".join(sink.name for sink, _ in self._sinks)
+                written = counted(self._seq - 1, "line")
                 raise SinkError(
-                    f"The reader of {names} has gone after {self._seq - 1} lines and nothing else is written to; "
+                    f"The reader of {names} has gone after {written} and nothing else is written to; "
                     "stopping. Give a file with -F json:PATH to keep events when a reader goes."
                 )
 
@@ -71,8 +72,8 @@ class DirectWriter:
         for lost_lines, name in ((health.status.lost_lines, sink.name) for sink, health in self._sinks):
             if lost_lines:
                 raise SinkError(
-                    f"{lost_lines} lines could not be written to {name}. Make room there, or give another file with "
-                    "-F json:PATH."
+                    f"{counted(lost_lines, 'line')} could not be written to {name}. Make room there, or give another "
+                    "file with -F json:PATH."
                 )
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from soundwatch.daemon.core.config_faults import in_yaml_words
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import redact_sink
 from soundwatch.daemon.core.text import did_you_mean
@@ -80,4 +81,4 @@ def parse_options(spec: SinkSpec, record: type[Options]) -> Options:
     try:
         return msgspec.convert(dict(spec.options), record, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"-F {spec.text}: {error}.".replace("`$.", "`")) from error
+        raise ConfigError(f"-F {spec.text}: {in_yaml_words(str(error))}.") from error

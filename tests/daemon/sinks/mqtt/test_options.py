@@ -22,6 +22,7 @@ from support.sink_harness import SinkHarness
         ("mqtt://broker,ca=ca.pem", "write mqtts://"),
         ("mqtt://broker,retian=0", "retian is no option of it; did you mean retain?"),
         ("mqtt://broker,level_s=-1", "level_s"),
+        ("mqtt://broker,retain=maybe", "Expected `boolean`, got `text` - at `retain`"),
     ],
 )
 def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, message: str) -> None:
