@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.capture import sound_server_connection
-from soundwatch.daemon.capture.sound_server import open_server_source
+from soundwatch.daemon.capture.ipc import LONGEST_GATHER_S
+from soundwatch.daemon.capture.sound_server import longest_gather_s, open_server_source
+from soundwatch.daemon.capture.sound_server_connection import SERVER_BYTES
 from soundwatch.daemon.capture.sound_server_protocol import (
     CONTROL,
     MAX_FRAME_BYTES,
+    MAX_MESSAGE_BYTES,
     Command,
     FrameBuffer,
     SampleSpecification,
@@ -64,11 +67,11 @@ def test_numbers_of_each_size_times_and_volumes_are_decoded() -> None:
         b"m\x20\1\2",
         b"v\x20\1\2",
         b"P",
+        b"P" * 5000,
         b"PL\0\0\0\0L\0\0\0\0N",
         b"Pta\0L\0\0\0\x09x\0\0\0\x01aN",
         b"Pta\0N",
         b"?",
-        b"P" * 5000,
     ],
 )
 def test_a_faulty_field_is_an_error(fields: bytes) -> None:
@@ -93,6 +96,22 @@ def test_frames_that_arrive_byte_by_byte_are_whole() -> None:
 def test_a_frame_that_is_too_long_or_in_shared_memory_is_an_error(length: int, flags: int) -> None:
     with pytest.raises(ServerError, match=f"sent a frame of {length} bytes"):
         FrameBuffer().add(struct.pack(">IIIII", length, 0, 0, 0, flags))
+
+
+def test_a_message_is_shorter_than_sound_may_be() -> None:
+    for channel, length in ((0, MAX_MESSAGE_BYTES + 1), (CONTROL, MAX_MESSAGE_BYTES)):
+        assert FrameBuffer().add(struct.pack(">IIIII", length, channel, 0, 0, 0)) == []
+    with pytest.raises(ServerError, match=f"sent a frame of {MAX_MESSAGE_BYTES + 1} bytes"):
+        FrameBuffer().add(struct.pack(">IIIII", MAX_MESSAGE_BYTES + 1, CONTROL, 0, 0, 0))
+
+
+def test_a_name_does_not_end_its_field_early() -> None:
+    assert decode_message(body_of(Command.GET_SOURCE, 1, "a\0b", 7))[2] == ["a?b", 7]
+
+
+def test_sound_waits_for_a_read_no_longer_than_the_server_keeps_it() -> None:
+    assert longest_gather_s(44_100 * 2 * 4) == LONGEST_GATHER_S
+    assert longest_gather_s(96_000 * 32 * 4) * 96_000 * 32 * 4 == SERVER_BYTES / 2
 
 
 @pytest.mark.parametrize("number", [1, 5, 14, 16, 29])
@@ -159,8 +178,12 @@ class FakeServer:
                     connection.sendall(self.answers[command](number))
 
     def send(self, data: bytes) -> None:
-        """Send bytes over the connection that was made last."""
+        """Send bytes over the connection that was made last, which records."""
         self._connections[-1].sendall(data)
+
+    def send_to_watch(self, data: bytes) -> None:
+        """Send bytes over the connection that was made before, which watches."""
+        self._connections[-2].sendall(data)
 
     def close(self, path: Path) -> None:
         self.answers = {}
@@ -187,11 +210,30 @@ def sound(channel: int = 0) -> bytes:
 
 def test_sound_is_read_beside_messages_of_no_interest(server: FakeServer) -> None:
     others = b"".join(encode_message(command, CONTROL, 0x13, 3) for command in FOREIGN) + frame(body_of(107, 0, "new"))
+    others += encode_message(Command.STREAM_SUSPENDED, CONTROL, 1, False)
     killed = encode_message(Command.STREAM_KILLED, CONTROL, 0)
     blocks = open_server_source("mic0", "pulse", None).blocks()
     server.send(sound() + others + sound() + killed)
     assert next(blocks).samples.shape == (2, 1600)
     with pytest.raises(SourceError, match="pulse, desk ended: it was removed"):
+        next(blocks)
+
+
+def test_sound_before_the_removal_of_its_source_is_kept(server: FakeServer) -> None:
+    blocks = open_server_source("mic0", "pulse:desk", None).blocks()
+    server.send(sound())
+    next(blocks)
+    server.send(sound() * 2)
+    server.send_to_watch(encode_message(Command.EVENT, CONTROL, 0x21, DESK[0]))
+    assert next(blocks).samples.shape == (2, 1600)
+    with pytest.raises(SourceError, match="pulse:desk ended: it was removed"):
+        next(blocks)
+
+
+def test_sound_in_place_of_messages_is_not_kept(server: FakeServer) -> None:
+    blocks = open_server_source("mic0", "pulse:desk", None).blocks()
+    server.send_to_watch(sound())
+    with pytest.raises(SourceError, match="pulse:desk ended: the sound server sent sound without a stream"):
         next(blocks)
 
 
@@ -223,7 +265,8 @@ def test_what_a_server_sends_after_sound_is_a_loss_with_a_reason(server: FakeSer
         (Command.AUTHENTICATE, lambda n: encode_message(Command.ERROR, n, 1), "denies access (unix:native)"),
         (Command.AUTHENTICATE, lambda n: encode_message(Command.ERROR, n), "refuses a request with error 0"),
         (Command.AUTHENTICATE, lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n", "sent a frame of 1213486160 bytes"),
-        (Command.SET_CLIENT_NAME, lambda _: sound() * 30, "sent sound in place of a reply"),
+        (Command.SET_CLIENT_NAME, lambda _: sound(), "sent sound without a stream"),
+        (Command.CREATE_RECORD_STREAM, lambda _: sound() * 30, "sent sound in place of a reply"),
         (Command.GET_SOURCE, reply(), "the sound server sent 0 sources in place of one"),
         (Command.GET_SOURCE, reply(*DESK[:-1]), "the sound server sent a source with fields missing"),
         (Command.GET_SOURCE, lambda n: encode_message(Command.ERROR, n, 5), "It has these:\n  pulse:desk"),

@@ -14,7 +14,7 @@ from soundwatch.daemon.capture.ipc import LONGEST_GATHER_S
 from soundwatch.daemon.capture.network import PIECE_S, Connection, NetworkSource
 from soundwatch.daemon.capture.raw_pcm import PcmFormat
 from soundwatch.daemon.capture.sound_server_address import ClientSettings, client_settings, show_address
-from soundwatch.daemon.capture.sound_server_connection import RefusedError, ServerConnection
+from soundwatch.daemon.capture.sound_server_connection import SERVER_BYTES, RefusedError, ServerConnection
 from soundwatch.daemon.capture.sound_server_protocol import ServerError, ServerSource
 from soundwatch.daemon.core.errors import SourceError
 
@@ -58,19 +58,25 @@ def open_server_source(name: str, device: str, channels: int | None) -> NetworkS
         opened = connections.pop_all()
 
     def receive(size_bytes: int, expected_bytes: int) -> bytes:
-        if watch.has_ended():
+        if not watch.has_ended():
+            return sound.receive(size_bytes, expected_bytes)
+        try:
+            return sound.receive(size_bytes, 0)  # the sound before the end
+        except BlockingIOError:
+            return b""
+        finally:
             sound.end(watch.reason)
-        return sound.receive(size_bytes, expected_bytes)
 
     def close(_: bool) -> str:
         opened.close()
         return sound.reason or "the sound server stopped delivering. Plug the microphone in, or start the server."
 
+    longest_s = longest_gather_s(pcm.rate_hz * pcm.frame_bytes)
     connection = Connection(
         sound.fileno(),
         close,
-        gather_s=GATHER_S,
-        longest_gather_s=LONGEST_GATHER_S,
+        gather_s=min(GATHER_S, longest_s),
+        longest_gather_s=longest_s,
         interrupt=sound.interrupt,
         first_s=FIRST_S,
         receive=receive,
@@ -78,6 +84,11 @@ def open_server_source(name: str, device: str, channels: int | None) -> NetworkS
     )
     description = device if device != DEFAULT else f"{DEFAULT}, {source.name}"
     return NetworkSource(name, description, lambda: connection, pcm)
+
+
+def longest_gather_s(bytes_a_second: int) -> float:
+    """Return the length of sound that may wait for a read: half of what the server keeps, at most."""
+    return min(LONGEST_GATHER_S, SERVER_BYTES / bytes_a_second / 2)
 
 
 def _connect(device: str, settings: ClientSettings) -> ServerConnection:
@@ -105,7 +116,7 @@ def _watch_source(server: ServerConnection, wanted: str | None) -> ServerSource:
         SourceError: The server has no such source. The message lists the sources.
     """
     try:
-        return server.watch(wanted or SERVER_DEFAULT, fixed=wanted is not None)
+        return server.watch(SERVER_DEFAULT if wanted is None else wanted, fixed=wanted is not None)
     except RefusedError as error:
         listed = "".join(f"\n  {PREFIX}{source.name}" for source in server.list_sources())
         if not listed or wanted is None:

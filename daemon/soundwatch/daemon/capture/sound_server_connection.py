@@ -1,8 +1,8 @@
 """A connection to the sound server, over which one source is recorded or watched.
 
 Conventions: no shared memory; all sound comes through the socket. Sound that is not read yet is kept by the server, a
-third of a second of stereo in the socket and twelve seconds by itself; it drops later sound without a message. A
-request is answered within `REPLY_S`, or the server hangs. Sound is read without blocking.
+third of a second of stereo in the socket and `SERVER_BYTES` by itself, twelve seconds of stereo; it drops later sound
+without a message. A request is answered within `REPLY_S`, or the server hangs. Sound is read without blocking.
 Source: tests with PulseAudio 16: when a source is removed, the server silently moves its streams to the default source,
 unless they have the flag `no_move`; then it ends them with a message.
 Does not: choose a source (`capture/sound_server.py`), or find losses (`capture/network.py`).
@@ -45,6 +45,7 @@ SOURCE_EVENTS: Final = 0x02
 SOURCE_REMOVED: Final = 0x21
 REMOVED: Final = "it was removed: it was unplugged or switched off."
 SAMPLE_BYTES: Final = 4
+SERVER_BYTES: Final = 1 << 22  # that a server keeps of a stream
 
 _REFUSALS: Final = {1: "denies access", 5: "has no such source"}
 
@@ -74,6 +75,7 @@ class ServerConnection:
         self._sound_bytes = 0
         self._number = 0
         self._replies: dict[int, list[Field] | ServerError] = {}  # of the last request
+        self._recording = False
         self._fixed = False
         self._watched: int | None = None
         self._ended = False
@@ -111,7 +113,7 @@ class ServerConnection:
         """
         specification = SampleSpecification(FLOAT32LE, len(positions), rate_hz)
         piece_bytes = round(rate_hz * piece_s) * SAMPLE_BYTES * len(positions)
-        self._fixed = name is not None
+        self._recording, self._fixed = True, name is not None
         corked, no_move, peak_detect, adjust_latency = False, self._fixed, False, True
         as_source = (False,) * 5  # no_remap, no_remix, fix_format, fix_rate, fix_channels
         reply = self._request(
@@ -247,6 +249,8 @@ class ServerConnection:
         for channel, body in self._frames.add(received):
             if channel == CONTROL:
                 self._interpret(*decode_message(body))
+            elif not self._recording:
+                raise malformed("sound without a stream")
             else:  # there is only one stream
                 self._sound.append(body)
                 self._sound_bytes += len(body)
@@ -265,7 +269,7 @@ class ServerConnection:
                 self.end(REMOVED)
             case Command.STREAM_MOVED if self._fixed:
                 self.end("it was removed: the sound server has replaced it by another one.")
-            case Command.STREAM_SUSPENDED if True in arguments:
+            case Command.STREAM_SUSPENDED if any(argument is True for argument in arguments):  # 1 == True
                 self.end("the sound server has suspended it.")
 
 

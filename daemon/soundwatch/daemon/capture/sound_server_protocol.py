@@ -23,6 +23,7 @@ VERSION: Final = 13
 CONTROL: Final = 0xFFFFFFFF  # channel of messages
 NO_INDEX: Final = 0xFFFFFFFF
 MAX_FRAME_BYTES: Final = 1 << 24  # the servers' own limit
+MAX_MESSAGE_BYTES: Final = 1 << 19  # a source has 2 to 3 kB; each field takes a microsecond
 FLOAT32LE: Final = 5  # a sample format
 SOURCE_FIELDS: Final = 15  # of each source in a reply
 
@@ -114,7 +115,7 @@ def _encode(value: Field) -> bytes:
         case int():
             return b"L" + _LENGTH.pack(value)
         case str():
-            return b"t" + value.encode(errors="replace") + b"\0"
+            return b"t" + value.encode(errors="replace").replace(b"\0", b"?") + b"\0"
         case bytes():
             return b"x" + _LENGTH.pack(len(value)) + value
         case tuple():
@@ -137,7 +138,7 @@ def decode_message(body: bytes) -> tuple[int, int, list[Field]]:
         while at < len(body):
             value, at = _decode(body, at)
             fields.append(value)
-    except (struct.error, ValueError, IndexError, RecursionError) as error:
+    except (struct.error, ValueError, IndexError) as error:
         raise malformed(f"a message with a faulty field ({error})") from error
     match fields:
         case [int(command), int(number), *arguments]:
@@ -145,8 +146,10 @@ def decode_message(body: bytes) -> tuple[int, int, list[Field]]:
     raise malformed("a message without a command")
 
 
-def _decode(body: bytes, at: int) -> tuple[Field, int]:
+def _decode(body: bytes, at: int, in_properties: bool = False) -> tuple[Field, int]:
     """Decode the field at an offset, and return the offset of the next one.
+
+    Properties contain no properties.
 
     Raises:
         ValueError, IndexError, struct.error: The field is faulty.
@@ -177,7 +180,7 @@ def _decode(body: bytes, at: int) -> tuple[Field, int]:
         case "v":
             form = struct.Struct(f">{body[at]}I")
             return form.unpack_from(body, at + 1), at + 1 + form.size
-        case "P":
+        case "P" if not in_properties:
             return _decode_properties(body, at)
     raise ValueError(f"type {letter!r}")
 
@@ -186,11 +189,11 @@ def _decode_properties(body: bytes, at: int) -> tuple[dict[str, bytes], int]:
     """Decode properties, which end with a field without a value."""
     properties: dict[str, bytes] = {}
     while True:
-        key, at = _decode(body, at)
+        key, at = _decode(body, at, in_properties=True)
         if key is None:
             return properties, at
-        length, at = _decode(body, at)
-        value, at = _decode(body, at)
+        length, at = _decode(body, at, in_properties=True)
+        value, at = _decode(body, at, in_properties=True)
         if not isinstance(key, str) or not isinstance(value, bytes) or length != len(value):
             raise ValueError("properties")
         properties[key] = value
@@ -234,7 +237,8 @@ class FrameBuffer:
         with memoryview(self._bytes) as view:
             while len(view) - at >= _HEAD.size:
                 length, channel, _, _, flags = _HEAD.unpack_from(view, at)
-                if length > MAX_FRAME_BYTES or flags & _SHARED_MEMORY:
+                longest = MAX_MESSAGE_BYTES if channel == CONTROL else MAX_FRAME_BYTES
+                if length > longest or flags & _SHARED_MEMORY:
                     raise malformed(f"a frame of {length} bytes with the flags {flags:#x}")
                 end = at + _HEAD.size + length
                 if len(view) < end:
