@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,11 +26,10 @@ from soundwatch.daemon.capture.sound_server_protocol import (
     encode_message,
 )
 from soundwatch.daemon.core.errors import SourceError
+from support.fake_sound_server import DESK, FORM, FakeServer, reply
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no Unix sockets")
 
-FORM = SampleSpecification(5, 2, 8000)
-DESK = (3, "desk", None, FORM, (1, 2), *range(9), {})
 FOREIGN = (Command.ERROR, Command.EVENT, Command.STREAM_MOVED)  # a volume, say
 
 
@@ -128,72 +124,6 @@ def test_a_source_of_no_possible_form_is_an_error(form: tuple[int, int, int], po
         decode_sources([3, "desk", None, SampleSpecification(*form), positions, *range(10)])
 
 
-Answers = dict[int, Callable[[int], bytes]]  # the bytes that answer a command's number
-
-
-def reply(*arguments: object) -> Callable[[int], bytes]:
-    return lambda number: encode_message(Command.REPLY, number, *arguments)  # type: ignore[arg-type]
-
-
-STREAM = reply(0, 9, 1 << 22, 6400, FORM, (1, 2), 3, "desk", False, 0)
-FAITHFUL: Answers = {
-    Command.AUTHENTICATE: reply(35),
-    Command.SET_CLIENT_NAME: reply(1),
-    Command.SUBSCRIBE: reply(),
-    Command.GET_SOURCE: reply(*DESK),
-    Command.GET_SOURCES: reply(*DESK),
-    Command.CREATE_RECORD_STREAM: STREAM,
-}
-
-
-class FakeServer:
-    """A server that answers each command with bytes of the test; without an answer it ends the connection."""
-
-    def __init__(self, path: Path) -> None:
-        self.answers = dict(FAITHFUL)
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(path))
-        self._listening.listen()
-        self._connections: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        while True:
-            connection, _ = self._listening.accept()
-            self._connections.append(connection)
-            self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
-            self._threads[-1].start()
-            if not self.answers:
-                return
-
-    def _serve(self, connection: socket.socket) -> None:
-        buffer = FrameBuffer()
-        with connection, contextlib.suppress(OSError):  # the client may close it at any time
-            while received := connection.recv(65536):
-                for _, body in buffer.add(received):
-                    command, number, _ = decode_message(body)
-                    if command not in self.answers:
-                        return
-                    connection.sendall(self.answers[command](number))
-
-    def send(self, data: bytes) -> None:
-        """Send bytes over the connection that was made last, which records."""
-        self._connections[-1].sendall(data)
-
-    def send_to_watch(self, data: bytes) -> None:
-        """Send bytes over the connection that was made before, which watches."""
-        self._connections[-2].sendall(data)
-
-    def close(self, path: Path) -> None:
-        self.answers = {}
-        with socket.socket(socket.AF_UNIX) as last:
-            last.connect(str(path))
-        for thread in self._threads:
-            thread.join()
-        self._listening.close()
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeServer]:
     monkeypatch.chdir(tmp_path)  # the path of a socket has to be short
@@ -217,6 +147,26 @@ def test_sound_is_read_beside_messages_of_no_interest(server: FakeServer) -> Non
     assert next(blocks).samples.shape == (2, 1600)
     with pytest.raises(SourceError, match="pulse, desk ended: it was removed"):
         next(blocks)
+
+
+@pytest.mark.parametrize(
+    ("channels", "positions"),
+    [(None, (1, 2)), (1, (0,)), (2, (1, 2)), (3, (1, 2, 5)), (4, (1, 2, 5, 6))],
+)
+def test_a_source_of_many_channels_is_mixed_to_two_unless_configured(
+    server: FakeServer, channels: int | None, positions: tuple[int, ...]
+) -> None:
+    server.answers[Command.GET_SOURCE] = reply(
+        *(3, "desk", None, SampleSpecification(5, 4, 8000), (1, 2, 5, 6), *range(9), {})
+    )
+    form = SampleSpecification(5, len(positions), 8000)
+    server.answers[Command.CREATE_RECORD_STREAM] = reply(0, 9, 1 << 22, 6400, form, positions, 3, "desk", False, 0)
+    source = open_server_source("mic0", "pulse:desk", channels)
+    source.stop()
+    assert list(source.blocks()) == []
+    assert source.info.channels == len(positions)
+    command, _, arguments = server.requests[-1]
+    assert (command, arguments[:4]) == (Command.CREATE_RECORD_STREAM, [form, positions, CONTROL, "desk"])
 
 
 def test_sound_before_the_removal_of_its_source_is_kept(server: FakeServer) -> None:
