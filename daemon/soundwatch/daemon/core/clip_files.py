@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.config import ClipsConfig
-from soundwatch.daemon.core.paths import expand_path
+from soundwatch.daemon.core.paths import expand_path, is_file
 
 SOUND: Final = {".flac": "audio/flac", ".wav": "audio/wav"}
 PICTURE: Final = {".png": "image/png"}
@@ -47,7 +47,10 @@ def clip_picture_path(folder: Path | None, file: str | None, picture: str | None
         file: Path of the clip in its line.
         picture: Name of the picture in the line; None where it was drawn after the line was written, if at all.
     """
-    return None if clip_path(folder, file) is None else clip_path(folder, picture or picture_name(file), PICTURE)
+    name = picture or picture_name(file)
+    if folder is None or name is None or not is_file(folder / name):  # most clips have none, and pages ask for each
+        return None
+    return None if clip_path(folder, file) is None else clip_path(folder, name, PICTURE)
 
 
 def picture_name(file: str | None) -> str | None:
