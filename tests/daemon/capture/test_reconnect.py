@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from soundwatch.daemon.capture import reconnect as module
 from soundwatch.daemon.capture.reconnect import ReconnectingSource
+from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.clock import ClockReading
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
 from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceNotice, SourceStateChange
@@ -256,3 +257,36 @@ def test_a_hundred_losses_in_a_row_keep_nothing_of_the_lost_sources() -> None:
     street.run()
     assert [change.state for change in street.changes] == ["lost", "back"] * 99 + ["lost"]
     assert street.blocks[-1].first_sample == 8000 * 99 + 800 * 99
+
+
+@pytest.mark.parametrize(
+    ("blocks", "pauses_s"),
+    [
+        ([1, 1, 1, 1, 1, 1, 1], [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]),
+        ([1, 1, 49, 51, 1, 0, 1], [0.25, 0.5, 1.0, 0.25, 0.5, 1.0, 2.0]),
+    ],
+)
+def test_a_source_that_ends_soon_after_each_connection_is_reopened_ever_later_until_one_lasts(
+    blocks: list[int], pauses_s: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+
+    class RecordedBackoff(Backoff):
+        def next_s(self) -> float:
+            found.append(super().next_s())
+            return 0.0
+
+    monkeypatch.setattr(module, "Backoff", RecordedBackoff)
+    world = World()
+    connections = iter([Connection(world, number) for number in blocks])
+
+    def reopen() -> LiveSource:
+        connection = next(connections, None)
+        if connection is None:
+            source.stop()
+            raise SourceError("No further connection.")
+        return connection
+
+    source = ReconnectingSource(next(connections), reopen, world.moment)
+    assert len(list(source.blocks())) > len(blocks)
+    assert found == pauses_s

@@ -3,6 +3,8 @@
 Conventions: the stream's time continues while the source is away: the sample numbers of the next block follow the
 monotonic clock, and all samples in between count as lost, at the device's new rate.
 Rule: the first attempt comes after `FIRST_PAUSE_S`, each further one after twice the pause, `longest_pause_s` at most.
+The pauses start over after a source that delivered sound for `longest_pause_s`. One that ends at once, again and again,
+keeps the longest pause, and so do its reports.
 A source that waits for its device by itself, as a capture process does, is not reopened meanwhile.
 Does not: open devices itself, or correct the stream's times (`capture/clock_sync.py`).
 """
@@ -81,13 +83,14 @@ class ReconnectingSource:
         backoff = Backoff(FIRST_PAUSE_S, self._longest_pause_s)
         source: LiveSource | None = self._source
         while not self._stopped:
+            delivering_since_ns: int | None = None
             try:
                 if source is None:
                     self._source = source = self._reopen()
                     self._stop_new_source(source)
                 for item in source.blocks():
-                    if isinstance(item, Block):
-                        backoff.reset()
+                    if delivering_since_ns is None and isinstance(item, Block):
+                        delivering_since_ns = self._now().steady_ns
                     yield from self._forward(item, source)
                 error = SourceError(f"{source.info.description} ended.")
             except SourceUnavailableError:
@@ -97,6 +100,8 @@ class ReconnectingSource:
             except Exception as caught:  # noqa: BLE001  # a source may fail in any way, as without file descriptors
                 error = unexpected_failure(self.info.description, caught)
             source = None
+            if self._is_steady(delivering_since_ns):
+                backoff.reset()
             if not self._stopped:
                 yield from self._report_loss(error)
                 self._latch.acquire(timeout=backoff.next_s())
@@ -113,6 +118,12 @@ class ReconnectingSource:
         """Let the next block end at this sample of the stream, if the source can gather."""
         if self._position is not None and isinstance(self._position.source, GatheringSource):
             self._position.source.gather_until(end_sample - self._position.offset_samples)
+
+    def _is_steady(self, delivering_since_ns: int | None) -> bool:
+        """Return True if a source that is lost has delivered sound for long enough to be reopened soon."""
+        if delivering_since_ns is None:
+            return False
+        return self._now().steady_ns - delivering_since_ns >= self._longest_pause_s * SECOND_NS
 
     def _stop_new_source(self, source: LiveSource) -> None:
         """Stop a source that was being opened during `stop`."""
