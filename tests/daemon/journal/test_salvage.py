@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -239,3 +240,39 @@ def test_a_flipped_bit_in_a_line_costs_that_line_and_it_is_counted(path: Path, p
     again = JournalStore(path)
     assert again.salvaged is None
     again.close()
+
+
+@pytest.mark.parametrize(
+    ("defined", "damaged"),
+    [
+        (b"seq INTEGER PRIMARY KEY AUTOINCREMENT", b"sep INTEGER PRIMARY KEY AUTOINCREMENT"),
+        (b"line BLOB NOT NULL", b"lime BLOB NOT NULL"),
+        (b"attempted INTEGER NOT NULL", b"attempteD INTEGER NOT NULL"),
+        (b"labels (id TEXT PRIMARY KEY, time", b"labels (id TEXT PRIMARY KEY, tame"),
+        (b"identity (id TEXT", b"identity (ie TEXT"),
+        (b"runtime (run_s REAL", b"runtime (run_r REAL"),
+    ],
+)
+def test_a_table_whose_column_has_another_name_is_salvaged_whole(path: Path, defined: bytes, damaged: bytes) -> None:
+    data = path.read_bytes()
+    assert data.count(defined) == 1
+    path.write_bytes(data.replace(defined, damaged))
+    store = JournalStore(path)
+    assert store.salvaged is not None
+    assert store.salvaged.unreadable_lines == 0
+    assert len(seqs(store)) == LINES
+    assert store.cursors() == {"mqtt": Cursor(LINES, LINES - 9)}
+    assert all_labels(store) == [("EVENT1", "dog_bark")]
+    store.commit([row(LINES + 1)])
+    store.close()
+
+
+def test_a_database_of_another_program_is_never_salvaged(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript("CREATE TABLE lines (product, price); CREATE TABLE labels (text); PRAGMA user_version = 3;")
+    before = path.read_bytes()
+    with pytest.raises(StoreError):
+        JournalStore(path)
+    assert path.read_bytes()[100:] == before[100:]
+    assert list(tmp_path.glob("*damaged*")) == []

@@ -2,6 +2,7 @@
 
 Conventions: rows are read by number in ranges; a range with an unreadable page is halved until single rows remain. A
 row counts as readable if its line agrees with it (`journal/line_check.py`). Rows that cannot be read are counted.
+Columns are read by place, since the damage may have changed their names.
 Rule for a damaged first page, which holds the schema: it is replaced, in a copy, by the first page of a new journal,
 whose tables have the same root pages.
 Source: sqlite.org/fileformat2.html.
@@ -23,15 +24,15 @@ from soundwatch.daemon.journal.sqlite import PAGE_BYTES, configure_database
 
 RANGE_ROWS: Final = 1000
 LEAST_LINE_BYTES: Final = 50  # no line of the schema is shorter
-_TABLES: Final = {
-    "lines": "seq, time, type, source, class, id, line",
-    "cursors": "sink, attempted, delivered",
-    "labels": "id, time, class",
-    "identity": "id",
-    "ages": "seq, run_s",
-    "clip_folders": "path",
-    "deleted": "seq",
-    "runtime": "run_s, first_seq",
+_COLUMNS: Final = {
+    "lines": 7,
+    "cursors": 3,
+    "labels": 3,
+    "identity": 1,
+    "ages": 2,
+    "clip_folders": 1,
+    "deleted": 1,
+    "runtime": 2,
 }
 
 
@@ -76,7 +77,7 @@ def _has_schema(db: sqlite3.Connection) -> bool:
         found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except (sqlite3.DatabaseError, UnicodeDecodeError):  # the second of a message that names what is damaged
         return False
-    return "lines" in found
+    return {"lines", "cursors", "labels"} <= found
 
 
 @contextlib.contextmanager
@@ -105,8 +106,8 @@ def _copy(source: sqlite3.Connection, path: Path, db: sqlite3.Connection) -> Sal
     largest_rows = path.stat().st_size // LEAST_LINE_BYTES
     last_seq = _number(source, "SELECT seq FROM sqlite_sequence WHERE name = 'lines'")
     last_seq = max(last_seq, _number(source, "SELECT MAX(attempted) FROM cursors"))
-    last_seq = max(last_seq, _number(source, "SELECT seq FROM lines ORDER BY seq DESC LIMIT 1"))
-    first_seq = _number(source, "SELECT seq FROM lines ORDER BY seq LIMIT 1")
+    last_seq = max(last_seq, _number(source, "SELECT rowid FROM lines ORDER BY rowid DESC LIMIT 1"))
+    first_seq = _number(source, "SELECT rowid FROM lines ORDER BY rowid LIMIT 1")
     first_seq = max(1, first_seq or _number(source, "SELECT first_seq FROM runtime"), last_seq - largest_rows)
     lines, last_read = 0, 0
     with db:
@@ -116,7 +117,7 @@ def _copy(source: sqlite3.Connection, path: Path, db: sqlite3.Connection) -> Sal
             lines += db.execute("INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount
             last_read = row[0]
         for table in ("cursors", "labels", "ages", "clip_folders", "deleted"):
-            columns = ", ".join("?" for _ in _TABLES[table].split(","))
+            columns = ", ".join("?" * _COLUMNS[table])
             for row in _rows(source, table, 1, max(last_seq, _number(source, f"SELECT MAX(rowid) FROM {table}"))):  # noqa: S608
                 with contextlib.suppress(sqlite3.IntegrityError):  # a row of another kind, by the damage
                     db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({columns})", row)  # noqa: S608
@@ -150,11 +151,12 @@ def _number(db: sqlite3.Connection, query: str) -> int:
 def _rows(db: sqlite3.Connection, table: str, first: int, last: int) -> Iterator[tuple[Any, ...]]:
     """Yield the readable rows with numbers in a range, in order."""
     ranges = [(start, min(start + RANGE_ROWS - 1, last)) for start in range(first, last + 1, RANGE_ROWS)][::-1]
-    query = f"SELECT {_TABLES[table]} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608
+    query = f"SELECT * FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608
     while ranges:
         start, end = ranges.pop()
         try:
-            yield from db.execute(query, (start, end)).fetchall()
+            rows = db.execute(query, (start, end)).fetchall()
+            yield from (row for row in rows if len(row) == _COLUMNS[table] and row[0] is not None)
         except sqlite3.DatabaseError as error:
             if "no such table" in str(error):
                 return

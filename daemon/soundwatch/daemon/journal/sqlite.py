@@ -24,6 +24,7 @@ LOG_PAGES: Final = 100
 RESERVED_BYTES: Final = 1_000_000  # more than the pages of the log
 IDENTITY_BYTES: Final = 8
 MAX_AGE_STEP_S: Final = 3600.0
+LEAST_TABLES: Final = 3  # a file with fewer tables of a journal belongs to another program
 MEMORY: Final = ":memory:"
 
 # `room` is empty except during `preallocate`, which leaves its pages free for lines.
@@ -39,6 +40,7 @@ CREATE TABLE cursors (sink TEXT PRIMARY KEY, attempted INTEGER NOT NULL, deliver
 CREATE TABLE labels (id TEXT PRIMARY KEY, time TEXT NOT NULL, class TEXT);
 CREATE TABLE room (filler BLOB);
 """
+_NEWEST: Final = f"{_TABLES} {LATER_TABLES} {DELETED_TABLE}"
 
 
 def configure_database(db: sqlite3.Connection, writing: bool) -> None:
@@ -67,9 +69,12 @@ def _configure(db: sqlite3.Connection, writing: bool) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-        db.executescript(f"BEGIN; {_TABLES} {LATER_TABLES} {DELETED_TABLE} PRAGMA user_version = {FORMAT}; COMMIT;")
-    elif user_version(db) in (*STEPS, FORMAT) and (seq := unsound_line(db)) is not None:
-        raise corruption_error(f"line {seq} is damaged")
+        db.executescript(f"BEGIN; {_NEWEST} PRAGMA user_version = {FORMAT}; COMMIT;")
+    elif user_version(db) in (*STEPS, FORMAT):
+        if (table := _damaged_table(db)) is not None:
+            raise corruption_error(f"the definition of the table {table} is damaged")
+        if (seq := unsound_line(db)) is not None:
+            raise corruption_error(f"line {seq} is damaged")
     migrate(db)
     if user_version(db) != FORMAT:
         return
@@ -77,6 +82,30 @@ def _configure(db: sqlite3.Connection, writing: bool) -> None:
         identity = (secrets.token_hex(IDENTITY_BYTES),)
         db.execute("INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT 1 FROM identity)", identity)
         db.execute("INSERT INTO runtime SELECT 0, 1 WHERE NOT EXISTS (SELECT 1 FROM runtime)")
+
+
+def _damaged_table(db: sqlite3.Connection) -> str | None:
+    """Return the first table whose definition is not the journal's; None where all are, or in another program's file.
+
+    SQLite sees no damage in a definition that can still be read, such as one with another column's name.
+    """
+    with contextlib.closing(sqlite3.connect(MEMORY)) as fresh:
+        fresh.executescript(_NEWEST)
+        wanted, found = (_definitions(one, _table_names(fresh)) for one in (fresh, db))
+    absent = [table for table, columns in found.items() if not columns]
+    if len(found) - len(absent) < LEAST_TABLES:
+        return None
+    is_complete = user_version(db) == FORMAT
+    return next((table for table in wanted if (found[table] or is_complete) and found[table] != wanted[table]), None)
+
+
+def _table_names(db: sqlite3.Connection) -> list[str]:
+    return [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+
+
+def _definitions(db: sqlite3.Connection, tables: list[str]) -> dict[str, list[tuple[object, ...]]]:
+    """Return name, type and constraints of each column, by table; none for a table that is absent."""
+    return {table: db.execute("SELECT * FROM pragma_table_info(?)", (table,)).fetchall() for table in tables}
 
 
 def damage_of(db: sqlite3.Connection) -> str | None:
