@@ -19,6 +19,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError, DataError, SinkError
 from soundwatch.training.data.class_folders import split_folders
 from soundwatch.training.data.urbansound8k import read_metadata
@@ -65,22 +66,27 @@ def test_a_run_killed_in_the_middle_and_resumed_ends_with_the_same_weights(
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="this system cannot limit a file's size")
 def test_a_disk_that_is_full_at_the_first_checkpoint_is_reported(
-    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, tiny_recipe_file: Path
+    tmp_path: Path,
+    tiny_data: Path,
+    tiny_recipe: Recipe,
+    tiny_recipe_file: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
     run_session(session, False, SILENT)  # fills the cache
     shutil.rmtree(session.out)
-    words = [*PROGRAM, "--data", tiny_data, "--recipe", tiny_recipe_file, "--train-folds", "1,3", "--out", session.out]
-    done = subprocess.run(
-        ["/bin/sh", "-c", 'ulimit -f 8; exec "$@"', "sh", *map(str, words)],
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == SinkError.exit_code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert f"The run cannot be written to {session.out}" in " ".join(done.stderr.split())
+    words = ["--data", tiny_data, "--recipe", tiny_recipe_file, "--train-folds", "1,3", "--out", session.out]
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:  # Python ignores SIGXFSZ: a larger file is an OSError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, usual[1]))
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", *map(str, words)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    written = capfd.readouterr().err
+    assert stopped.value.code == SinkError.exit_code, written
+    assert "Traceback" not in written
+    assert f"The run cannot be written to {session.out}" in " ".join(written.split())
     assert not list(session.out.glob("*.part"))
 
 
