@@ -51,7 +51,7 @@ def run(*arguments: str) -> Any:
 @pytest.mark.parametrize(
     ("name", "type_", "options"),
     [
-        ("street", StreetReport, ["--minutes", "1", "--snr-db", "20,-5"]),
+        ("street", StreetReport, ["--minutes", "0.5", "--snr-db", "20,-5"]),
         ("robustness", RobustnessReport, ["--limit", "3"]),
         ("open-set", OpenSetReport, ["--minutes", "1", "--unseen"]),
     ],
@@ -90,15 +90,21 @@ def test_a_limit_gives_the_number_of_clips_and_the_seed_selects_them(model: str,
     assert json.loads(run(*where, "100").stdout)["clips"] == 20
 
 
-@pytest.mark.parametrize("name", ["street", "robustness"])
-def test_a_folder_a_class_is_put_on_trial_like_urbansound8k(name: str, model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("street", ["--minutes", "2", "--snr-db", "20"]), ("robustness", [])],
+    ids=["street", "robustness"],
+)
+def test_a_folder_a_class_is_put_on_trial_like_urbansound8k(
+    name: str, options: list[str], model: str, tmp_path: Path
+) -> None:
     for label in ("siren", "dog_bark"):
         (tmp_path / "mine" / label).mkdir(parents=True)
         for number in range(3):
             tone = 0.3 * np.sin(2 * np.pi * 500 * np.arange(4000) / 8000)
             soundfile.write(tmp_path / "mine" / label / f"{number}.wav", tone, 8000)
     where = ["--data", str(tmp_path / "mine"), "--layout", "folders", "--test-share", "1"]
-    done = run(model, f"--{name}", *where, "--json")
+    done = run(model, f"--{name}", *where, *options, "--json")
     report = json.loads(done.stdout)
     assert (report["folder"], report["folds"], report["clips"]) == ("mine", [], 6)
     assert "mine" in done.stderr
