@@ -169,6 +169,14 @@ def test_a_source_of_many_channels_is_mixed_to_two_unless_configured(
     assert (command, arguments[:4]) == (Command.CREATE_RECORD_STREAM, [form, positions, CONTROL, "desk"])
 
 
+def test_names_of_sources_do_not_control_a_terminal(server: FakeServer) -> None:
+    server.answers[Command.GET_SOURCES] = reply(3, "a\33[2J\nb", *DESK[2:])
+    server.answers[Command.GET_SOURCE] = lambda number: encode_message(Command.ERROR, number, 5)
+    with pytest.raises(SourceError) as caught:
+        open_server_source("mic0", "pulse:desk", None)
+    assert str(caught.value).endswith("It has these:\n  pulse:a\\x1b[2J\\nb")
+
+
 def test_sound_before_the_removal_of_its_source_is_kept(server: FakeServer) -> None:
     blocks = open_server_source("mic0", "pulse:desk", None).blocks()
     server.send(sound())

@@ -17,6 +17,7 @@ from soundwatch.daemon.capture.sound_server_address import ClientSettings, clien
 from soundwatch.daemon.capture.sound_server_connection import SERVER_BYTES, RefusedError, ServerConnection
 from soundwatch.daemon.capture.sound_server_protocol import ServerError, ServerSource
 from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.text import printable
 
 DEFAULT: Final = "pulse"
 PREFIX: Final = "pulse:"
@@ -82,7 +83,7 @@ def open_server_source(name: str, device: str, channels: int | None) -> NetworkS
         receive=receive,
         message_fd=watch.fileno(),
     )
-    description = device if device != DEFAULT else f"{DEFAULT}, {source.name}"
+    description = device if device != DEFAULT else f"{DEFAULT}, {printable(source.name)}"
     return NetworkSource(name, description, lambda: connection, pcm)
 
 
@@ -118,7 +119,7 @@ def _watch_source(server: ServerConnection, wanted: str | None) -> ServerSource:
     try:
         return server.watch(SERVER_DEFAULT if wanted is None else wanted, fixed=wanted is not None)
     except RefusedError as error:
-        listed = "".join(f"\n  {PREFIX}{source.name}" for source in server.list_sources())
+        listed = "".join(f"\n  {PREFIX}{printable(source.name)}" for source in server.list_sources())
         if not listed or wanted is None:
             raise SourceError("The sound server has no source. Plug a microphone in.") from error
         raise SourceError(f"The sound server has no source {wanted!r}. It has these:{listed}") from error
