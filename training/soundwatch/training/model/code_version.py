@@ -30,6 +30,6 @@ def code_version(checkout: Path = CHECKOUT) -> str:
 
 
 def _git(checkout: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(checkout), *arguments]
+    command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]  # so that nothing in it is written
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # no external input
     return done.stdout.strip()
