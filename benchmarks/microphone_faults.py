@@ -38,7 +38,7 @@ FROZEN_S: Final = 20.0  # the sound server keeps about twelve
 HOUR_NS: Final = 3_600_000_000_000
 DISCONNECTS: Final = 100
 WARM: Final = 10  # disconnects after which nothing may grow any more
-AFTER_S: Final = 4.0
+AFTER_S: Final = 10.0  # an unreported loss is found within six seconds, and its block then has to pass
 BLOCKS: Final = 10
 
 sys.path.insert(0, str(ROOT / "tests"))
