@@ -117,6 +117,7 @@ def test_the_json_form_carries_every_field() -> None:
             "default": True,
             "device": "default",
             "lasting": [],
+            "monitor": False,
         }
     ]
 

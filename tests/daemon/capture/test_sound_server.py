@@ -15,6 +15,7 @@ import soundfile
 
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.capture.sound_server import is_server_source, open_server_source
+from soundwatch.daemon.capture.sound_server_devices import list_server_devices
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import LiveSource, SourceStateChange
 from soundwatch.daemon.core.types import Block
@@ -79,6 +80,8 @@ def test_a_source_that_is_removed_or_suspended_is_lost_and_no_other_source_is_re
     server: VirtualMicrophone,
 ) -> None:
     server.plug_in("yard", 16_000)
+    listed = {device.device: (device.rate_hz, device.default, device.monitor) for device in list_server_devices()}
+    assert listed == {"pulse:vmic.monitor": (RATE_HZ, True, True), "pulse:yard.monitor": (16_000, False, True)}
     source = open_server_source("mic0", "pulse:yard.monitor", None)
     suspended = open_server_source("mic1", "pulse:vmic.monitor", None)
     assert source.info.rate_hz == 16_000

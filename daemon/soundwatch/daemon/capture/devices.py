@@ -33,17 +33,18 @@ class Device:
     """One input device.
 
     Attributes:
-        index: PortAudio's current number.
-        name: PortAudio's name.
+        index: PortAudio's current number; None for a source of the sound server.
+        name: PortAudio's name, or the sound server's name for people.
         host_api: Sound system; one microphone may be listed under several.
         channels: Largest number of channels.
         rate_hz: Sampling rate of the device.
         default: True for the device of the name `default`.
         device: Text for `--device` or `device:`; empty until known.
         lasting: Other stable names, also for devices of equal names.
+        monitor: True for what this machine plays, as a source of the sound server.
     """
 
-    index: int
+    index: int | None
     name: str
     host_api: str
     channels: int
@@ -51,6 +52,7 @@ class Device:
     default: bool
     device: str = ""
     lasting: tuple[str, ...] = ()
+    monitor: bool = False
 
 
 def list_devices() -> tuple[Device, ...]:
@@ -113,14 +115,19 @@ def devices_text(devices: Sequence[Device]) -> str:
         )
         for device in devices
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(titles))]
-    table = "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    table = format_table(rows)
     example = f"In config.yaml: sources: {{mic0: {{device: {_quoted(devices[0].device)}}}}}"
     lasting = [f"{device.index} is also {', '.join(device.lasting)}" for device in devices if device.lasting]
     more = "\n" + "\n".join(lasting) if lasting else ""
     return f"{table}\n\n* is the default. An index may change at the next start; a name does not.\n{example}{more}"
+
+
+def format_table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Format rows as lines with columns of equal width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def devices_json(devices: Sequence[Device]) -> bytes:

@@ -8,6 +8,7 @@ Does not: decode samples or find losses (`capture/network.py`), or reopen a lost
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Final
 
 from soundwatch.daemon.capture.ipc import LONGEST_GATHER_S
@@ -26,6 +27,7 @@ MAX_CHANNELS: Final = 2  # more are recorded only if configured
 POSITIONS: Final = {1: (0,), 2: (1, 2)}  # mono; left and right
 GATHER_S: Final = 0.3  # each read costs a wake-up
 FIRST_S: Final = 2.5
+ADVICE: Final = "Check that the server (PulseAudio, PipeWire) runs for this user, or set PULSE_SERVER and PULSE_COOKIE."
 LONGEST_PAUSE_S: Final = 1.0  # a source that returns is recorded within two seconds
 
 
@@ -92,11 +94,11 @@ def longest_gather_s(bytes_a_second: int) -> float:
     return min(LONGEST_GATHER_S, SERVER_BYTES / bytes_a_second / 2)
 
 
-def _connect(device: str, settings: ClientSettings) -> ServerConnection:
+def connect_server(settings: ClientSettings) -> ServerConnection:
     """Connect to the first address at which a server answers.
 
     Raises:
-        SourceError: No server answers.
+        ServerError: No server answers.
     """
     failures = []
     for address in settings.addresses:
@@ -104,10 +106,32 @@ def _connect(device: str, settings: ClientSettings) -> ServerConnection:
             return ServerConnection(address, settings.cookie)
         except ServerError as error:
             failures.append(f"{error} ({show_address(address)})")
-    raise SourceError(
-        f"{device} was expected, and the sound server {', '.join(failures)}. Check that the server (PulseAudio, "
-        "PipeWire) runs for this user, or set PULSE_SERVER and PULSE_COOKIE."
-    )
+    raise ServerError(", ".join(failures))
+
+
+def missing_source(wanted: str | None, names: Iterable[str]) -> SourceError:
+    """Return the error for a source that the server lacks.
+
+    Args:
+        wanted: Name of the source; None for the server's default.
+        names: Names of the server's sources.
+    """
+    listed = "".join(f"\n  {PREFIX}{printable(name)}" for name in names)
+    if not listed or wanted is None:
+        return SourceError("The sound server has no source. Plug a microphone in.")
+    return SourceError(f"The sound server has no source {wanted!r}. It has these:{listed}")
+
+
+def _connect(device: str, settings: ClientSettings) -> ServerConnection:
+    """Connect to the server of a source.
+
+    Raises:
+        SourceError: No server answers.
+    """
+    try:
+        return connect_server(settings)
+    except ServerError as error:
+        raise SourceError(f"{device} was expected, and the sound server {error}. {ADVICE}") from error
 
 
 def _watch_source(server: ServerConnection, wanted: str | None) -> ServerSource:
@@ -119,10 +143,7 @@ def _watch_source(server: ServerConnection, wanted: str | None) -> ServerSource:
     try:
         return server.watch(SERVER_DEFAULT if wanted is None else wanted, fixed=wanted is not None)
     except RefusedError as error:
-        listed = "".join(f"\n  {PREFIX}{printable(source.name)}" for source in server.list_sources())
-        if not listed or wanted is None:
-            raise SourceError("The sound server has no source. Plug a microphone in.") from error
-        raise SourceError(f"The sound server has no source {wanted!r}. It has these:{listed}") from error
+        raise missing_source(wanted, [source.name for source in server.list_sources()]) from error
 
 
 def _pcm_format(device: str, source: ServerSource, channels: int | None) -> PcmFormat:

@@ -51,7 +51,7 @@ def client_settings() -> ClientSettings:
     cookie = os.environ.get("PULSE_COOKIE") or config.get("cookie-file", "")
     cookies = [Path(cookie)] if cookie else [_user_folder() / "cookie", Path("~/.pulse-cookie")]
     return ClientSettings(
-        tuple(map(parse_address, servers.split())) or _usual_sockets(),
+        tuple(map(parse_address, servers.split())) or usual_sockets(),
         os.environ.get("PULSE_SOURCE") or config.get("default-source") or None,
         next(filter(None, map(_read_cookie, cookies)), bytes(COOKIE_BYTES)),
     )
@@ -87,7 +87,7 @@ def show_address(address: Address) -> str:
     return f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}"
 
 
-def _usual_sockets() -> tuple[Address, ...]:
+def usual_sockets() -> tuple[Address, ...]:
     """Return the sockets of a server of this user, and of the system's."""
     folders = [Path("/run/pulse")]
     if "PULSE_RUNTIME_PATH" in os.environ:

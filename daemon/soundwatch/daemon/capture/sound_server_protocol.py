@@ -26,6 +26,7 @@ MAX_FRAME_BYTES: Final = 1 << 24  # the servers' own limit
 MAX_MESSAGE_BYTES: Final = 1 << 19  # a source has 2 to 3 kB; each field takes a microsecond
 FLOAT32LE: Final = 5  # a sample format
 SOURCE_FIELDS: Final = 15  # of each source in a reply
+OUTPUT_FIELD: Final = 8  # of them the output that a monitor records, or `NO_INDEX`
 
 _SHARED_MEMORY: Final = 0xC0000000  # flags of a body in shared memory
 _HEAD: Final = struct.Struct(">IIIII")
@@ -80,14 +81,18 @@ class ServerSource:
     Attributes:
         index: Number on the server.
         name: Name on the server.
+        description: Name for people; empty without one.
         rate_hz: Sampling rate.
         positions: Position of each channel, as a number of the protocol.
+        monitor: True for the sound that an output plays.
     """
 
     index: int
     name: str
+    description: str
     rate_hz: int
     positions: tuple[int, ...]
+    monitor: bool
 
 
 # Tuples are the positions of channels, or volumes.
@@ -210,10 +215,11 @@ def decode_sources(fields: list[Field]) -> list[ServerSource]:
         raise malformed("a source with fields missing")
     for at in range(0, len(fields), SOURCE_FIELDS):
         match fields[at : at + SOURCE_FIELDS]:
-            case [int(index), str(name), _, SampleSpecification() as form, tuple(positions), *_] if (
+            case [int(index), str(name), str() | None as text, SampleSpecification() as form, tuple(positions), *_] if (
                 LOWEST_RATE_HZ <= form.rate_hz <= HIGHEST_RATE_HZ and 1 <= form.channels == len(positions)
             ):
-                found.append(ServerSource(index, name, form.rate_hz, positions))
+                monitor = fields[at + OUTPUT_FIELD] != NO_INDEX
+                found.append(ServerSource(index, name, text or "", form.rate_hz, positions, monitor))
             case _:
                 raise malformed("a source with faulty fields")
     return found

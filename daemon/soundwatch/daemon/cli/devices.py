@@ -15,12 +15,15 @@ import click
     help="Record three seconds from one and check its sound. [default: the default microphone]",
 )
 def devices(as_json: bool, probe: str | None) -> None:
-    """List the microphones that PortAudio finds, and how to name each."""
-    from soundwatch.daemon.capture.devices import devices_json, devices_text, list_devices
+    """List the microphones of PortAudio and the sources of the sound server, and how to name each."""
+    from soundwatch.daemon.capture.devices import devices_json
+    from soundwatch.daemon.capture.inputs import inputs_text, list_inputs
     from soundwatch.daemon.capture.probe import probe_text, record_probe
 
     if probe is not None:
         click.echo(probe_text(record_probe(probe)))
         return
-    found = list_devices()
-    click.echo(devices_json(found) if as_json else devices_text(found))
+    inputs = list_inputs()
+    for error in inputs.errors:
+        click.echo(error, err=True)
+    click.echo(devices_json(inputs.devices) if as_json else inputs_text(inputs))

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.capture import source_kind
-from soundwatch.daemon.capture.device_names import list_cards, resolve_device
-from soundwatch.daemon.capture.devices import Device, devices_text, find_device, list_devices
+from soundwatch.daemon.capture.device_names import list_cards
+from soundwatch.daemon.capture.devices import devices_text
+from soundwatch.daemon.capture.inputs import Inputs, find_input, list_inputs
 from soundwatch.daemon.capture.probe import ADVICE, probe_text, record_probe
+from soundwatch.daemon.capture.sound_server import is_server_source
+from soundwatch.daemon.capture.sound_server_devices import describe_server_device, server_devices_text
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND, NOT_CALIBRATED
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
@@ -21,23 +24,36 @@ SILENT: Final = frozenset({"silent", "opposite_channels", "stalls"})  # faults w
 
 
 def check_microphones(case: CheckInput) -> Iterator[Finding]:
-    """Check that PortAudio lists microphones, and that it lists the one of each source."""
+    """Check that PortAudio or the sound server lists microphones, and the one of each source."""
     yield from _permissions()
-    try:
-        devices = list_devices()
-    except SourceError as error:
-        yield Finding("microphones", "fault", str(error))
-        return
-    if devices:
-        yield Finding("microphones", "ok", devices_text(devices).partition("\n\n")[0])
-    yield from (_found(name, device, devices) for name, device in _microphones(case))
+    inputs = list_inputs(required=False)
+    microphones = tuple(_microphones(case))
+    if inputs.portaudio_error:
+        spared = microphones and all(is_server_source(device) for _, device in microphones)
+        yield Finding("microphones", "note" if spared else "fault", inputs.portaudio_error)
+    if inputs.portaudio:
+        yield Finding("microphones", "ok", _table(devices_text(inputs.portaudio)))
+    if inputs.server_error:
+        yield Finding("microphones", "warning", inputs.server_error)
+    if inputs.server:
+        seen = f"The sound server answers.\n{_table(server_devices_text(inputs.server))}"
+        yield Finding("microphones", "ok", seen)
+    for name, device in microphones:
+        if is_server_source(device) or not inputs.portaudio_error:
+            yield _found(name, device, inputs)
+
+
+def _table(text: str) -> str:
+    """Return a list without its notes."""
+    return text.partition("\n\n")[0]
 
 
 def check_probe(case: CheckInput) -> Iterator[Finding]:
     """Record a few seconds of each source's microphone and assess the sound."""
-    devices = list_devices() if case.listens else ()
-    for name, device in _microphones(case) if case.listens else ():
-        if _found(name, device, devices).state == "ok":  # a missing one is a finding of `check_microphones`
+    microphones = tuple(_microphones(case)) if case.listens else ()
+    inputs = list_inputs(required=False) if microphones else Inputs()
+    for name, device in microphones:
+        if _found(name, device, inputs).state == "ok":  # a missing one is a finding of `check_microphones`
             yield _assess(name, str(device))
 
 
@@ -79,12 +95,14 @@ def _permissions() -> Iterator[Finding]:
         )
 
 
-def _found(name: str, device: str | int, devices: tuple[Device, ...]) -> Finding:
+def _found(name: str, device: str | int, inputs: Inputs) -> Finding:
+    """Check that the microphone of a source is listed."""
     try:
-        found = find_device(devices, resolve_device(device) if isinstance(device, str) else device)
+        found = find_input(inputs, device)
     except SourceError as error:
         return Finding("microphones", "fault", f"source {name}: {error}", "`soundwatch run` waits for the device.")
-    return Finding("microphones", "ok", f"source {name} is {found.name}, {found.rate_hz} Hz")
+    shown = f"{found.device}, {describe_server_device(found)}" if is_server_source(device) else found.name
+    return Finding("microphones", "ok", f"source {name} is {shown}, {found.rate_hz} Hz")
 
 
 def _microphones(case: CheckInput) -> Iterator[tuple[str, str | int]]:

@@ -2,7 +2,7 @@
 
 Conventions: a finding is `ok`, a `note` with an explanation, a `warning`, or a `fault` that prevents detection or
 delivery of events. Every text of a finding is redacted here. Nothing is changed, no daemon is started or stopped, and
-the network is used only to connect to the addresses of the sinks.
+the network is used only to connect to the addresses of the sinks and of the sound server.
 Does not: repair anything.
 """
 
