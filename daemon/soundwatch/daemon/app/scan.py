@@ -6,6 +6,7 @@ Conventions: every check is made before the first recording is opened.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -91,7 +92,7 @@ def run_scan(
     _refuse_conditioning(sources, names.values())
     log.info("recordings_found", recordings=len(search.recordings), other_files=search.other_files)
     cache = ScoreCache(out.with_name(f"{out.name}.scan"), f"{contract.identity} {model.content_sha256}")
-    stop = ScanStop(log)
+    stop = ScanStop(log, _end_at_once)
     with (
         contextlib.closing(cache),
         stop_on_signals(stop.stop),
@@ -154,25 +155,34 @@ def _report_scan(result: ScanResult, out: Path, cache: Path, model_channels: int
     log.info("scan_written", recordings=result.recordings, file=str(out))
 
 
+def _end_at_once() -> None:
+    """End the worker processes, upon which the scan ends; without any, end this process."""
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        worker.terminate()
+    if not workers:
+        if sys.stderr.isatty():
+            try_write_stderr(SHOW_CURSOR)
+        os._exit(0)
+
+
 class ScanStop:
-    """Stop of a scan by signals: the first one finishes the chunks in progress, the second one ends the program.
+    """Stop of a scan by signals: the first one finishes the chunks in progress, the second one ends them.
 
     Args:
         log: Log of the program.
-        end: Ends the process at once; worker processes end with it.
+        end: Ends the scan at once.
     """
 
-    def __init__(self, log: Logger, end: Callable[[int], object] = os._exit) -> None:
+    def __init__(self, log: Logger, end: Callable[[], object]) -> None:
         self._log = log
         self._end = end
         self._is_requested = self._is_reported = False
 
     def stop(self) -> None:
-        """Request the stop, or end the program if it was requested before. Safe in a signal handler."""
+        """Request the stop, or end the scan at once if it was requested before. Safe in a signal handler."""
         if self._is_requested:
-            if sys.stderr.isatty():
-                try_write_stderr(SHOW_CURSOR)
-            self._end(0)
+            self._end()
         self._is_requested = True
 
     def requested(self) -> bool:

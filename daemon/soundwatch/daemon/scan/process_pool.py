@@ -72,6 +72,8 @@ class ProcessPool:
                         continue
                     except BrokenProcessPool:
                         worker.shutdown()
+                        if stopping():  # a second signal ended the worker
+                            continue
                         idle.append(_worker(stop))
                         if tries < MAX_TRIES:
                             retries.append((chunk, tries))
