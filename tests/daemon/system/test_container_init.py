@@ -33,7 +33,10 @@ def test_orphans_are_reaped_and_the_exit_code_is_the_programs() -> None:
     program = (
         "import pathlib, subprocess, sys, time\n"
         "for _ in range(20): subprocess.run(['sh', '-c', 'sleep 0.01 &'], check=True)\n"
-        "def states(): return [p.read_text().split()[2] for p in pathlib.Path('/proc').glob('[0-9]*/stat')]\n"
+        "def state_of(path):\n"
+        "    try: return path.read_text().split()[2]\n"
+        "    except (FileNotFoundError, ProcessLookupError): return ''  # it has ended\n"
+        "def states(): return [*filter(None, map(state_of, pathlib.Path('/proc').glob('[0-9]*/stat')))]\n"
         "until_s = time.monotonic() + 60\n"
         "while len(states()) > 2 and time.monotonic() < until_s: time.sleep(0.02)\n"
         "print(''.join(sorted(states())))\n"
