@@ -23,12 +23,13 @@ from soundwatch.daemon.capture.open_microphone import open_live_microphone, open
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, standard_input
 from soundwatch.daemon.capture.reconnect import open_reconnecting
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording
+from soundwatch.daemon.capture.source_wrapper import SourceWrapper
 from soundwatch.daemon.capture.wyoming_satellite import open_wyoming
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.paths import is_folder, is_pipe, is_there, literal_path
 from soundwatch.daemon.core.redact import check_address, redact_url
-from soundwatch.daemon.core.source import LiveSource, Source, SourceInfo
+from soundwatch.daemon.core.source import LiveSource, Source
 from soundwatch.daemon.core.types import Block
 
 _SUFFIXES: Final = (*RECORDING_SUFFIXES, ".raw", ".pcm")  # opening the last two fails
@@ -114,25 +115,11 @@ def open_source(
     return source_kind(device).open(SourceRequest(name, device, channels, PcmFormat.parse(pcm), wait=False))
 
 
-@dataclass(frozen=True, slots=True)
-class _BlocksOnly:
+class _BlocksOnly(SourceWrapper):
     """A source without its notices."""
 
-    source: LiveSource
-
-    @property
-    def info(self) -> SourceInfo:
-        return self.source.info
-
-    @property
-    def start_unix_ns(self) -> int:
-        return self.source.start_unix_ns
-
     def blocks(self) -> Iterator[Block]:
-        return (item for item in self.source.blocks() if isinstance(item, Block))
-
-    def stop(self) -> None:
-        self.source.stop()
+        return (item for item in self._source.blocks() if isinstance(item, Block))
 
 
 def open_live_source(
