@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from rich.console import Console
 
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model.recipe import Recipe
 from support.level_teacher import LevelTeacher
@@ -17,6 +21,28 @@ from support.level_teacher import LevelTeacher
 def setup_on_folds(root: Path, recipe: Recipe, out: Path, teacher: LevelTeacher | None = None) -> RunSetup:
     """Return a run on the CPU that trains on folds 1 and 3 and tests on fold 2."""
     return RunSetup(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"), None, teacher)
+
+
+def run_silently(session: RunSetup, resume: bool = False) -> None:
+    """Run to the end, and print nothing."""
+    run_session(session, resume, Console(file=io.StringIO()))
+
+
+class _CutOffError(Exception):
+    """Simulated power failure."""
+
+
+def run_until_cut_off(session: RunSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run until the second epoch is in the checkpoint; the run then ends before its log is written."""
+
+    def cut_off(path: Path, history: list[object]) -> None:
+        if len(history) == 2:
+            raise _CutOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("soundwatch.training.fit.run.write_log", cut_off)
+        with pytest.raises(_CutOffError):
+            run_silently(session)
 
 
 def class_tone(clip: Clip) -> Samples:

@@ -25,12 +25,10 @@ from soundwatch.training.distillation.teacher_targets import (
     cache_teacher_targets,
     teacher_targets_folder,
 )
-from soundwatch.training.fit.run import run_session
-from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.recipe import Recipe, SeparableCnn
 from support.level_teacher import TEACHING, LevelTeacher
-from support.tiny_run import class_tone, setup_on_folds
+from support.tiny_run import class_tone, run_silently, run_until_cut_off, setup_on_folds
 
 NEGATIVE = Clip(Path("rain.wav"), 0, None, "rain")
 
@@ -55,10 +53,6 @@ def _begun(recipe: Recipe) -> Recipe:
         network=SeparableCnn(widths=(4, 6), strides=(2, 1), dropout_share=0.1),
         teaching=msgspec.structs.replace(TEACHING, start="teacher"),
     )
-
-
-def _run(session: RunSetup, resume: bool = False) -> None:
-    run_session(session, resume, Console(file=io.StringIO()))
 
 
 def test_a_view_depends_on_one_fold_only() -> None:
@@ -165,17 +159,9 @@ def test_a_distillation_run_resumes_bit_identically_and_gives_a_plain_network(
 ) -> None:
     recipe = _taught(tiny_recipe) if start == "drawn" else _begun(tiny_recipe)
     whole, cut = (setup_on_folds(tiny_data, recipe, tmp_path / name, LevelTeacher()) for name in ("whole", "cut"))
-    _run(whole)
-
-    def cut_off(path: Path, history: list[object]) -> None:
-        if len(history) == 2:
-            raise InterruptedError
-
-    with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.training.fit.run.write_log", cut_off)
-        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the run makes of it
-            _run(cut)
-    _run(cut, resume=True)
+    run_silently(whole)
+    run_until_cut_off(cut, monkeypatch)
+    run_silently(cut, resume=True)
     one, other = (read_checkpoint(session.out / FILE_NAME) for session in (whole, cut))
     for state, resumed in ((one.model, other.model), (one.hint or {}, other.hint or {})):
         assert state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner
-from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Samples
@@ -35,7 +33,6 @@ from soundwatch.training.distillation.street_sounds import (
     without_held_out_kinds,
 )
 from soundwatch.training.distillation.teacher import AUDIOSET_CLASSES
-from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.labels import LABELS
@@ -43,7 +40,7 @@ from soundwatch.training.model.losses import compute_loss
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.street_recipe import StreetMixes
 from support.level_teacher import TEACHING, LevelTeacher
-from support.tiny_run import class_tone
+from support.tiny_run import class_tone, run_silently, run_until_cut_off
 
 STREET = StreetMixes(
     target_mixes=2,
@@ -240,18 +237,9 @@ def test_a_run_on_street_mixes_resumes_to_the_last_bit_and_leaves_a_plain_networ
         RunSetup(recipe, split, (), (), (), tmp_path / name, torch.device("cpu"), None, LevelTeacher(), everyday=sounds)
         for name in ("whole", "cut")
     )
-    silent = Console(file=io.StringIO())
-    run_session(whole, False, silent)
-
-    def cut_off(path: Path, history: list[object]) -> None:
-        if len(history) == 2:
-            raise InterruptedError
-
-    with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.training.fit.run.write_log", cut_off)
-        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the run makes of it
-            run_session(cut, False, silent)
-    run_session(cut, True, silent)
+    run_silently(whole)
+    run_until_cut_off(cut, monkeypatch)
+    run_silently(cut, resume=True)
     one, other = (read_checkpoint(run.out / FILE_NAME) for run in (whole, cut))
     assert one.hint
     assert any("groups" in name for name in one.hint)

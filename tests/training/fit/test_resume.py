@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
-from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, ModelError
-from soundwatch.training.fit.run import run_session
-from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.recipe import Recipe
-from support.tiny_run import setup_on_folds
-
-
-def _run(session: RunSetup, resume: bool = False) -> None:
-    run_session(session, resume, Console(file=io.StringIO()))
-
-
-class _CutOffError(Exception):
-    """Simulated power failure."""
+from support.tiny_run import run_silently, run_until_cut_off, setup_on_folds
 
 
 def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, cut = (setup_on_folds(tiny_data, tiny_recipe, tmp_path / name) for name in ("whole", "cut"))
-    _run(whole)
-
-    def cut_off(path: Path, history: list[object]) -> None:
-        if len(history) == 2:
-            raise _CutOffError
-
-    with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.training.fit.run.write_log", cut_off)
-        with pytest.raises(_CutOffError):
-            _run(cut)
+    run_silently(whole)
+    run_until_cut_off(cut, monkeypatch)
     assert read_checkpoint(cut.out / FILE_NAME).epoch == 2
-    _run(cut, resume=True)
+    run_silently(cut, resume=True)
 
     one, other = (read_checkpoint(session.out / FILE_NAME) for session in (whole, cut))
     assert one.contract == other.contract
@@ -54,16 +34,16 @@ def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
 
 def test_a_finished_run_resumed_changes_nothing(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
-    _run(session)
+    run_silently(session)
     before = read_checkpoint(session.out / FILE_NAME)
-    _run(session, resume=True)
+    run_silently(session, resume=True)
     assert read_checkpoint(session.out / FILE_NAME).contract == before.contract
 
 
 def test_another_recipes_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    _run(setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run"))
+    run_silently(setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run"))
     with pytest.raises(ConfigError, match=r"made by recipe tiny .* differs from this run's tiny in seed"):
-        _run(
+        run_silently(
             setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1, seed=6), tmp_path / "run"),
             resume=True,
         )
@@ -71,22 +51,22 @@ def test_another_recipes_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, 
 
 def test_other_clips_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     recipe = msgspec.structs.replace(tiny_recipe, epochs=1)
-    _run(setup_on_folds(tiny_data, recipe, tmp_path / "run"))
+    run_silently(setup_on_folds(tiny_data, recipe, tmp_path / "run"))
     (tiny_data / "audio" / "fold1" / "100-0-0-0.wav").unlink()
     with pytest.raises(ConfigError, match="was made from other clips"):
-        _run(setup_on_folds(tiny_data, recipe, tmp_path / "run"), resume=True)
+        run_silently(setup_on_folds(tiny_data, recipe, tmp_path / "run"), resume=True)
 
 
 def test_a_checkpoint_is_not_overwritten_by_a_new_run(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
-    _run(session)
+    run_silently(session)
     with pytest.raises(ConfigError, match="exists already; --resume"):
-        _run(session)
+        run_silently(session)
 
 
 def test_there_must_be_something_to_resume(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     with pytest.raises(ConfigError, match="--resume, and there is no"):
-        _run(setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run"), resume=True)
+        run_silently(setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run"), resume=True)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
@@ -104,7 +84,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_weights_that_were_exchanged_are_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
-    _run(session)
+    run_silently(session)
     values = torch.load(session.out / FILE_NAME, weights_only=True)
     next(iter(values["ema"].values())).add_(1.0)
     torch.save(values, session.out / FILE_NAME)
