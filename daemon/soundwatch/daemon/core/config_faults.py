@@ -144,10 +144,10 @@ def _explain_value(message: str, tree: Any) -> str:
     wrong_type = _WRONG_TYPE.fullmatch(message)
     choices = _choices_at(wrong_type["key"]) if wrong_type else ""
     if choices.startswith("true, "):
-        return f"{message.replace('`$.', '`')}. Choose one of these: {choices}."
+        return f"{message}. Choose one of these: {choices}."
     if re.match(r"Expected `[^`]*\bstr\b[^`]*`(, got `(bool|int|float|null|date|datetime)`| - at `key`)", message):
         return (
-            f"{message.replace('`$.', '`')}. YAML reads words such as no, on, off and yes, and numbers, as other types "
+            f"{message}. YAML reads words such as no, on, off and yes, and numbers, as other types "
             'than text; put the text in quotes, such as "no" or "1".'
         )
     if found := _OUT_OF_RANGE.fullmatch(message):
@@ -159,11 +159,11 @@ def _explain_value(message: str, tree: Any) -> str:
         written = next((value for value in values if _EXPONENT.fullmatch(value)), None)
         if "float" in wrong_type["type"] and written is not None:
             return (
-                f"{message.replace('`$.', '`')}. YAML reads {written} as text; write a number with a point and a sign "
+                f"{message}. YAML reads {written} as text; write a number with a point and a sign "
                 "of the exponent, as 1.0e+3."
             )
         if any(_NUMBER.fullmatch(value) for value in values) and re.search("float|int", wrong_type["type"]):
-            return f"{message.replace('`$.', '`')}. Write the number without quotes."
+            return f"{message}. Write the number without quotes."
         return Sentence("Expected `{type}`, got `{found}` - at `{key}`.", **wrong_type.groupdict())
     if found := _NO_CHOICE.fullmatch(message):
         return Sentence(
@@ -175,7 +175,7 @@ def _explain_value(message: str, tree: Any) -> str:
         return f"`{found['key']}` lacks the key `{found['missing']}`. Add it."
     unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
     if unknown is None:
-        return message.replace("`$.", "`") + "."
+        return f"{message}."
     key, where = unknown[1], unknown[2] or ""
     known = _keys_at(where)
     hint = did_you_mean(key, known, "`{}`")
