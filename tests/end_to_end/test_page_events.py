@@ -133,7 +133,8 @@ def test_a_lost_source_and_a_failing_program_are_shown(browser: Browser, site: S
 
 
 def test_a_failed_request_for_events_is_shown(browser: Browser, site: Site) -> None:
-    page, _ = opened(browser, site.url)
+    page, _ = opened(browser, site.url, service_workers="block")  # a route and a service worker exclude each other
+    expect(page.locator("#events-state")).to_contain_text("No events yet today.")
     page.route("**/api/events?*", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
     page.get_by_label("Search").fill("x")
     expect(page.locator("#events-state")).to_have_text("The events cannot be shown: The disk is on fire.")
