@@ -92,7 +92,13 @@ def test_a_server_that_refuses_or_hangs_is_a_line_and_the_command_succeeds(
     answer: bytes | None,
     message: str,
 ) -> None:
-    monkeypatch.setattr(inputs, "list_devices", lambda: (CARD,))
+    servers: list[str | None] = []  # that ALSA asks for devices
+
+    def list_card() -> tuple[Device, ...]:
+        servers.append(os.environ.get("PULSE_SERVER"))
+        return (CARD,)
+
+    monkeypatch.setattr(inputs, "list_devices", list_card)
     for module in (sound_server_devices, sound_server_connection):
         monkeypatch.setattr(module, "REPLY_S", 0.2 if answer == b"" else 60.0)
     del sound_server.answers[command]
@@ -102,6 +108,8 @@ def test_a_server_that_refuses_or_hangs_is_a_line_and_the_command_succeeds(
     assert done.exit_code == 0
     assert [device["device"] for device in json.loads(done.stdout)] == ["USB"]
     assert message in done.stderr
+    assert servers == ["unix:/nonexistent" if answer == b"" else "unix:native"]  # PortAudio waits for one that hangs
+    assert os.environ["PULSE_SERVER"] == "unix:native"
 
 
 def test_no_server_is_no_line_unless_one_is_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -130,6 +138,10 @@ def test_without_portaudio_the_servers_sources_are_listed_and_without_both_the_c
     sound_server.answers[Command.GET_SOURCES] = reply()
     done = CliRunner().invoke(devices)
     assert str(done.exception) == "PortAudio does not load."
+    monkeypatch.setattr(inputs, "list_devices", lambda: ())
+    monkeypatch.setenv("PULSE_SERVER", "unix:none")
+    done = CliRunner().invoke(devices)
+    assert str(done.exception).startswith("The sound server does not answer: No such file")
 
 
 def test_a_monitor_is_marked_and_is_no_microphone() -> None:
@@ -170,11 +182,7 @@ def test_a_name_finds_the_input_of_its_sound_system(monkeypatch: pytest.MonkeyPa
 def test_doctor_finds_a_source_of_the_server_and_names_a_missing_one(
     monkeypatch: pytest.MonkeyPatch, listed: Inputs, found: list[str]
 ) -> None:
-    def list_listed(required: bool) -> Inputs:
-        assert not required
-        return listed
-
-    monkeypatch.setattr(audio_checks, "list_inputs", list_listed)
+    monkeypatch.setattr(audio_checks, "list_inputs", lambda: listed)
     monkeypatch.setattr(audio_checks, "_permissions", lambda: iter(()))
     config = Config(sources={"mic0": SourceConfig(device="pulse:desk")})
     case = CheckInput(config, None, None, False, lambda *_: pytest.fail("no view is needed"))

@@ -24,7 +24,8 @@ from soundwatch.daemon.core.errors import SourceError
 _ALSA_PLACE = re.compile(r"\s*\(hw:\d+,\d+\)$")
 _NO_INPUT = (
     "No microphone: PortAudio lists no input device. Plug one in, check that the sound server runs and that you may "
-    "use it (on Linux `arecord -l`, group `audio`), or try `soundwatch run --device demo`."
+    "use it (on Linux `arecord -l`, group `audio`), name a source that a sound server lists (`--device pulse`), or try "
+    "`soundwatch run --device demo`."
 )
 
 

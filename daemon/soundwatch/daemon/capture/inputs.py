@@ -1,18 +1,26 @@
 """All inputs of this machine: PortAudio's devices, then the sound server's sources.
 
-Conventions: either list may fail without the other one.
+Conventions: either list may fail without the other one. The server is asked first, since PortAudio waits for one that
+hangs: ALSA asks it for devices. PortAudio is then listed without the server, so its other devices are there.
 Does not: open an input.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from soundwatch.daemon.capture.device_names import resolve_device
 from soundwatch.daemon.capture.devices import Device, devices_text, find_device, list_devices
 from soundwatch.daemon.capture.sound_server import is_server_source
 from soundwatch.daemon.capture.sound_server_devices import find_server_device, list_server_devices, server_devices_text
-from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.errors import SourceError, StallError
+
+# No server answers there at once, so ALSA's plugins of PulseAudio and PipeWire list nothing and wait for nothing.
+_NO_SERVER: Final = {"PULSE_SERVER": "unix:/nonexistent", "PIPEWIRE_REMOTE": "/nonexistent"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +49,43 @@ class Inputs:
         """The failures."""
         return tuple(filter(None, (self.portaudio_error, self.server_error)))
 
+    @property
+    def has_microphone(self) -> bool:
+        """True unless each input, if there is one, is a monitor."""
+        return bool(self.portaudio) or any(not source.monitor for source in self.server)
 
-def list_inputs(required: bool = True) -> Inputs:
-    """List the inputs.
 
-    Args:
-        required: Raise PortAudio's failure if the sound server lists no source either.
-
-    Raises:
-        SourceError: PortAudio failed, and no source is listed.
-    """
+def list_inputs() -> Inputs:
+    """List the inputs, and the reason for each list that failed."""
     portaudio: tuple[Device, ...] = ()
     server: tuple[Device, ...] = ()
-    server_error = ""
-    failure: SourceError | None = None
-    try:
-        portaudio = list_devices()
-    except SourceError as error:
-        failure = error
+    portaudio_error = server_error = ""
+    hangs = False
     try:
         server = list_server_devices()
     except SourceError as error:
-        server_error = str(error)
-    if failure is not None and required and not server:
-        raise failure
-    return Inputs(portaudio, server, "" if failure is None else str(failure), server_error)
+        server_error, hangs = str(error), isinstance(error, StallError)
+    try:
+        with _without_server() if hangs else contextlib.nullcontext():
+            portaudio = list_devices()
+    except SourceError as error:
+        portaudio_error = str(error)
+    return Inputs(portaudio, server, portaudio_error, server_error)
+
+
+@contextlib.contextmanager
+def _without_server() -> Iterator[None]:
+    """Keep the libraries of this process from the sound server."""
+    before = {name: os.environ.get(name) for name in _NO_SERVER}
+    os.environ.update(_NO_SERVER)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def find_input(inputs: Inputs, device: str | int) -> Device:
@@ -90,7 +110,7 @@ def find_input(inputs: Inputs, device: str | int) -> Device:
 def inputs_text(inputs: Inputs) -> str:
     """Format the inputs as tables; without a microphone the text has a remedy."""
     parts = []
-    if inputs.portaudio or not (inputs.portaudio_error or any(not source.monitor for source in inputs.server)):
+    if inputs.portaudio or not (inputs.portaudio_error or inputs.has_microphone):
         parts.append(devices_text(inputs.portaudio))
     if inputs.server:
         parts.append(server_devices_text(inputs.server))

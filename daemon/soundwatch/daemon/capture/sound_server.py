@@ -16,7 +16,7 @@ from soundwatch.daemon.capture.network import PIECE_S, Connection, NetworkSource
 from soundwatch.daemon.capture.raw_pcm import PcmFormat
 from soundwatch.daemon.capture.sound_server_address import ClientSettings, client_settings, show_address
 from soundwatch.daemon.capture.sound_server_connection import SERVER_BYTES, RefusedError, ServerConnection
-from soundwatch.daemon.capture.sound_server_protocol import ServerError, ServerSource
+from soundwatch.daemon.capture.sound_server_protocol import ServerError, ServerHangsError, ServerSource
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.text import printable
 
@@ -98,15 +98,17 @@ def connect_server(settings: ClientSettings) -> ServerConnection:
     """Connect to the first address at which a server answers.
 
     Raises:
+        ServerHangsError: No server answers, and one of them hangs.
         ServerError: No server answers.
     """
-    failures = []
+    failures, kind = [], ServerError
     for address in settings.addresses:
         try:
             return ServerConnection(address, settings.cookie)
         except ServerError as error:
             failures.append(f"{error} ({show_address(address)})")
-    raise ServerError(", ".join(failures))
+            kind = ServerHangsError if isinstance(error, ServerHangsError) else kind
+    raise kind(", ".join(failures))
 
 
 def missing_source(wanted: str | None, names: Iterable[str]) -> SourceError:

@@ -27,6 +27,7 @@ from soundwatch.daemon.capture.sound_server_protocol import (
     FrameBuffer,
     SampleSpecification,
     ServerError,
+    ServerHangsError,
     ServerSource,
     decode_message,
     decode_sources,
@@ -215,7 +216,7 @@ class ServerConnection:
                 self._socket.settimeout(left_s)
                 self._read()
         except TimeoutError as error:
-            raise ServerError(f"does not answer within {REPLY_S:g} s") from error
+            raise ServerHangsError(f"does not answer within {REPLY_S:g} s") from error
         except OSError as error:
             raise ServerError(f"does not answer: {error.strerror or error}") from error
         reply = self._replies.pop(self._number)
@@ -290,7 +291,7 @@ def _connect(address: Address) -> socket.socket:
             connected.close()
             raise
     except TimeoutError as error:
-        raise ServerError(f"does not answer within {REPLY_S:g} s") from error
+        raise ServerHangsError(f"does not answer within {REPLY_S:g} s") from error
     except OSError as error:
         raise ServerError(f"does not answer: {error.strerror or error}") from error
     except (ValueError, AttributeError) as error:  # a faulty name; a system without Unix sockets

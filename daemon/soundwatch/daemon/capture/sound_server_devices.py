@@ -25,20 +25,22 @@ from soundwatch.daemon.capture.sound_server import (
 )
 from soundwatch.daemon.capture.sound_server_address import ClientSettings, client_settings, show_address, usual_sockets
 from soundwatch.daemon.capture.sound_server_connection import REPLY_S, RefusedError
-from soundwatch.daemon.capture.sound_server_protocol import ServerError
-from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.capture.sound_server_protocol import ServerError, ServerHangsError
+from soundwatch.daemon.core.errors import SourceError, StallError
 from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.core.text import printable
 
 HOST_API: Final = "sound server"
 MONITOR: Final = "monitor: what this machine plays"
+HANGS_ADVICE: Final = "It hangs: restart it (PulseAudio, PipeWire), or the machine that it runs on."
 
 
 def list_server_devices() -> tuple[Device, ...]:
     """List the sources of the sound server; none if no server is configured and none runs.
 
     Raises:
-        SourceError: The server does not answer in time, or denies access, or its address is malformed.
+        StallError: The server does not answer in time.
+        SourceError: The server denies access, or does not run, or its address is malformed.
     """
     settings = client_settings()
     if settings.addresses == usual_sockets() and not any(is_there(Path(str(path))) for path in settings.addresses):
@@ -56,7 +58,9 @@ def list_server_devices() -> tuple[Device, ...]:
         return answer.result(REPLY_S)
     except TimeoutError as error:
         places = ", ".join(map(show_address, settings.addresses))
-        raise SourceError(f"The sound server does not answer within {REPLY_S:g} s ({places}). {ADVICE}") from error
+        raise StallError(f"The sound server does not answer within {REPLY_S:g} s ({places}). {HANGS_ADVICE}") from error
+    except ServerHangsError as error:
+        raise StallError(f"The sound server {error}. {HANGS_ADVICE}") from error
     except ServerError as error:
         raise SourceError(f"The sound server {error}. {ADVICE}") from error
 

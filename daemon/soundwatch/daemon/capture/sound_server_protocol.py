@@ -42,6 +42,10 @@ class ServerError(SourceError):
     """A failure of the sound server; its text continues a sentence about the server."""
 
 
+class ServerHangsError(ServerError):
+    """A server that accepts a connection or a request, and does not answer in time."""
+
+
 class Command(IntEnum):
     """Commands that are sent or interpreted."""
 

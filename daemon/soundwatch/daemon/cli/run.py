@@ -29,6 +29,7 @@ from soundwatch.daemon.sinks.spec import PAGE_PORT
 
 if TYPE_CHECKING:
     from soundwatch.daemon.app.reload import RunConfig
+    from soundwatch.daemon.core.logger import Logger
 
 PAGE: Final = f"http://127.0.0.1:{PAGE_PORT}"
 
@@ -75,7 +76,6 @@ def run(
     """
     limit_heap()
     from soundwatch.daemon.app.daemon import Daemon
-    from soundwatch.daemon.capture.devices import list_devices
     from soundwatch.daemon.system.log_output import open_logger
 
     def read(content: bytes | None = None) -> Config:
@@ -93,11 +93,10 @@ def run(
 
     def run_config(config: Config) -> RunConfig:
         given = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
-        if or_demo and not devices and not list_devices():
-            log.warning("no_microphone", device="demo")
-            demo = {"demo": SourceConfig(device="demo")}
-            return _without_demo_journal(replace(_run_config(config, devices, given), sources=demo))
-        return _without_demo_journal(_run_config(config, devices, given))
+        run_config = _run_config(config, devices, given)
+        if or_demo and not devices:
+            run_config = replace(run_config, sources=_present_or_demo(run_config.sources, log))
+        return _without_demo_journal(run_config)
 
     def reread(content: bytes | None) -> RunConfig:
         if content is None:
@@ -116,6 +115,30 @@ def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any])
     sources = select_sources(config, devices)
     sources = {name: msgspec.structs.replace(source, **given) for name, source in sources.items()}
     return RunConfig(config, sources, waiting=config.sources)  # a device of the command line must be there
+
+
+def _present_or_demo(sources: dict[str, SourceConfig], log: Logger) -> dict[str, SourceConfig]:
+    """Return the demo scene in place of microphones if this machine has none.
+
+    Other sources are returned as they are. `default` becomes the sound server's source if PortAudio has no device.
+    """
+    from soundwatch.daemon.capture import source_kind
+    from soundwatch.daemon.capture.inputs import list_inputs
+
+    if any(source_kind(source.device).name != "microphone" for source in sources.values()):
+        return sources
+    inputs = list_inputs()
+    if inputs.portaudio:
+        return sources
+    if inputs.has_microphone:
+        return {
+            name: msgspec.structs.replace(source, device="pulse") if source.device == "default" else source
+            for name, source in sources.items()
+        }
+    if any(source.device == device.device for source in sources.values() for device in inputs.server):
+        return sources  # a monitor that is named
+    log.warning("no_microphone", device="demo", reason=" ".join(inputs.errors) or "No input is listed.")
+    return {"demo": SourceConfig(device="demo")}
 
 
 def _without_demo_journal(run_config: RunConfig) -> RunConfig:

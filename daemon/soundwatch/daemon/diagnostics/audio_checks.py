@@ -26,7 +26,7 @@ SILENT: Final = frozenset({"silent", "opposite_channels", "stalls"})  # faults w
 def check_microphones(case: CheckInput) -> Iterator[Finding]:
     """Check that PortAudio or the sound server lists microphones, and the one of each source."""
     yield from _permissions()
-    inputs = list_inputs(required=False)
+    inputs = list_inputs()
     microphones = tuple(_microphones(case))
     if inputs.portaudio_error:
         spared = microphones and all(is_server_source(device) for _, device in microphones)
@@ -51,7 +51,7 @@ def _table(text: str) -> str:
 def check_probe(case: CheckInput) -> Iterator[Finding]:
     """Record a few seconds of each source's microphone and assess the sound."""
     microphones = tuple(_microphones(case)) if case.listens else ()
-    inputs = list_inputs(required=False) if microphones else Inputs()
+    inputs = list_inputs() if microphones else Inputs()
     for name, device in microphones:
         if _found(name, device, inputs).state == "ok":  # a missing one is a finding of `check_microphones`
             yield _assess(name, str(device))
