@@ -34,6 +34,11 @@ from soundwatch.daemon.core.types import Block
 
 _SUFFIXES: Final = (*RECORDING_SUFFIXES, ".raw", ".pcm")  # opening the last two fails
 _PATH_PREFIXES: Final = ("/", "./", "../", "~/")
+# Longest time between two attempts. Until a pipe or a port of this machine is open, its writer waits, or datagrams are
+# lost, and to open it costs nothing. ffmpeg costs a process and a login for each attempt.
+LOCAL_PAUSE_S: Final = 0.25
+HOST_PAUSE_S: Final = 1.0
+FFMPEG_PAUSE_S: Final = 5.0
 _ENCRYPTED_SCHEMES: Final = frozenset({"https", "rtsps", "srt"})
 
 
@@ -161,7 +166,11 @@ Connector = Callable[[str, PcmFormat], Connection]
 
 
 def _network_kind(
-    name: str, matches: Callable[[str | int], bool], connect: Connector, encrypted: Callable[[str], bool]
+    name: str,
+    matches: Callable[[str | int], bool],
+    connect: Connector,
+    encrypted: Callable[[str], bool],
+    longest_pause_s: float,
 ) -> SourceKind:
     """Build the kind of an address."""
 
@@ -170,13 +179,15 @@ def _network_kind(
         check_address(url)
         return NetworkSource(request.name, redact_url(url), lambda: connect(url, request.pcm), request.pcm)
 
-    return SourceKind(name, matches, open_once, _reconnecting(open_once), _host_names, encrypted)
+    return SourceKind(name, matches, open_once, _reconnecting(open_once, longest_pause_s), _host_names, encrypted)
 
 
-def _reconnecting(open_once: Callable[[SourceRequest], LiveSource]) -> Callable[[SourceRequest], LiveSource]:
+def _reconnecting(
+    open_once: Callable[[SourceRequest], LiveSource], longest_pause_s: float
+) -> Callable[[SourceRequest], LiveSource]:
     """Reopen a connected source after each loss."""
     return lambda request: open_reconnecting(
-        lambda: open_once(request), request.name, redact_url(str(request.device)), request.wait
+        lambda: open_once(request), request.name, redact_url(str(request.device)), request.wait, longest_pause_s
     )
 
 
@@ -189,8 +200,16 @@ def _same(name: str, matches: Callable[[str | int], bool], open_: Callable[[Sour
     return SourceKind(name, matches, open_, open_, _path_names)
 
 
-def _has_scheme(device: str | int, scheme: str = "") -> bool:
-    return f"{scheme}://" in str(device) and str(device).startswith(scheme)
+def _has_scheme(scheme: str) -> Callable[[str | int], bool]:
+    return lambda device: f"{scheme}://" in str(device) and str(device).startswith(scheme)
+
+
+def _is_plain(_: str) -> bool:
+    return False
+
+
+def _is_encrypted(url: str) -> bool:
+    return urlsplit(url).scheme in _ENCRYPTED_SCHEMES
 
 
 def _is_recording(device: str | int) -> bool:
@@ -245,26 +264,22 @@ def _joined(text: str) -> str:
 SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     _same("demo", lambda device: device == "demo", lambda request: Demo(request.name)),
     _same("stdin", lambda device: device == "-", lambda request: RawPcm(request.name, standard_input(), request.pcm)),
-    _network_kind(
-        "tcp", lambda device: _has_scheme(device, "pcm+tcp"), lambda url, _: connect_tcp(url), lambda _: False
-    ),
-    _network_kind(
-        "udp", lambda device: _has_scheme(device, "pcm+udp"), lambda url, _: connect_udp(url), lambda _: False
-    ),
+    _network_kind("tcp", _has_scheme("pcm+tcp"), lambda url, _: connect_tcp(url), _is_plain, HOST_PAUSE_S),
+    _network_kind("udp", _has_scheme("pcm+udp"), lambda url, _: connect_udp(url), _is_plain, LOCAL_PAUSE_S),
     SourceKind(
         "wyoming",
-        lambda device: _has_scheme(device, "wyoming"),
+        _has_scheme("wyoming"),
         lambda request: open_wyoming(request.name, str(request.device)),
-        _reconnecting(lambda request: open_wyoming(request.name, str(request.device))),
+        _reconnecting(lambda request: open_wyoming(request.name, str(request.device)), HOST_PAUSE_S),
         _host_names,
-        lambda _: False,
+        _is_plain,
     ),
-    _network_kind("url", _has_scheme, connect_ffmpeg, lambda url: urlsplit(url).scheme in _ENCRYPTED_SCHEMES),
+    _network_kind("url", _has_scheme(""), connect_ffmpeg, _is_encrypted, FFMPEG_PAUSE_S),
     SourceKind(
         "fifo",
         lambda device: is_pipe(literal_path(str(device))),
         _open_fifo,
-        _reconnecting(_open_fifo),
+        _reconnecting(_open_fifo, LOCAL_PAUSE_S),
         _path_names,
     ),
     SourceKind(

@@ -7,13 +7,22 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
-from soundwatch.daemon.capture import network, open_live_source, source_kind
+from soundwatch.daemon.capture import (
+    network,
+    open_live_source,
+    open_microphone,
+    reconnect,
+    source_kind,
+    source_kinds,
+)
+from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import ConfigError, SourceError, StallError
-from soundwatch.daemon.core.source import SourceStateChange
+from soundwatch.daemon.core.source import LiveSource, SourceStateChange
 from support.network_sources import FORMAT, SOUND, collect_until_lost, connect, joined
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders and no poll")
@@ -104,6 +113,40 @@ def test_a_named_pipe_waits_for_its_next_writer(tmp_path: Path) -> None:
     assert [change.state for change in changes] == ["lost", "back", "lost"]
     assert "no program writes to it" in changes[0].detail
     assert joined(blocks).shape == (1, 2 * SOUND.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "longest_s"),
+    [("fifo", 0.25), ("udp", 0.25), ("tcp", 1.0), ("wyoming", 1.0), ("url", 5.0), ("microphone", 1.0)],
+)
+def test_the_pauses_between_attempts_are_those_of_the_kind_of_source(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, longest_s: float
+) -> None:
+    os.mkfifo(tmp_path / "yard")
+    pauses_s: list[float] = []
+    source: LiveSource
+
+    class Recorded(Backoff):
+        def next_s(self) -> float:
+            pauses_s.append(super().next_s())
+            if len(pauses_s) == 8:
+                source.stop()
+            return 0.0
+
+    def refuse(*_: object) -> NoReturn:
+        raise SourceError("Nothing is there.")
+
+    monkeypatch.setattr(network.NetworkSource, "__init__", refuse)
+    monkeypatch.setattr(source_kinds, "open_wyoming", refuse)
+    monkeypatch.setattr(open_microphone, "open_server_source", refuse)
+    monkeypatch.setattr(reconnect, "Backoff", Recorded)
+    devices = {"fifo": str(tmp_path / "yard"), "url": "rtsp://yard/1", "microphone": "pulse"}
+    device = devices.get(kind, {"udp": "pcm+udp", "tcp": "pcm+tcp"}.get(kind, kind) + "://127.0.0.1:1")
+    assert source_kind(device).name == kind
+    source = open_live_source("gate", device)
+    changes = [item for item in source.blocks() if isinstance(item, SourceStateChange)]
+    assert [change.state for change in changes] == ["waiting"]
+    assert (pauses_s[0], pauses_s[-1]) == (0.25, longest_s)
 
 
 def write_cut_short(path: Path) -> None:
