@@ -132,10 +132,29 @@ def test_a_lost_source_and_a_failing_program_are_shown(browser: Browser, site: S
     page.context.close()
 
 
-def test_a_failed_request_for_events_is_shown(browser: Browser, site: Site) -> None:
-    page, _ = opened(browser, site.url, service_workers="block")  # a route and a service worker exclude each other
-    expect(page.locator("#events-state")).to_contain_text("No events yet today.")
-    page.route("**/api/events?*", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
-    page.get_by_label("Search").fill("x")
-    expect(page.locator("#events-state")).to_have_text("The events cannot be shown: The disk is on fire.")
+def test_each_section_shows_its_own_error_and_loads_once_it_can(browser: Browser, site: Site) -> None:
+    site.append(today(1))
+    page, _ = opened(browser, "about:blank", service_workers="block")  # a route and a service worker exclude each other
+    page.route("**/api/*", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
+    page.goto(site.url)
+    shown = page.get_by_role("alert").filter(has_text="The disk is on fire.")
+    expect(shown).to_have_count(9)
+    expect(shown.filter(has_text="events")).to_have_text("The events cannot be shown: The disk is on fire.Try again")
+    expect(page.get_by_text("Loading…").filter(visible=True)).to_have_count(0)
+    page.unroute_all()
+    page.evaluate("document.querySelector('.failure button').click()")  # the other sections try again by themselves
+    expect(shown).to_have_count(0)
+    expect(event_rows(page)).to_have_count(1)
+    expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
+    page.context.close()
+
+
+def test_a_file_of_the_page_that_is_not_loaded_is_reported(browser: Browser, site: Site) -> None:
+    page, _ = opened(browser, "about:blank", service_workers="block")
+    page.route("**/static/bands.js", lambda route: route.fulfill(status=503, body="no"))
+    page.goto(site.url, wait_until="commit")
+    expect(page.get_by_role("alert")).to_contain_text("A file of this page was not loaded, so nothing is shown.")
+    page.unroute_all()
+    page.get_by_role("link", name="Load the page again").click()
+    expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
     page.context.close()

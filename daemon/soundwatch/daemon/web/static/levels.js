@@ -5,6 +5,7 @@ import { byId, el, mark, svg } from "./dom.js";
 import { decibels, share, weighted } from "./format.js";
 import { locale, t } from "./language.js";
 import { ask } from "./net.js";
+import { Part } from "./part.js";
 
 const WIDTH = 960;
 const HEIGHT = 160;
@@ -16,32 +17,30 @@ const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digi
 const known = (value) => value !== null && value !== undefined;
 
 export class Levels {
+  constructor() {
+    this.part = new Part("levels", (current) => this.load(current), (reason) => t("The levels cannot be shown: {reason}", { reason }));
+  }
+
   show(since, until, source) {
     Object.assign(this, { since, until, source });
-    return this.load();
+    return this.part.load();
   }
 
   // Handles a numbered line of the stream; the sources' lines come at almost one time.
   take(line) {
     if (line.period !== "15min" || new Date(line.start) < this.since || new Date(line.start) >= this.until) return;
     clearTimeout(this.soon);
-    this.soon = setTimeout(() => this.load(), SOON_MS);
+    this.soon = setTimeout(() => this.part.load(), SOON_MS);
   }
 
-  async load() {
-    const request = (this.request = (this.request ?? 0) + 1);
+  async load(current) {
     const { since, until, source } = this;
     const levels = [];
-    try {
-      for (let after = 0; after !== null; ) {
-        const page = await ask("api/levels", { query: { since: since.toISOString(), until: until.toISOString(), source, after, limit: 1000 } });
-        if (request !== this.request) return;
-        levels.push(...page.levels);
-        after = page.next;
-      }
-    } catch (error) {
-      if (request === this.request) byId("levels").replaceChildren(el("p", { class: "empty" }, t("The levels cannot be shown: {reason}", { reason: error.message })));
-      return;
+    for (let after = 0; after !== null; ) {
+      const page = await ask("api/levels", { query: { since: since.toISOString(), until: until.toISOString(), source, after, limit: 1000 } });
+      if (!current()) return;
+      levels.push(...page.levels);
+      after = page.next;
     }
     const charts = new Map();
     for (const level of levels) {

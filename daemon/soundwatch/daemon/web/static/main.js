@@ -8,6 +8,7 @@ import { install } from "./install.js";
 import { choose, language, NAMES, t } from "./language.js";
 import { ask, Stream } from "./net.js";
 import { Now } from "./now.js";
+import { Part } from "./part.js";
 import { Review } from "./review.js";
 import { showRules } from "./rules.js";
 import { showSettings } from "./settings.js";
@@ -21,65 +22,117 @@ const HIDDEN_MS = 10000;
 const now = new Now();
 const today = new Today();
 const statistics = new Statistics();
-new SettingsEditor(refresh);
+new SettingsEditor(() => refresh());
 const review = new Review(today);
 let boot = null;
+let drawn = null; // the boot that the panels are of
+let constant = null; // the request for what does not change while the program runs
 let soon = null;
 
-async function begin() {
-  const [{ classes }, model] = await Promise.all([ask("api/classes"), ask("api/model")]);
-  now.begin(classes, bandsHz(model.contract.features));
-  today.begin(classes);
-  showModel(model);
-  await refresh();
-  const events = await ask("api/events", { query: { limit: 20, since: new Date(Date.now() - 120000).toISOString() } });
-  for (const event of events.events) now.take(event);
+function constants() {
+  if (constant === null) {
+    constant = Promise.all([ask("api/classes"), ask("api/model")]);
+    constant.catch(() => (constant = null));
+  }
+  return constant;
 }
 
-async function refresh() {
-  const [health, { sources }, { sinks }, { rules }, settings] = await Promise.all(["health", "sources", "sinks", "rules", "settings"].map((name) => ask(`api/${name}`)));
-  now.show(sources);
-  today.sources(sources.map((source) => source.name));
-  showHealth(health, sources, sinks);
-  showRules(rules);
-  showSettings(settings);
-  setText(byId("node"), health.node);
-  byId("logout").hidden = !health.token_wanted;
-  review.begin(health.token_wanted);
-  document.title = t("soundwatch on {node}", { node: health.node });
-  const running = sources.filter((source) => source.state === "running").length;
-  const poor = health.state === "poor";
-  byId("status").dataset.state = poor ? "poor" : "open";
-  setText(byId("status"), poor ? t("{n} problems", { n: health.problems.length }) : running ? t("Running") : t("No source is running"));
+const model = new Part(
+  "model",
+  async (current) => {
+    const [{ classes }, model] = await constants();
+    if (!current()) return;
+    today.begin(classes);
+    showModel(model);
+  },
+  (reason) => t("The model cannot be shown: {reason}", { reason }),
+);
+
+const sources = new Part(
+  "sources",
+  async (current) => {
+    const [[{ classes }, model], { sources }] = await Promise.all([constants(), ask("api/sources")]);
+    if (!current()) return;
+    const first = drawn !== boot;
+    if (first) now.begin(classes, bandsHz(model.contract.features));
+    drawn = boot;
+    now.show(sources);
+    today.sources(sources.map((source) => source.name));
+    if (first) recent();
+  },
+  (reason) => t("The sources cannot be shown: {reason}", { reason }),
+);
+
+// The events of the last minute, for the pictures. Where the request fails, the list of events shows the reason.
+async function recent() {
+  const page = await ask("api/events", { query: { limit: 20, since: new Date(Date.now() - 120000).toISOString() } }).catch(() => ({ events: [] }));
+  for (const event of page.events) now.take(event);
 }
+
+const health = new Part(
+  "health",
+  async (current) => {
+    const [health, { sources }, { sinks }] = await Promise.all(["health", "sources", "sinks"].map((name) => ask(`api/${name}`)));
+    if (!current()) return;
+    showHealth(health, sources, sinks);
+    setText(byId("node"), health.node);
+    byId("logout").hidden = !health.token_wanted;
+    review.begin(health.token_wanted);
+    document.title = t("soundwatch on {node}", { node: health.node });
+    const running = sources.some((source) => source.state === "running");
+    const poor = health.state === "poor";
+    status(poor ? "poor" : "open", poor ? t("{n} problems", { n: health.problems.length }) : running ? t("Running") : t("No source is running"));
+  },
+  (reason) => {
+    status("poor", t("{n} problems", { n: 1 }));
+    return t("The health cannot be shown: {reason}", { reason });
+  },
+);
+
+const rules = new Part(
+  "rules",
+  async (current) => {
+    const { rules } = await ask("api/rules");
+    if (current()) showRules(rules);
+  },
+  (reason) => t("The rules cannot be shown: {reason}", { reason }),
+);
+
+const settings = new Part(
+  "settings",
+  async (current) => {
+    const settings = await ask("api/settings");
+    if (current()) showSettings(settings);
+  },
+  (reason) => t("The settings cannot be shown: {reason}", { reason }),
+);
+
+const refresh = () => Promise.all([sources, health, rules, settings].map((part) => part.load()));
 
 function refreshSoon() {
   clearTimeout(soon);
-  soon = setTimeout(() => refresh().catch(fail), SOON_MS);
+  soon = setTimeout(refresh, SOON_MS);
 }
 
 document.addEventListener("listening", refreshSoon);
 
-function fail(error) {
-  byId("banner").hidden = false;
-  setText(byId("banner"), t("The page cannot be updated: {reason}", { reason: error.message }));
+function welcome(message) {
+  if (boot !== message.boot) {
+    now.hold();
+    boot = message.boot;
+    constant = null;
+    model.load();
+  }
+  refresh();
+  today.reload();
+  statistics.reload();
 }
 
-async function take(message) {
+function take(message) {
   switch (message.type) {
-    case "welcome": {
-      const sameRun = boot === message.boot;
-      if (!sameRun) now.hold();
-      boot = message.boot;
-      try {
-        await (sameRun ? refresh() : begin());
-        await today.reload();
-        await statistics.reload();
-      } catch (error) {
-        fail(error);
-      }
+    case "welcome":
+      welcome(message);
       break;
-    }
     case "scores":
     case "columns":
       now.take(message);
@@ -110,12 +163,16 @@ async function take(message) {
   }
 }
 
+function status(state, text) {
+  byId("status").dataset.state = state;
+  setText(byId("status"), text);
+}
+
 function connection(state, retryMs, reason) {
   const banner = byId("banner");
   banner.hidden = state === "open";
   if (state === "open") return;
-  byId("status").dataset.state = "closed";
-  setText(byId("status"), t("Not connected"));
+  status("closed", t("Not connected"));
   const broken = reason ? t("soundwatch cannot be reached ({reason}).", { reason }) : t("soundwatch cannot be reached.");
   const content = boot === null ? t("Nothing was loaded.") : t("The page shows an earlier state.");
   const again = retryMs > 1500 ? t("Reconnecting in {n} s…", { n: Math.round(retryMs / 1000) }) : t("Reconnecting…");
@@ -134,7 +191,7 @@ byId("language").addEventListener("change", (event) => choose(event.target.value
 
 install().catch(() => {}); // without storage, as in a private window, the page is an ordinary one
 const stream = new Stream(take, connection);
-setInterval(() => !document.hidden && byId("banner").hidden && refresh().catch(() => {}), REFRESH_MS);
+setInterval(() => !document.hidden && byId("banner").hidden && refresh(), REFRESH_MS);
 
 let hidden = null;
 document.addEventListener("visibilitychange", () => {
@@ -142,3 +199,5 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) hidden = setTimeout(() => stream.show(false), HIDDEN_MS);
   else stream.show(true);
 });
+
+document.documentElement.dataset.begun = ""; // start.js shows no error from here on

@@ -16,6 +16,7 @@ const STATES = {
   ended: t("Ended"),
 };
 const SWITCHING_MS = 5000;
+const MOST_HELD = 10000; // messages, of panels that cannot be loaded
 
 export class Now {
   constructor() {
@@ -58,6 +59,7 @@ export class Now {
   take(message) {
     if (this.held) {
       this.held.push(message);
+      if (this.held.length > MOST_HELD) this.held.shift();
       return;
     }
     const panel = this.panels.get(message.source);

@@ -5,6 +5,7 @@ import { byId, el, setText } from "./dom.js";
 import { decibels, level, share, span, weighted } from "./format.js";
 import { fixed, locale, t, words } from "./language.js";
 import { ask } from "./net.js";
+import { Part } from "./part.js";
 
 const SHADES = 4;
 const LEAST = 0.5; // hours with less coverage are hatched
@@ -22,6 +23,7 @@ export class Statistics {
   constructor() {
     this.period = "week";
     this.date = null; // the present
+    this.part = new Part("statistics", (current) => this.load(current), (reason) => t("The statistics cannot be shown: {reason}", { reason }));
     byId("by-day").addEventListener("click", () => this.choose("day"));
     byId("by-week").addEventListener("click", () => this.choose("week"));
     byId("period-back").addEventListener("click", () => this.move(-1));
@@ -42,17 +44,16 @@ export class Statistics {
     this.reload();
   }
 
-  async reload() {
-    const request = (this.request = (this.request ?? 0) + 1);
-    try {
-      const found = await ask("api/statistics", { query: { period: this.period, date: this.date } });
-      if (request !== this.request) return;
-      this.shown = found;
-      if (!found.complete) this.date = null; // follows the calendar from here on
-      this.draw(found);
-    } catch (error) {
-      if (request === this.request) byId("statistics").replaceChildren(el("p", { class: "empty" }, t("The statistics cannot be shown: {reason}", { reason: error.message })));
-    }
+  reload() {
+    return this.part.load();
+  }
+
+  async load(current) {
+    const found = await ask("api/statistics", { query: { period: this.period, date: this.date } });
+    if (!current()) return;
+    this.shown = found;
+    if (!found.complete) this.date = null; // follows the calendar from here on
+    this.draw(found);
   }
 
   draw(found) {

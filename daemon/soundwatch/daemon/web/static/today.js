@@ -7,6 +7,7 @@ import { Hours } from "./hours.js";
 import { Levels } from "./levels.js";
 import { t, words } from "./language.js";
 import { ask } from "./net.js";
+import { Part } from "./part.js";
 
 const TYPING_MS = 250;
 
@@ -21,13 +22,15 @@ export class Today {
     this.next = null;
     this.daysBack = 0;
     this.hours = new Hours((name) => this.choose(name));
+    this.list = new Part("events", (current, before) => this.load(current, before), (reason) => t("The events cannot be shown: {reason}", { reason }));
+    this.chart = new Part("hours", (current) => this.count(current), (reason) => t("The chart of the day cannot be shown: {reason}", { reason }));
     byId("filter").addEventListener("submit", (event) => event.preventDefault());
     for (const id of ["class", "source", "score", "sound"]) byId(id).addEventListener("change", () => this.reload());
     byId("text").addEventListener("input", () => {
       clearTimeout(this.typing);
       this.typing = setTimeout(() => this.reload(), TYPING_MS);
     });
-    byId("more").addEventListener("click", () => this.load(this.next));
+    byId("more").addEventListener("click", () => this.list.load(this.next));
     byId("earlier").addEventListener("click", () => this.turn(1));
     byId("later").addEventListener("click", () => this.turn(-1));
     this.levels = new Levels();
@@ -78,25 +81,24 @@ export class Today {
     this.reload();
   }
 
-  async reload() {
-    const request = (this.request = (this.request ?? 0) + 1);
+  reload() {
     byId("later").disabled = this.daysBack === 0;
     setText(byId("day-title"), this.daysBack === 0 ? t("Today") : this.daysBack === 1 ? t("Yesterday") : day(this.since));
     this.hours.chosen = byId("class").value;
     this.streamed = new Map();
     this.levels.show(this.since, this.until, byId("source").value);
-    await this.load(null, request);
-    try {
-      const source = byId("source").value;
-      const { counts } = await ask("api/counts", { query: { since: this.since.toISOString(), until: this.until.toISOString(), source } });
-      if (request === this.request) this.hours.show(counts);
-    } catch {
-      return; // the list shows the error
-    }
+    return Promise.all([this.list.load(null), this.chart.load()]);
+  }
+
+  async count(current) {
+    const query = { since: this.since.toISOString(), until: this.until.toISOString(), source: byId("source").value };
+    const { counts } = await ask("api/counts", { query });
+    if (!current()) return;
+    this.hours.show(counts);
     this.showState();
   }
 
-  async load(before, request = this.request) {
+  async load(current, before) {
     const query = {
       since: this.since.toISOString(),
       until: this.until.toISOString(),
@@ -107,20 +109,16 @@ export class Today {
       text: byId("text").value.trim(),
       before,
     };
-    try {
-      const page = await ask("api/events", { query });
-      if (request !== this.request) return;
-      if (before === null) this.events.clear();
-      for (const event of page.events) this.events.set(event.id, event);
-      // The response may be older than lines of the stream that came in the meantime.
-      if (before === null && this.daysBack === 0) {
-        for (const event of this.streamed.values()) if (this.wanted(event)) this.events.set(event.id, event);
-      }
-      this.next = page.next;
-      this.failed = null;
-    } catch (error) {
-      this.failed = error.message;
+    const page = await ask("api/events", { query });
+    if (!current()) return;
+    if (before === null) this.events.clear();
+    for (const event of page.events) this.events.set(event.id, event);
+    // The response may be older than lines of the stream that came in the meantime.
+    if (before === null && this.daysBack === 0) {
+      for (const event of this.streamed.values()) if (this.wanted(event)) this.events.set(event.id, event);
     }
+    this.next = page.next;
+    this.loaded = true;
     this.draw();
   }
 
@@ -174,9 +172,9 @@ export class Today {
     const filtered = ["class", "source", "score", "sound", "text"].some((id) => byId(id).value);
     const { total } = this.hours;
     setText(byId("day-total"), total ? t("{n} events", { n: total }) : "");
+    if (!this.loaded) return;
     let text = "";
-    if (this.failed) text = t("The events cannot be shown: {reason}", { reason: this.failed });
-    else if (!this.events.size) text = filtered ? t("No event matches the filter.") : this.daysBack ? t("No events on this day.") : t("No events yet today.");
+    if (!this.events.size) text = filtered ? t("No event matches the filter.") : this.daysBack ? t("No events on this day.") : t("No events yet today.");
     setText(byId("events-state"), text);
     byId("events-state").hidden = !text;
   }

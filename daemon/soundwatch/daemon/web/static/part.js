@@ -1,0 +1,50 @@
+// A part of the page that loads by itself: a failed request is shown in that part only, with a button, and the part tries
+// again ever later until it has loaded. Without a connection nothing is tried: all parts load once there is one.
+
+import { byId, el, setText } from "./dom.js";
+import { t } from "./language.js";
+
+const FIRST_RETRY_MS = 2000;
+const MAX_RETRY_MS = 60000;
+
+export class Part {
+  // `load` gets a function that says if its request is still the last one, and the arguments of `load()`; `say` gives the
+  // sentence about a failure.
+  constructor(id, load, say) {
+    this.box = byId(id);
+    this.placeholder = byId(`${id}-state`) ?? this.box.querySelector(".empty");
+    this.get = load;
+    this.say = say;
+    this.requests = 0;
+    this.retryMs = FIRST_RETRY_MS;
+    this.reason = el("span", {});
+    this.notice = el("p", { class: "failure", role: "alert" }, this.reason, el("button", { type: "button", onclick: () => this.load(...this.last) }, t("Try again")));
+  }
+
+  async load(...last) {
+    clearTimeout(this.timer);
+    this.last = last;
+    this.requests += 1;
+    const request = this.requests;
+    const current = () => request === this.requests;
+    try {
+      await this.get(current, ...last);
+      if (current()) this.done();
+    } catch (error) {
+      if (current()) this.fail(error.message);
+    }
+  }
+
+  done() {
+    this.retryMs = FIRST_RETRY_MS;
+    this.notice.remove();
+  }
+
+  fail(reason) {
+    if (this.placeholder) this.placeholder.hidden = true;
+    if (!this.notice.isConnected) this.box.before(this.notice);
+    setText(this.reason, this.say(reason));
+    this.timer = setTimeout(() => byId("banner").hidden && this.load(...this.last), this.retryMs);
+    this.retryMs = Math.min(2 * this.retryMs, MAX_RETRY_MS);
+  }
+}
