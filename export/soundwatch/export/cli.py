@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.export.exporter import export_checkpoint, verify_file
@@ -22,13 +23,13 @@ from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 
 _clip_option = click.option(
     "--clip",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     help="Recording whose first window is the probe clip.  [default: one made by code]",
 )
 
 
 @click.command()
-@click.argument("checkpoint", metavar="CHECKPOINT|MODEL", type=click.Path(path_type=Path))
+@click.argument("checkpoint", metavar="CHECKPOINT|MODEL", type=GivenPath())
 @click.option(
     "--format",
     "choice",
@@ -37,12 +38,12 @@ _clip_option = click.option(
     show_default=True,
     help="The file to write; triton writes a model repository for Triton Inference Server.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the files and the model card.")
+@click.option("--out", type=GivenPath(), required=True, help="Folder for the files and the model card.")
 @_clip_option
 @click.option("--waveform", is_flag=True, help="Files that take samples and hold the front end, for other programs.")
 @click.option("--rate", "rate_hz", type=click.IntRange(min=1), help="Of --waveform's samples.  [default: the model's]")
 @click.option("--int8", is_flag=True, help="Also in 8-bit integers, if that is quicker here and as good.")
-@click.option("--data", "root", type=click.Path(path_type=Path), help="The recordings for --int8.")
+@click.option("--data", "root", type=GivenPath(), help="The recordings for --int8.")
 @layout_option
 @sounds_option(required=False)
 @click.option("--folds", type=Folds(), help="To score --int8 on.  [default: those it was not trained on]")
@@ -129,7 +130,7 @@ def _export_int8(
 
 @click.command()
 @click.argument("model")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="What it was exported from, to compare with.")
+@click.option("--checkpoint", type=GivenPath(), help="What it was exported from, to compare with.")
 @click.option("--backend", type=click.Choice(["auto", *SUFFIXES]), default="auto", show_default=True)
 @_clip_option
 @click.option("--json", "as_json", is_flag=True, help="Print every difference as JSON.")

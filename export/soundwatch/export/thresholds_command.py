@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -28,7 +29,7 @@ from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
 
 @click.command()
 @click.argument("model")
-@click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="UrbanSound8K, for the targets.")
+@click.option("--data", "root", type=GivenPath(), required=True, help="UrbanSound8K, for the targets.")
 @sounds_option(required=True)
 @click.option(
     "--held-out",
@@ -44,8 +45,8 @@ from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
     help="Share of the sounds found that one false event an hour is worth.  [default: the recipe's]",
 )
 @click.option("--unseen", is_flag=True, help="No training used the sounds: choose on those meant for training, too.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the model and its card.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Keep scores there, so that another price is quick.")
+@click.option("--out", type=GivenPath(), required=True, help="Folder for the model and its card.")
+@click.option("--cache", type=GivenPath(), help="Keep scores there, so that another price is quick.")
 def thresholds(
     model: str,
     root: Path,

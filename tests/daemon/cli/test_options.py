@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from soundwatch.daemon.cli import soundwatch
+from soundwatch.daemon.cli import main, soundwatch
 from soundwatch.daemon.cli.options import parse_start
 from soundwatch.daemon.core.errors import ConfigError, SinkError, SoundwatchError
 from soundwatch.daemon.system.standard_streams import standard_streams
@@ -95,6 +95,51 @@ def test_no_file_is_named_as_standard_output(arguments: str, tmp_path: Path, mon
     assert result.exit_code == 2
     assert "- is no file" in result.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("replay", ""),
+        ("classify", "x.wav", ""),
+        ("scan", "", "--out", "x.csv"),
+        ("scan", "x.wav", "--out", ""),
+        ("run", "--config", ""),
+        ("run", "--clips="),
+        ("tail", "--journal", ""),
+        ("check-config", ""),
+        ("backup", ""),
+        ("restore", ""),
+        ("teach", ""),
+        ("fleet", "events", "--store="),
+    ],
+)
+def test_an_empty_path_is_no_name_of_the_current_folder(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(soundwatch, arguments)
+    assert result.exit_code == 2
+    assert "the path is empty" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_day_is_not_today() -> None:
+    result = CliRunner().invoke(soundwatch, ["digest", "--day="])
+    assert isinstance(result.exception, ConfigError)
+    assert "is not a date" in str(result.exception)
+
+
+@pytest.mark.parametrize("arguments", [["replay"], ["classify"], ["check-config"], ["tail", "--no\x1b[31m"]])
+def test_a_message_has_no_control_characters_of_a_name(
+    arguments: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, str(tmp_path / "\x1b[31m.wav")])
+    shown = capfd.readouterr()
+    assert ended.value.code in (2, 4)
+    assert "\\x1b[31m" in shown.err
+    assert "\x1b" not in shown.out + shown.err
 
 
 @pytest.mark.parametrize(("word", "meant"), [("rpelay", "did you mean replay?"), ("help", "--help` lists all")])

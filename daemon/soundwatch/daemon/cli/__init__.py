@@ -20,7 +20,7 @@ from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError, SoundwatchError, exhausted
 from soundwatch.daemon.core.extras import EXTRAS, install_command
 from soundwatch.daemon.core.stop_request import StoppedError
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.text import did_you_mean, printable_lines
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.container_init import run_as_init
 from soundwatch.daemon.system.log_output import command_log, try_write_stderr
@@ -161,7 +161,7 @@ def _run(arguments: list[str] | None) -> int:
     except click.ClickException as error:
         text = io.StringIO()
         error.show(text)
-        try_write_stderr(text.getvalue().encode())
+        try_write_stderr(printable_lines(text.getvalue()).encode())
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 0
@@ -195,5 +195,6 @@ def _fail_exhausted(error: Exception) -> int:
 
 
 def _fail(error: SoundwatchError) -> int:
-    try_write_stderr(f"{journald.priority_prefix('error')}soundwatch: {error}\n".encode("utf-8", "backslashreplace"))
+    text = printable_lines(f"soundwatch: {error}")
+    try_write_stderr(f"{journald.priority_prefix('error')}{text}\n".encode())
     return error.exit_code

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from soundwatch.daemon.cli.options import (
+    GivenPath,
     OutputPath,
     apply_journal,
     check_overwrite,
@@ -38,7 +39,7 @@ def backup(out: Path, with_clips: bool, overwrite: bool, config_path: Path | Non
 
 
 @click.command()
-@click.argument("archive", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("archive", metavar="FILE", type=GivenPath())
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @config_option
 @journal_option

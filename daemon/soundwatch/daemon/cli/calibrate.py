@@ -24,7 +24,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.paths import is_file
 from soundwatch.daemon.core.source import Source
 from soundwatch.daemon.core.source_config import SourceConfig
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     from soundwatch.daemon.detection.calibration import Calibration
@@ -72,7 +72,7 @@ def calibrate(
     own = SourceConfig(device=device) if source is None else _configured(config, source)
 
     def warn(advice: str) -> None:
-        click.echo(f"soundwatch: {background}: {advice}", err=True)
+        click.echo(f"soundwatch: {printable(background)}: {advice}", err=True)
 
     path = out or (config_path or Path("config.yaml")).parent / (
         f"{source}.calibration.json" if source else "calibration.json"

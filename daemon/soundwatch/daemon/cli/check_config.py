@@ -10,7 +10,7 @@ import click
 import msgspec
 import yaml
 
-from soundwatch.daemon.cli.options import config_option
+from soundwatch.daemon.cli.options import GivenPath, config_option
 from soundwatch.daemon.core.config_file import load_config, parse_config, parse_yaml
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check-config")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=GivenPath())
 @config_option
 @click.option("--effective", is_flag=True, help="Print each source's settings in force, and what gave each value.")
 @click.option(

@@ -8,15 +8,15 @@ from typing import Any
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import apply_options, config_option, model_options
+from soundwatch.daemon.cli.options import GivenPath, apply_options, config_option, model_options
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.tags import highest_tags
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.text import printable, printable_lines
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=GivenPath())
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object for each file, with the scores of all classes."
 )
@@ -44,7 +44,7 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
                 recording = Recording(path.stem, recording_path(path), "fast", 0, measure=True)
                 scores, tags = score_source_and_tags(recording, classifier)
             except SourceError as error:
-                click.echo(f"soundwatch: {error}", err=True)
+                click.echo(f"soundwatch: {printable_lines(str(error))}", err=True)
                 failures.append(error)
                 continue
             for kind, advice in recording.findings().items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.text import printable_lines
 
 
 @click.command()
@@ -32,5 +33,5 @@ def devices(as_json: bool, probe: str | None) -> None:
     if inputs.errors and not inputs.devices:
         raise SourceError("\n".join(inputs.errors))
     for error in inputs.errors:
-        click.echo(error, err=True)
+        click.echo(printable_lines(str(error)), err=True)
     click.echo(devices_json(inputs.devices) if as_json else inputs_text(inputs))

@@ -65,7 +65,8 @@ def digest(
     if day is not None and week is not None:
         raise ConfigError("--day and --week name two periods; give one of them.")
     config, now_s = apply_journal(load_config(config_path), journal), int(time.time())
-    period = parse_period("day" if week is None else "week", week or day or "today", config.place, now_s)
+    named = day if week is None else week
+    period = parse_period("day" if week is None else "week", "today" if named is None else named, config.place, now_s)
     if output is not None:
         check_overwrite(output, overwrite, config, config_path)
     store = open_for_reading(config.journal)

@@ -17,6 +17,7 @@ import msgspec
 from soundwatch.daemon.cli.options import (
     MOST_LINES,
     FiniteRange,
+    GivenPath,
     OutputPath,
     filter_options,
     is_interactive_terminal,
@@ -36,6 +37,7 @@ DEFAULT_LINES = 20
 store_option = click.option(
     "--store",
     metavar="STORE",
+    type=GivenPath(str),
     envvar="SOUNDWATCH_FLEET_STORE",
     help="Store of the lines: a file for SQLite, or postgresql://[USER@]HOST[:PORT]/DATABASE. "
     "[default: fleet.db next to the journal]",

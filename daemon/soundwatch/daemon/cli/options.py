@@ -25,10 +25,38 @@ FIRST_YEAR: Final = 1900
 LAST_YEAR: Final = 9998
 MOST_LINES: Final = 1_000_000_000
 
+
+class GivenPath(click.Path):
+    """Path that is not empty: `Path` takes an empty text, such as the value of an unset variable, for this folder.
+
+    Args:
+        path_type: Type of the value: `Path`, or `str` for a path whose home folder is expanded later.
+    """
+
+    def __init__(self, path_type: type[Path] | type[str] = Path) -> None:
+        super().__init__(path_type=path_type)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a path."""
+        if not str(value):
+            self.fail("the path is empty. Give one, or check the variable that it comes from.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class OutputPath(GivenPath):
+    """Path of a file to write; `-`, which other programs take for standard output, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a path."""
+        if str(value) == "-":
+            self.fail("- is no file, and standard output is not written to here. Give the path of a file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 config_option = click.option(
     "--config",
     "config_path",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     envvar="SOUNDWATCH_CONFIG",
     help="YAML file; every key has a default. Also from SOUNDWATCH_CONFIG.",
 )
@@ -44,13 +72,17 @@ sink_option = click.option(
 )
 
 journal_option = click.option(
-    "--journal", metavar="FILE", help="Journal file, or memory. [default: the configuration's journal.path]"
+    "--journal",
+    metavar="FILE",
+    type=GivenPath(str),
+    help="Journal file, or memory. [default: the configuration's journal.path]",
 )
 
 clips_option = click.option(
     "--clips",
     "clips_folder",
     metavar="DIR",
+    type=GivenPath(str),
     help="Store the sound of events in this folder. [default: no sound is stored]",
 )
 
@@ -115,19 +147,6 @@ start_option = click.option(
     metavar="TIME",
     help="Time at which each recording began, RFC 3339 with its zone.",
 )
-
-
-class OutputPath(click.Path):
-    """Path of a file to write; `-`, which other programs take for standard output, is refused."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Convert a path."""
-        if str(value) == "-":
-            self.fail("- is no file, and standard output is not written to here. Give the path of a file.", param, ctx)
-        return super().convert(value, param, ctx)
 
 
 class FiniteRange(click.FloatRange):

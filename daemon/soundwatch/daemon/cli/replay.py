@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from soundwatch.daemon.cli.options import (
+    GivenPath,
     apply_options,
     config_option,
     model_options,
@@ -20,7 +21,7 @@ from soundwatch.daemon.core.config_file import load_config
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=GivenPath())
 @start_option
 @config_option
 @sink_option

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from soundwatch.daemon.cli.options import (
+    GivenPath,
     OutputPath,
     apply_options,
     config_option,
@@ -23,7 +24,7 @@ MAX_WORKERS: Final = 1024
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=GivenPath())
 @click.option(
     "--out",
     type=OutputPath(),

@@ -19,6 +19,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
+def printable_lines(text: str) -> str:
+    """Return a text of one or more lines with the rest of its characters as `printable` gives them."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the singular or the plural: `1 line`, `2 lines`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

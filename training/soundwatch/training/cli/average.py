@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import check_name, name_option, negatives_option
 from soundwatch.training.cli.scores_from import read_scores, scores_from_option
@@ -20,11 +21,11 @@ from soundwatch.training.model.checkpoint import FILE_NAME, DataPlan, open_finis
 
 
 @click.command()
-@click.argument("runs", metavar="RUN RUN [RUN]...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--data", "root", type=click.Path(path_type=Path), help="UrbanSound8K, if the runs have test folds.")
+@click.argument("runs", metavar="RUN RUN [RUN]...", nargs=-1, required=True, type=GivenPath())
+@click.option("--data", "root", type=GivenPath(), help="UrbanSound8K, if the runs have test folds.")
 @negatives_option
 @scores_from_option
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the averaged run.")
+@click.option("--out", type=GivenPath(), required=True, help="The folder of the averaged run.")
 @name_option
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 def average(

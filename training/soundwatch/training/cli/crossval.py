@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.memory import kept_heap
 from soundwatch.training.cli.options import (
@@ -27,7 +28,7 @@ from soundwatch.training.model.recipe_file import load_recipe
 
 
 @click.command()
-@click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="Folder in UrbanSound8K's layout.")
+@click.option("--data", "root", type=GivenPath(), required=True, help="Folder in UrbanSound8K's layout.")
 @click.option("--recipe", "recipe_name", default="urban", show_default=True, help="A shipped recipe, or a YAML file.")
 @click.option(
     "--folds", type=Folds(), help="Test folds, each scored by a network trained on all others.  [default: all present]"
@@ -35,9 +36,7 @@ from soundwatch.training.model.recipe_file import load_recipe
 @negatives_option
 @sounds_option()
 @teacher_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the runs and the report.  [default: runs/crossval-RECIPE]"
-)
+@click.option("--out", type=GivenPath(), help="Folder of the runs and the report.  [default: runs/crossval-RECIPE]")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--seeds", type=Seeds(), default=(), help="Repeat with each seed, e.g. 1,2,3.  [default: the recipe's]")
 @precision_option

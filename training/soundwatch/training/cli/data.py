@@ -8,6 +8,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.system.signals import stop_on_signals
 from soundwatch.training.cli.options import Folds, check_columns, layout_options, negatives_option
@@ -26,7 +27,7 @@ def data() -> None:
 
 
 @data.command("check")
-@click.argument("root", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("root", metavar="DIR", type=GivenPath())
 @layout_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def check(root: Path, layout: Layout, columns: Columns | None, as_json: bool) -> None:
@@ -48,7 +49,7 @@ def check(root: Path, layout: Layout, columns: Columns | None, as_json: bool) ->
 
 
 @data.command("download")
-@click.argument("root", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("root", metavar="DIR", type=GivenPath())
 def download_command(root: Path) -> None:
     """Fetch UrbanSound8K (6 GB, CC BY-NC 3.0) into DIR, through the Python package soundata."""
     clips = download(root)
@@ -56,7 +57,7 @@ def download_command(root: Path) -> None:
 
 
 @data.command("speech")
-@click.argument("folder", metavar="DEST", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DEST", type=GivenPath())
 @click.option("--recordings", type=click.IntRange(1), default=RECORDINGS, show_default=True, help="How many to write.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of every random draw.")
 def speech(folder: Path, recordings: int, seed: int) -> None:
@@ -69,11 +70,11 @@ def speech(folder: Path, recordings: int, seed: int) -> None:
 
 
 @data.command("talk")
-@click.argument("folder", metavar="DEST", type=click.Path(path_type=Path))
-@click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="Folder in UrbanSound8K's layout.")
+@click.argument("folder", metavar="DEST", type=GivenPath())
+@click.option("--data", "root", type=GivenPath(), required=True, help="Folder in UrbanSound8K's layout.")
 @click.option("--folds", type=Folds(), required=True, help="Of it, e.g. 2,3.")
 @negatives_option
-@click.option("--teacher", type=click.Path(path_type=Path), required=True, help="YAMNet's .tflite file, which judges.")
+@click.option("--teacher", type=GivenPath(), required=True, help="YAMNet's .tflite file, which judges.")
 @click.option("--recordings", type=click.IntRange(1), default=1500, show_default=True, help="Of talk, to make.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of every random draw.")
 def talk(

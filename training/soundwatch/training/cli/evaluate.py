@@ -9,6 +9,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.cli.options import Folds, check_columns, layout_options, split_own, test_share_option, warn_of
@@ -21,13 +22,13 @@ from soundwatch.training.evaluation.options import TrialOptions
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", "root", type=click.Path(path_type=Path), help="The labeled recordings.")
+@click.option("--data", "root", type=GivenPath(), help="The labeled recordings.")
 @layout_options
 @click.option("--folds", type=Folds(), help="To score, e.g. 1 (urbansound8k and csv).")
 @test_share_option
 @trial_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of Markdown.")
-@click.option("--out", type=click.Path(path_type=Path), help="Also leave JSON, Markdown and a picture there.")
+@click.option("--out", type=GivenPath(), help="Also leave JSON, Markdown and a picture there.")
 def evaluate(
     model: str,
     root: Path | None,

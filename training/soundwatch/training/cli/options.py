@@ -12,6 +12,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS
@@ -72,11 +73,11 @@ class Seeds(Folds):
 
 
 teacher_option = click.option(
-    "--teacher", type=click.Path(path_type=Path), help="YAMNet's .tflite file, for a recipe that learns from it."
+    "--teacher", type=GivenPath(), help="YAMNet's .tflite file, for a recipe that learns from it."
 )
 negatives_option = click.option(
     "--negatives",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     multiple=True,
     help="Folder of sounds that are none of the classes. Repeatable.",
 )
@@ -86,7 +87,7 @@ def sounds_option(*, required: bool = False) -> Callable[[Command], Command]:
     """Build the option for the folder of everyday sounds."""
     return click.option(
         "--sounds",
-        type=click.Path(path_type=Path),
+        type=GivenPath(),
         required=required,
         help="Folder of everyday sounds and streets with metadata.csv.",
     )

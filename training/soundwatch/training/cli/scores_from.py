@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.fit.scoring import RunRecord, read_run
 from soundwatch.training.model.recipe import Recipe
 
 scores_from_option = click.option(
     "--scores-from",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     multiple=True,
     help="Finished run of the same recipe: take over its scores, and choose thresholds on it. Repeatable.",
 )

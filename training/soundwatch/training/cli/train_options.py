@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.training.cli.options import (
     Command,
     Folds,
@@ -30,7 +31,7 @@ from soundwatch.training.fit.run_setup import DEVICES
 from soundwatch.training.model.recipe import Precision
 
 _OPTIONS: Final = (
-    click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="The labeled recordings."),
+    click.option("--data", "root", type=GivenPath(), required=True, help="The labeled recordings."),
     layout_options,
     click.option("--recipe", "recipe_name", help="A shipped recipe, or a YAML file.  [default: urban, or finetune]"),
     click.option("--init-from", metavar="MODEL", help="Start from a checkpoint, a model file or a shipped model."),
@@ -44,10 +45,10 @@ _OPTIONS: Final = (
     teacher_option,
     click.option(
         "--hard-from",
-        type=click.Path(path_type=Path),
+        type=GivenPath(),
         help="Finished run on equal data, for a recipe that draws views by its errors.",
     ),
-    click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE-FOLDS]"),
+    click.option("--out", type=GivenPath(), help="The run's folder.  [default: runs/RECIPE-FOLDS]"),
     click.option("--resume", is_flag=True, help="Continue from the checkpoint in --out."),
     click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's."),
     click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's."),
