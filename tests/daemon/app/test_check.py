@@ -16,6 +16,7 @@ from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
 from soundwatch.daemon.core.config_file import parse_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.source_config import ClassConfig, SourceConfig
+from soundwatch.daemon.detection.rules import COMMON
 from soundwatch.daemon.sinks.kinds import parse_sink, prepare_sink
 from support.fakes import SMALL_CONTRACT
 
@@ -112,8 +113,19 @@ def test_two_sources_that_read_standard_input_are_refused_unless_one_runs() -> N
 @pytest.mark.parametrize("classes", [{}, {"low": ClassConfig(max_duration_s=5)}])
 def test_a_shortest_duration_above_the_longest_is_refused(classes: dict[str, ClassConfig]) -> None:
     detection = DetectionConfig(min_duration_s=10, max_duration_s=60 if classes else 9, classes=classes)
-    with pytest.raises(ConfigError, match=r"^detection: min_duration_s is above max_duration_s"):
+    longest = r"detection\.classes\.low\.max_duration_s \(5 s\)" if classes else r"detection\.max_duration_s \(9 s\)"
+    with pytest.raises(ConfigError, match=rf"^detection\.min_duration_s \(10 s\) is above {longest}\. Lower"):
         checked_sources(Config(detection=detection), SMALL_CONTRACT)
+
+
+def test_a_longest_duration_below_the_default_of_the_shortest_lowers_it() -> None:
+    detection = DetectionConfig(max_duration_s=0.5, classes={"low": ClassConfig(max_duration_s=0.25)})
+    sources = checked_sources(Config(detection=detection), SMALL_CONTRACT)
+    found = {one.label: (one.min_duration_s, one.max_duration_s) for one in sources[COMMON].settings.classes}
+    assert [durations[0].value for durations in found.values()] == [0.25, 0.5]
+    assert all(shortest == longest for shortest, longest in found.values()), "with its origin, too"
+    with pytest.raises(ConfigError, match=r"min_duration_s \(400 s\) is above the default of max_duration_s \(300 s\)"):
+        checked_sources(Config(detection=DetectionConfig(min_duration_s=400)), SMALL_CONTRACT)
 
 
 def test_the_durations_of_a_disabled_class_are_not_checked() -> None:

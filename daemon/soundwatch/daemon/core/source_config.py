@@ -30,7 +30,7 @@ class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     confirm_windows: Windows | None = None
     release_ratio: Share | None = None
     min_duration_s: Seconds | None = None
-    max_duration_s: Seconds | None = None
+    max_duration_s: LongestSeconds | None = None
     cooldown_s: Seconds | None = None
     enabled: bool | None = None
 

@@ -2,7 +2,7 @@
 
 Conventions: the first layer that gives a value decides. For a threshold: a class of the source, the calibration of the
 source, the source, a class of `detection`, its calibration, `detection`, the model. Other values have the same order
-without calibrations. Adjustments, as of a schedule, change a threshold afterwards, one after the other.
+without calibrations. The default of `min_duration_s` is at most `max_duration_s`. Adjustments, as of a schedule, change a threshold afterwards, one after the other.
 Does not: read a file (`rules.py`), or build rules.
 """
 
@@ -180,14 +180,17 @@ def _resolve_class(
         [(own_class.enabled, f"{own_key}.enabled"), (common_class.enabled, f"{common_key}.enabled")],
         Setting(True, DEFAULT),
     )
+    min_duration_s, max_duration_s = (_first(name, layers, detection) for name in ("min_duration_s", "max_duration_s"))
+    if min_duration_s.origin == DEFAULT:
+        min_duration_s = min(min_duration_s, max_duration_s, key=lambda duration: duration.value)
     return ClassSettings(
         label=label,
         enabled=enabled,
         threshold=threshold,
         confirm_windows=_first("confirm_windows", layers, detection),
         release_ratio=_first("release_ratio", layers, detection),
-        min_duration_s=_first("min_duration_s", layers, detection),
-        max_duration_s=_first("max_duration_s", layers, detection),
+        min_duration_s=min_duration_s,
+        max_duration_s=max_duration_s,
         cooldown_s=_first("cooldown_s", layers, detection),
     )
 

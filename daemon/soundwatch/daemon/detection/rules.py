@@ -21,8 +21,10 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.detection.calibration import Calibration, load_calibration
 from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.detection.effective import (
+    DEFAULT,
     NEVER,
     ClassSettings,
+    Setting,
     SourceSettings,
     ThresholdAdjustment,
     adjust_thresholds,
@@ -111,10 +113,18 @@ def check_detectable(sources: Mapping[str, SourceRules]) -> None:
         if not own.thresholds:
             key = f"sources.{name}.detection" if name else "detection.classes"
             raise ConfigError(f"{key} enables no class, so nothing can be detected; enable at least one.")
-        enabled = (rule for rule in own.rules if rule.threshold < NEVER)
-        if any(rule.min_duration_samples > rule.max_duration_samples for rule in enabled):
-            key = f"sources.{name}.detection" if name else "detection"
-            raise ConfigError(f"{key}: min_duration_s is above max_duration_s. Lower the first, or raise the second.")
+        for of_class in own.settings.classes:
+            least, most = of_class.min_duration_s, of_class.max_duration_s
+            if of_class.is_detected and least.value > most.value:
+                raise ConfigError(
+                    f"{_duration('min_duration_s', least)} is above {_duration('max_duration_s', most)}. Lower the "
+                    "first, or raise the second."
+                )
+
+
+def _duration(key: str, setting: Setting[float]) -> str:
+    """Return a duration with the key that gave the value."""
+    return f"{f'the default of {key}' if setting.origin == DEFAULT else setting.origin} ({setting.value:g} s)"
 
 
 def load_calibrations(config: Config, contract: ModelContract) -> dict[str, Calibration]:
