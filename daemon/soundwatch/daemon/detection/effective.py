@@ -2,7 +2,8 @@
 
 Conventions: the first layer that gives a value decides. For a threshold: a class of the source, the calibration of the
 source, the source, a class of `detection`, its calibration, `detection`, the model. Other values have the same order
-without calibrations. The default of `min_duration_s` is at most `max_duration_s`. Adjustments, as of a schedule, change a threshold afterwards, one after the other.
+without calibrations. The default of `min_duration_s` is at most `max_duration_s`. Adjustments, as of a schedule, change
+a threshold afterwards, one after the other.
 Does not: read a file (`rules.py`), or build rules.
 """
 
