@@ -2,7 +2,8 @@
 
 Conventions: each request runs in its own thread, so that the deadline holds even where a resolver hangs or a
 server sends one byte at a time. The status counts as soon as the head has arrived; the body is read for `DRAIN_S` at
-most, and only so that the connection can be used again. Redirects are not followed, certificates are checked.
+most, and only so that the connection can be used again. Informational answers (102, 103) are skipped. Redirects are not
+followed, certificates are checked.
 Does not: decide what a status means (`sinks/webhook.py`).
 """
 
@@ -14,7 +15,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import BadStatusLine
+from http.client import BadStatusLine, HTTPResponse, parse_headers
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,11 +34,13 @@ class Answer:
         status: Status code.
         reason: Text of the status.
         retry_after: Value of the header `Retry-After`; None where it is missing.
+        redirects: Whether the answer names another address.
     """
 
     status: int
     reason: str
     retry_after: str | None
+    redirects: bool
 
 
 class HttpPoster:
@@ -94,9 +97,13 @@ class HttpPoster:
         except urllib3.exceptions.LocationParseError as error:
             raise OSError("the address cannot be parsed") from error
         host = (url.host or "").strip("[]")
-        if url.scheme == "https":
-            return HTTPSConnection(host, url.port or 443, timeout=self._timeout_s, ssl_context=self._tls)
-        return HTTPConnection(host, url.port or 80, timeout=self._timeout_s)
+        connection = (
+            HTTPSConnection(host, url.port or 443, timeout=self._timeout_s, ssl_context=self._tls)
+            if url.scheme == "https"
+            else HTTPConnection(host, url.port or 80, timeout=self._timeout_s)
+        )
+        connection.response_class = _FinalResponse  # type: ignore[assignment]  # urllib3 wraps it in its own class
+        return connection
 
     def _without_url(self, error: Exception | None) -> str:
         """Return the text of an error without the secrets of the URL."""
@@ -107,6 +114,20 @@ class HttpPoster:
         if isinstance(error, urllib3.exceptions.NewConnectionError):  # it begins with the connection's address
             text = text.rpartition(": ")[2]
         return text.replace(self._url, "...").replace(path, "...") if len(path) > 1 else text
+
+
+class _FinalResponse(HTTPResponse):
+    """The final answer to a request; `http.client` skips no informational answer but 100.
+
+    Source: httpwg.org/specs/rfc9110.html#status.1xx. 101 is final: this client asks for no other protocol.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # not in the type stubs
+            if not 101 < status < 200:
+                return version, status, reason
+            parse_headers(self.fp)
 
 
 class _Request:
@@ -159,7 +180,8 @@ class _Request:
             raise InterruptedError("the request was ended")
         connection.request("POST", self._target, body=self._body, headers=self._headers, preload_content=False)
         response = connection.getresponse()
-        self.answer = Answer(response.status, response.reason or "", response.headers.get("Retry-After"))
+        redirects, retry_after = response.get_redirect_location(), response.headers.get("Retry-After")
+        self.answer = Answer(response.status, response.reason or "", retry_after, bool(redirects))
         self.has_head.set()
         read_bytes = len(response.read(READ_BYTES, decode_content=False))
         self.reusable = read_bytes < READ_BYTES and response.isclosed() and not self._aborted

@@ -108,7 +108,7 @@ class WebhookSink:
             self._skip(fields, text)
             return
         self._not_before_s = time.monotonic() + retry_after_s(answer.retry_after, time.time())
-        hint = "; redirects are not followed, give the address where it leads" if 300 <= status < 400 else ""
+        hint = "; redirects are not followed, give the address where it leads" if answer.redirects else ""
         raise ConnectionError(text + hint)
 
     def _skip(self, fields: Fields, reason: str) -> None:
