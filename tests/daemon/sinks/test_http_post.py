@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -25,13 +25,18 @@ def server() -> Iterator[Server]:
     server.close()
 
 
+def raw(answer: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answer with these bytes."""
+
+    def write(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(answer)
+
+    return write
+
+
 def post_twice(server: Server, first_answer: bytes) -> tuple[int, int]:
     """Return the status of an answer that is sent as it is, and that of the request after it."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.wfile.write(first_answer)
-
-    server.answers.append(answer)
+    server.answers.append(raw(first_answer))
     poster = HttpPoster(f"http://{server.address}/hook", TLS, 30.0)
     statuses = [poster.post(b'{"type":"start"}', {}).status for _ in range(2)]
     poster.close()
@@ -71,9 +76,7 @@ def test_only_an_answer_with_another_address_is_a_redirect(
     server: Server, location: str | None, redirects: bool
 ) -> None:
     where = "" if location is None else f"Location: {location}\r\n"
-    server.answers.append(
-        lambda handler: handler.wfile.write(f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n{where}\r\n".encode())
-    )
+    server.answers.append(raw(f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n{where}\r\n".encode()))
     poster = HttpPoster(f"http://{server.address}/hook", TLS, 30.0)
     assert poster.post(b'{"type":"start"}', {}).redirects is redirects
     poster.close()

@@ -102,7 +102,7 @@ class HttpPoster:
             if url.scheme == "https"
             else HTTPConnection(host, url.port or 80, timeout=self._timeout_s)
         )
-        connection.response_class = _FinalResponse  # type: ignore[assignment]  # urllib3 wraps it in its own class
+        connection.response_class = _FinalResponse  # urllib3 wraps it in its own class
         return connection
 
     def _without_url(self, error: Exception | None) -> str:
