@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, picture_path
-from soundwatch.daemon.clips.clip_store import ClipStore, read_ages
+from soundwatch.daemon.clips.clip_store import AGES_NAME, AgeRecord, ClipStore, read_ages
 from soundwatch.daemon.clips.picture import COLUMNS, INK, LEFT, ROWS, TOP, check_pillow, shades, spectrogram_png
 from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.config import ClipsConfig
@@ -85,6 +85,12 @@ def test_a_file_that_cannot_be_removed_stops_no_other_removal_and_no_record_of_a
         store.trim()
     assert list_clips(tmp_path) == []
     assert read_ages(tmp_path).run_s == 2 * DAY_S
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"ages": {"\xff": 1}}', b'{"x": ' + b"[" * 5000])
+def test_a_damaged_record_of_ages_counts_as_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / AGES_NAME).write_bytes(content)
+    assert read_ages(tmp_path) == AgeRecord()
 
 
 def test_a_clip_that_is_too_old_is_removed_with_its_picture(tmp_path: Path) -> None:

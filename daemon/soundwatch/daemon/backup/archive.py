@@ -25,6 +25,7 @@ import msgspec
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -195,7 +196,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(path, "r:gz") as tar:
             yield tar
-    except (tarfile.TarError, zlib.error, EOFError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, *JSON_ERRORS) as error:
         raise ConfigError(f"{path} is not a backup of soundwatch, or is damaged: {error}.") from error
     except OSError as error:  # gzip reports a wrong header and a wrong checksum so
         raise ConfigError(f"{path} cannot be read as a backup: {error.strerror or error}.") from error

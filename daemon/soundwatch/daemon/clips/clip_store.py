@@ -37,6 +37,7 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.clock import DAY_S, monotonic_ns
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.text import check_utf8, printable
 
 _PART: Final = re.compile(r"\.[\w.-]+\.(flac|png)(\.\d+)?\.part", re.ASCII)
@@ -163,7 +164,7 @@ def read_ages(folder: Path) -> AgeRecord:
     """Read the record of ages; an absent or damaged record counts as empty, and every clip as new."""
     try:
         return msgspec.json.decode((folder / AGES_NAME).read_bytes(), type=AgeRecord)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *JSON_ERRORS):
         return AgeRecord()
 
 

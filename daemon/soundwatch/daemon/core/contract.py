@@ -18,6 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.errors import ContractError
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.operation import Operation, TagScore
 
 CONTRACT_KEY: Final = "soundwatch.contract"
@@ -285,7 +286,7 @@ def decode_contract(text: str | bytes, where: str) -> ModelContract:
     """
     try:
         contract = msgspec.json.decode(text, type=ModelContract)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise ContractError(
             f"The contract in {where} does not read: {error}. A contract of schema {CONTRACT_SCHEMA} was expected; "
             "export the model again with this version of `soundwatch export`."

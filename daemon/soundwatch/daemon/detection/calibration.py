@@ -24,6 +24,7 @@ import numpy as np
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.paths import is_file, is_there
 from soundwatch.daemon.core.types import Scores
 from soundwatch.daemon.detection.decide import DetectionRule, decide, initial_state
@@ -182,7 +183,7 @@ def load_calibration(path: Path, contract: ModelContract) -> Calibration:
         calibration = msgspec.json.decode(content, type=Calibration)
     except OSError as error:
         raise ConfigError(f"detection.calibration: {path} cannot be read: {error.strerror}.") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise ConfigError(
             f"detection.calibration: {path} is not a calibration: {error}. Create one with `soundwatch calibrate`."
         ) from error

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.fleet.gap_tracker import GapTracker
 from soundwatch.daemon.fleet.messages import (
@@ -203,7 +204,7 @@ class Collector:
             message = parse_message(received)
             if message.node not in self.nodes and len(self.nodes) >= MAX_NODES:
                 raise ValueError(f"there are {MAX_NODES} nodes already")
-        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        except (ValueError, *JSON_ERRORS) as error:
             self.counts.refused += 1
             if self.counts.refused == 1:  # others are only counted
                 self._log.warning("message_refused", topic=received.topic, error=str(error))

@@ -25,6 +25,7 @@ from soundwatch.daemon.core.config import Config, JournalConfig
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.config_write import write_atomically
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.yaml_edit import KeyPath, edit_yaml
 from soundwatch.daemon.detection.rules import resolve_sources
 from soundwatch.daemon.inference.loading import load_classifier
@@ -122,7 +123,7 @@ def roll_back(path: Path, journal: JournalConfig, wait_s: float = RESPONSE_TIMEO
             f"{path} has no promotion to roll back: there is no {_record_path(path)}. To promote the shadow: "
             "soundwatch shadow promote."
         ) from None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *JSON_ERRORS) as error:
         raise ConfigError(f"{_record_path(path)} cannot be read: {error}. Exchange the two files by hand.") from error
     if (config.model.file, config.shadow.file) != (record.model, record.before):
         raise ConfigError(

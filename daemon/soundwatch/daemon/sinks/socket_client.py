@@ -20,6 +20,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.events.schema import ByeLine
 from soundwatch.daemon.journal.entry import JournalEntry
 
@@ -105,7 +106,7 @@ class SocketClient:
             self._has_request = True
             try:
                 self._queued_seq = msgspec.json.decode(line, type=_Request).since
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except JSON_ERRORS:
                 self.disconnect("malformed")
         elif len(line) > REQUEST_BYTES:
             self.disconnect("malformed")

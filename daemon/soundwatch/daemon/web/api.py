@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route as Path
 
 from soundwatch.daemon.core.clip_files import PICTURE, SOUND, clip_path, clip_picture_path, clips_folder
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web import openapi
@@ -85,7 +86,7 @@ async def _decode_body(request: Request, type_: type[msgspec.Struct]) -> Any:
         raise RequestRefused(415, "Content-Type: application/json was expected.")
     try:
         return msgspec.json.decode(await request.body(), type=type_)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise RequestRefused(422, f"{error}.".replace("`$.", "`")) from None
 
 

@@ -72,7 +72,7 @@ def test_names_that_no_topic_could_have_are_kept_apart() -> None:
 def test_no_entity_is_removed_with_an_equal_or_missing_description() -> None:
     now = discovery_payload(Device("edge1", ["mic0"], CLASSES, 10.0))
     assert removal_payload(now, now) is None
-    for broken in (b"", b"[]", b"{}", b'{"components": 3}', b'{"components": {"x": 3}}'):
+    for broken in (b"", b"[]", b"{}", b'{"components": 3}', b'{"components": {"x": 3}}', b'{"\xff": 0}', b"[" * 5000):
         assert removal_payload(broken, now) is None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from support.mosquitto import Listener, Mosquitto, retained_messages, wait_until
-from support.mqtt_topics import DOG, EVENT, STATUS
+from support.mqtt_topics import DISCOVERY, DOG, EVENT, OWNER, STATUS
 from support.sink_harness import SinkHarness
 
 
@@ -83,3 +83,16 @@ def test_a_late_will_of_an_earlier_connection_is_corrected(
     wait_until(lambda: listener.last(STATUS) == b"online")
     listener.publish(STATUS, "offline", retain=True)
     wait_until(lambda: listener.payloads(STATUS)[-2:] == [b"offline", b"online"])
+
+
+def test_malformed_messages_that_a_broker_keeps_under_a_name_stop_nothing(
+    harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
+) -> None:
+    listener.publish(OWNER, b'{"journal":"\xff","boot":"a"}', retain=True)
+    listener.publish(DISCOVERY, b'{"components":{"\xff":' + b"[" * 5000, retain=True)
+    worker = harness.open(f"mqtt://{mosquitto.address}")
+    wait_until(lambda: retained_messages(mosquitto.port).get(STATUS) == b"online")
+    listener.publish(OWNER, b'{"journal":"a","boot":"b","x":' + b"[" * 5000)
+    harness.event("start")
+    harness.wait_for(worker)
+    assert "mqtt_disconnected" not in harness.log.events

@@ -18,6 +18,7 @@ import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.language import Language, sound_name, translated
 from soundwatch.daemon.sinks.daemon_view import ControlState
 from soundwatch.daemon.sinks.mqtt.topics import Topics, topic_segment
@@ -117,7 +118,7 @@ def removal_payload(old: bytes, new: bytes) -> bytes | None:
     try:
         before, after = msgspec.json.decode(old)["components"], msgspec.json.decode(new)["components"]
         removed = {key: {"platform": before[key]["platform"]} for key in before if key not in after}
-    except (msgspec.DecodeError, LookupError, TypeError):
+    except (*JSON_ERRORS, LookupError, TypeError):
         return None
     return msgspec.json.encode(msgspec.json.decode(new) | {"components": {**after, **removed}}) if removed else None
 

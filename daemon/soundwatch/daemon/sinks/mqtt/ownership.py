@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.sinks.mqtt.connection import MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.refused_topics import RefusedTopics
@@ -156,5 +157,5 @@ class Ownership:
 def _parse(payload: bytes) -> Owner | None:
     try:
         return msgspec.json.decode(payload, type=Owner)
-    except msgspec.DecodeError:
+    except JSON_ERRORS:
         return None

@@ -28,6 +28,7 @@ import msgspec
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.clip_links import check_page, clip_link
@@ -233,7 +234,7 @@ class MqttSink:
         """Publish lines that a fleet requests."""
         try:
             answer = [] if message.retained else resend_answer(self._topics, self._view, message)
-        except (msgspec.MsgspecError, ValueError, RecursionError, sqlite3.Error) as error:
+        except (*JSON_ERRORS, ValueError, sqlite3.Error) as error:
             self._log_ignored(message, f"{error}.")
             return
         connection.publish_each(answer)
