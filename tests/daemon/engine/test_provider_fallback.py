@@ -16,8 +16,8 @@ from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
 from soundwatch.daemon.inference.fallback import FallbackNetwork
+from soundwatch.daemon.inference.opened_model import Logits
 from soundwatch.daemon.inference.providers import CPU, CUDA
-from soundwatch.daemon.inference.torchscript_model import Logits
 from support.band_model import write_band_model
 from support.engine_harness import CollectingSink, MemorySource, engine_context, sound
 from support.memory_logger import MemoryLogger

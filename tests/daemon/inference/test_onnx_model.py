@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from soundwatch.daemon.core.errors import ModelError, ProviderError
 from soundwatch.daemon.inference import onnx_model, providers
 from soundwatch.daemon.inference.classifier import load_classifier_file, log_fields
-from soundwatch.daemon.inference.onnx_model import OnnxModel, select_fastest
+from soundwatch.daemon.inference.onnx_model import select_fastest
+from soundwatch.daemon.inference.opened_model import OpenedModel
 from soundwatch.daemon.inference.providers import CPU, CUDA, CardOptions
 from support.fakes import SMALL_CONTRACT
 from support.model_files import write_onnx
@@ -28,7 +29,7 @@ class Clock:
         return self.ns
 
 
-def file(provider: str, clock: Clock, batch_ms: Iterator[float] | float, off: float = 0.0) -> OnnxModel:
+def file(provider: str, clock: Clock, batch_ms: Iterator[float] | float, off: float = 0.0) -> OpenedModel:
     """A file whose network takes so long for a batch, and whose logits are so far from the mean."""
 
     def run(mel_db: Mels) -> Mels:
@@ -36,7 +37,7 @@ def file(provider: str, clock: Clock, batch_ms: Iterator[float] | float, off: fl
         logits: Mels = mel_db.mean(axis=(1, 2, 3))[:, None] + np.float32(off)
         return logits
 
-    return OnnxModel(SMALL_CONTRACT, provider, run, {})
+    return OpenedModel(SMALL_CONTRACT, provider, run, {})
 
 
 def test_the_faster_of_two_providers_is_selected_and_both_times_are_reported() -> None:
@@ -58,7 +59,7 @@ def test_an_accelerator_that_is_too_slow_or_fails_is_not_taken_with_the_reason()
         raise ModelError("out of memory")
 
     clock = Clock()
-    failing = OnnxModel(SMALL_CONTRACT, "DmlExecutionProvider", fail)
+    failing = OpenedModel(SMALL_CONTRACT, "DmlExecutionProvider", fail)
     taken = select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, 24.0), failing], clock)
     assert taken.provider == CPU
     slow = f"it takes 1.5 ms for a window, {CPU} takes 2 ms"
@@ -75,19 +76,19 @@ def test_without_a_rival_nothing_is_run() -> None:
     def fail(mel_db: Mels) -> Mels:
         raise AssertionError("measured")
 
-    assert select_fastest([OnnxModel(SMALL_CONTRACT, CPU, fail, {})]).window_ms == {}
+    assert select_fastest([OpenedModel(SMALL_CONTRACT, CPU, fail, {})]).window_ms == {}
 
 
 @pytest.fixture
-def rival(monkeypatch: pytest.MonkeyPatch) -> Callable[[OnnxModel | Exception], None]:
+def rival(monkeypatch: pytest.MonkeyPatch) -> Callable[[OpenedModel | Exception], None]:
     """Make CUDA seem usable, with a given result of opening it."""
     monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda _: None)
     monkeypatch.setattr(providers, "_library_fault", lambda _: None)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
     truly_open = onnx_model._open
 
-    def open_as(result: OnnxModel | Exception) -> None:
-        def opened(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OnnxModel:
+    def open_as(result: OpenedModel | Exception) -> None:
+        def opened(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OpenedModel:
             if provider == CPU:
                 return truly_open(path, content, provider, threads, card)
             if isinstance(result, Exception):
@@ -100,7 +101,7 @@ def rival(monkeypatch: pytest.MonkeyPatch) -> Callable[[OnnxModel | Exception], 
 
 
 def test_auto_continues_without_a_candidate_that_does_not_start(
-    tmp_path: Path, rival: Callable[[OnnxModel | Exception], None]
+    tmp_path: Path, rival: Callable[[OpenedModel | Exception], None]
 ) -> None:
     rival(ProviderError("a card that is full"))
     opened = load_classifier_file(write_onnx(tmp_path / "m.onnx"))
@@ -109,7 +110,9 @@ def test_auto_continues_without_a_candidate_that_does_not_start(
     assert log_fields(opened)["unused_providers"] == f"{CUDA}: a card that is full"
 
 
-def test_the_model_has_the_measurements_of_auto(tmp_path: Path, rival: Callable[[OnnxModel | Exception], None]) -> None:
+def test_the_model_has_the_measurements_of_auto(
+    tmp_path: Path, rival: Callable[[OpenedModel | Exception], None]
+) -> None:
     path = write_onnx(tmp_path / "m.onnx")
     slow = onnx_model._open(path, path.read_bytes(), CPU, 1, CardOptions())
 
@@ -118,7 +121,7 @@ def test_the_model_has_the_measurements_of_auto(tmp_path: Path, rival: Callable[
             slow.logits(mel_db)
         return slow.logits(mel_db)
 
-    rival(OnnxModel(slow.contract, CUDA, slower, {}))
+    rival(OpenedModel(slow.contract, CUDA, slower, {}))
     opened = load_classifier_file(path)
     assert set(opened.window_ms) == {CPU, CUDA}
     assert opened.provider == CPU

@@ -1,20 +1,23 @@
 """The error classes, and the exit code of each.
 
-    SoundwatchError            1   never raised itself; base class of all
-    ├── ConfigError            2   a configuration file or an option is wrong
-    ├── ModelError             3   a model file cannot be used
-    │   └── ContractError      3   its contract is missing, malformed or contradicted
-    ├── SourceError            4   a microphone or a recording cannot be opened or read
-    │   ├── StallError         4   it delivers nothing although it has not ended
-    │   └── SourceUnavailableError      4   a required library or program is missing; a retry cannot help
-    ├── ProviderError          5   the requested accelerator cannot be used
-    ├── SinkError              6   no sink can take events any more
-    │   └── ReaderClosedError    6   the reader has closed for good
-    ├── DataError              7   a data set for training or evaluation is wrong
-    ├── VerificationError      8   an export differs from the network it was made from
-    ├── StoreError             9   the journal's file cannot be used
-    ├── ServiceError          11   the service cannot be installed or removed, or does not run
-    └── ExhaustedError        13   the system gives no more memory, threads or open files
+    SoundwatchError                 1   never raised itself; base class of all
+    ├── ConfigError                 2   a configuration file or an option is wrong
+    │   ├── LockedError             2   a locked schedule refuses a command
+    │   ├── ConfigConflictError     2   the file was changed since it was read (`core/config_change.py`)
+    │   └── ConfigBusyError         2   another change is being applied (`core/config_change.py`)
+    ├── ModelError                  3   a model file cannot be used
+    │   └── ContractError           3   its contract is missing, malformed or contradicted
+    ├── SourceError                 4   a microphone or a recording cannot be opened or read
+    │   ├── StallError              4   it delivers nothing although it has not ended
+    │   └── SourceUnavailableError  4   a required library or program is missing; a retry cannot help
+    ├── ProviderError               5   the requested accelerator cannot be used
+    ├── SinkError                   6   no sink can take events any more
+    │   └── ReaderClosedError       6   the reader has closed for good
+    ├── DataError                   7   a data set for training or evaluation is wrong
+    ├── VerificationError           8   an export differs from the network it was made from
+    ├── StoreError                  9   the journal's file cannot be used
+    ├── ServiceError               11   the service cannot be installed or removed, or does not run
+    └── ExhaustedError             13   the system gives no more memory, threads or open files
 
 Conventions: a message states what was found, what was expected and what to do, in that order, in plain
 sentences without a trailing newline. Exit code 0 is success, and also a stop by SIGINT or SIGTERM; 1 is a bug in

@@ -131,15 +131,9 @@ def _calibrate_class(
             alone, replace(rule, threshold=threshold, release=rule.release * threshold / rule.threshold), contract
         )
         if events <= allowed:
-            upper = poisson_upper_rate(events, hours)
-            return ClassCalibration(
-                threshold=threshold,
-                false_events=events,
-                rate_upper_per_h=round(upper, 3),
-                highest_score=round(highest, 4),
-            )
+            break
     return ClassCalibration(
-        threshold=None,
+        threshold=threshold if events <= allowed else None,
         false_events=events,
         rate_upper_per_h=round(poisson_upper_rate(events, hours), 3),
         highest_score=round(highest, 4),

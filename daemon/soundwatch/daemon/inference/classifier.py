@@ -30,9 +30,9 @@ from soundwatch.daemon.core.tags import split_outputs
 from soundwatch.daemon.core.types import Classifier, Features, Scores, read_only
 from soundwatch.daemon.inference import onnx_model, torchscript_model
 from soundwatch.daemon.inference.fallback import FallbackNetwork
+from soundwatch.daemon.inference.opened_model import Logits
 from soundwatch.daemon.inference.providers import CardOptions
 from soundwatch.daemon.inference.shipped_torchscript import shipped_torchscript
-from soundwatch.daemon.inference.torchscript_model import Logits
 from soundwatch.daemon.inference.triton_client import RemoteClassifier
 
 Backend = Literal["auto", "onnx", "torchscript"]
@@ -239,12 +239,18 @@ def load_classifier_file(
 def _open(path: Path, content: bytes, provider: str, backend: Backend, threads: int, card: CardOptions) -> LoadedModel:
     """Open a model file and run it once."""
     if backend == "torchscript":
-        loaded = torchscript_model.load_torchscript(path, content, provider, threads, card.device_id)
-        model = LoadedModel(path, *loaded)
+        opened = torchscript_model.load_torchscript(path, content, provider, threads, card.device_id)
     else:
-        file = onnx_model.load_onnx(path, content, provider, threads, card)
-        network, sha256 = file.logits, file.content_sha256
-        model = LoadedModel(path, file.contract, file.provider, network, sha256, file.window_ms, file.unused_providers)
+        opened = onnx_model.load_onnx(path, content, provider, threads, card)
+    model = LoadedModel(
+        path=path,
+        contract=opened.contract,
+        first_provider=opened.provider,
+        logits=opened.logits,
+        content_sha256=opened.content_sha256,
+        window_ms=opened.window_ms,
+        unused_providers=opened.unused_providers,
+    )
     contract = model.contract
     seen = model.logits(np.zeros((1, *contract.features.input_shape), np.float32)).shape
     wanted = (1, len(contract.labels) + len(contract.tags))

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.inference.torchscript_model import Logits
+from soundwatch.daemon.inference.opened_model import Logits
 
 HUNG_S: Final = 10.0  # every batch shape was run before, in milliseconds
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,36 +28,15 @@ from soundwatch.daemon.inference import providers
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, onnx_content_sha256
 from soundwatch.daemon.inference.fallback import FallbackNetwork
 from soundwatch.daemon.inference.io_binding import BATCHES, BoundSession
+from soundwatch.daemon.inference.opened_model import Logits, OpenedModel, waveform_refusal
 from soundwatch.daemon.inference.providers import CardOptions
-from soundwatch.daemon.inference.torchscript_model import Logits, waveform_refusal
 
 MAX_LOGIT_DIFFERENCE: Final = 0.01  # some thousandths of a score; a provider that computes in 16 bits differs more
 ROUNDS: Final = 3
 TAG_OUTPUT: Final = "tag_scores"
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxModel:
-    """An opened file.
-
-    Attributes:
-        contract: Contract of the file.
-        provider: Execution provider, as the session reports it.
-        logits: The network.
-        window_ms: Time for a window with each measured provider; empty without a choice.
-        unused_providers: Reason against each accelerator that auto did not take.
-        content_sha256: Hash of the file's tensors and graph.
-    """
-
-    contract: ModelContract
-    provider: str
-    logits: Logits
-    window_ms: dict[str, float] = field(default_factory=dict)
-    unused_providers: dict[str, str] = field(default_factory=dict)
-    content_sha256: str = ""
-
-
-def load_onnx(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OnnxModel:
+def load_onnx(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OpenedModel:
     """Open the ONNX file `path` with this content.
 
     Raises:
@@ -88,13 +67,13 @@ def load_onnx(path: Path, content: bytes, provider: str, threads: int, card: Car
     return chosen if chosen.provider == providers.CPU else _with_fallback(chosen, on_cpu)
 
 
-def _with_fallback(accelerated: OnnxModel, on_cpu: OnnxModel) -> OnnxModel:
+def _with_fallback(accelerated: OpenedModel, on_cpu: OpenedModel) -> OpenedModel:
     """Fall back to the processor when the accelerator fails."""
     network = FallbackNetwork(accelerated.provider, accelerated.logits, on_cpu.provider, on_cpu.logits)
     return replace(accelerated, logits=network)
 
 
-def select_fastest(tried: list[OnnxModel], now_ns: Callable[[], int] = time.perf_counter_ns) -> OnnxModel:
+def select_fastest(tried: list[OpenedModel], now_ns: Callable[[], int] = time.perf_counter_ns) -> OpenedModel:
     """Select one of several providers of a file, with the times and the reasons against the others.
 
     Args:
@@ -135,7 +114,7 @@ def select_fastest(tried: list[OnnxModel], now_ns: Callable[[], int] = time.perf
     return replace(chosen, window_ms=window_ms, unused_providers=unused_providers)
 
 
-def _open(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OnnxModel:
+def _open(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OpenedModel:
     """Open the file with one provider, and refuse another."""
     session = _session(path, content, provider, threads, card)
     running = str(session.get_providers()[0])
@@ -164,7 +143,7 @@ def _open(path: Path, content: bytes, provider: str, threads: int, card: CardOpt
     check_content(path, content_sha256, metadata.get(CONTENT_KEY))
     _check_input(path, session, contract)
     network = partial(_explained, path, _network(session, running, contract, card))
-    return OnnxModel(contract, running, network, content_sha256=content_sha256)
+    return OpenedModel(contract, running, network, content_sha256=content_sha256)
 
 
 def _network(session: Any, provider: str, contract: ModelContract, card: CardOptions) -> Logits:

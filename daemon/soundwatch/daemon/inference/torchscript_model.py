@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,24 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, WAVEFORM_KEY, ModelContract, decode_contract
+from soundwatch.daemon.core.contract import CONTRACT_KEY, WAVEFORM_KEY, decode_contract
 from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
 from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, torchscript_content_sha256
+from soundwatch.daemon.inference.opened_model import OpenedModel, waveform_refusal
 
 CPU = "TorchScript-CPU"
 CUDA = "TorchScript-CUDA"
 
-Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-
-def load_torchscript(
-    path: Path, content: bytes, provider: str, threads: int, device_id: int
-) -> tuple[ModelContract, str, Logits, str]:
+def load_torchscript(path: Path, content: bytes, provider: str, threads: int, device_id: int) -> OpenedModel:
     """Open the TorchScript file `path` with this content.
-
-    Returns:
-        Contract, provider, network, and the hash of the content.
 
     Raises:
         ModelError: torch is not installed, or the file is not a TorchScript model, or was altered.
@@ -51,17 +44,7 @@ def load_torchscript(
     device = _choose_device(provider, torch.cuda.is_available(), device_id)
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # as in `inference/providers.py`: parity needs float32's digits
-    extra = {CONTRACT_KEY: "", CONTENT_KEY: "", WAVEFORM_KEY: ""}
-    try:
-        with warnings.catch_warnings():
-            # torch deprecates torch.jit in favor of torch.export; this format is TorchScript.
-            warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
-            network = torch.jit.load(io.BytesIO(content), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. Use a file "
-            "of `soundwatch export --format torchscript`, or the name of a shipped model, such as urban."
-        ) from error
+    network, extra = _load(path, content, device)
     if extra[WAVEFORM_KEY]:
         raise ContractError(waveform_refusal(path))
     if not extra[CONTRACT_KEY]:
@@ -77,15 +60,25 @@ def load_torchscript(
     declared = extra[CONTENT_KEY]
     check_content(path, content_sha256, (declared if isinstance(declared, str) else declared.decode()) or None)
     running = CPU if device == "cpu" else CUDA
-    return contract, running, partial(_run, path, network.eval(), device), content_sha256
+    return OpenedModel(contract, running, partial(_run, path, network, device), content_sha256=content_sha256)
 
 
-def waveform_refusal(path: Path) -> str:
-    """Return the message against a file that takes samples, which is for programs without a front end."""
-    return (
-        f"{path} takes samples and is for other programs (`soundwatch export --waveform`). soundwatch computes the "
-        "features itself; give the model that the file was exported from."
-    )
+def _load(path: Path, content: bytes, device: str) -> tuple[Any, dict[str, Any]]:
+    """Load the network onto a device; return it with the extra files of the archive, empty where one is absent."""
+    import torch
+
+    extra = {CONTRACT_KEY: "", CONTENT_KEY: "", WAVEFORM_KEY: ""}
+    try:
+        with warnings.catch_warnings():
+            # torch deprecates torch.jit in favor of torch.export; this format is TorchScript.
+            warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
+            network = torch.jit.load(io.BytesIO(content), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. Use a file "
+            "of `soundwatch export --format torchscript`, or the name of a shipped model, such as urban."
+        ) from error
+    return network.eval(), extra
 
 
 def _choose_device(provider: str, has_cuda: bool, device_id: int) -> str:

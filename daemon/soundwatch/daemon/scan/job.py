@@ -59,11 +59,11 @@ class ScanJob:
     Attributes:
         search: The recordings.
         task: The task of the workers.
-        judging: Dependencies of the detection.
+        decision_context: Dependencies of the detection.
         workers: The workers.
-        kept: The cache of scores.
+        cache: Computed scores.
         progress: Receives the progress.
-        splitting: Parameters of the division into chunks.
+        policy: Parameters of the division into chunks.
         stopping: Returns True if the scan is to end.
     """
 
