@@ -12,7 +12,8 @@ from soundwatch.training.distillation.sound_groups import GROUPS
 from soundwatch.training.model.checkpoint import Checkpoint, hash_network, save_checkpoint
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network import build_network
-from soundwatch.training.model.recipe import Augmentation, BlockCnn, Optimisation, Recipe, encode_recipe
+from soundwatch.training.model.network_recipe import BlockCnn
+from soundwatch.training.model.recipe import Augmentation, Optimisation, Recipe, encode_recipe
 from support.fakes import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
 
 SMALL_RECIPE = Recipe(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from soundwatch.training.model.recipe import Recipe, SeparableCnn
+from soundwatch.training.model.network_recipe import SeparableCnn
+from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.recipe_file import load_recipe
 
 

@@ -26,7 +26,8 @@ from soundwatch.training.distillation.teacher_targets import (
     teacher_targets_folder,
 )
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
-from soundwatch.training.model.recipe import Recipe, SeparableCnn
+from soundwatch.training.model.network_recipe import SeparableCnn
+from soundwatch.training.model.recipe import Recipe
 from support.level_teacher import TEACHING, LevelTeacher
 from support.tiny_run import class_tone, run_silently, run_until_cut_off, setup_on_folds
 

@@ -275,7 +275,7 @@ def test_street_mixes_need_a_teacher(tiny_recipe: Recipe) -> None:
         ({"negative_mixes": -1}, "street.negative_mixes is -1; it must be 0 or more"),
         ({"second_probability": 1.5}, "street.second_probability is 1.5; it must lie in 0 to 1"),
         ({"rare_factor": 0.5}, "street.rare_factor is 0.5; it must be 1 or more"),
-        ({"snr_db": (25.0, 0.0)}, "the lowest ratio must come first"),
+        ({"snr_db": (25.0, 0.0)}, "it must rise, the lowest first"),
     ],
 )
 def test_numbers_that_mean_nothing_are_refused(changed: dict[str, object], message: str) -> None:

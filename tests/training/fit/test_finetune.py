@@ -26,8 +26,9 @@ from soundwatch.training.fit.loop import start_run
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.training.model.network_recipe import BlockCnn, SeparableCnn
 from soundwatch.training.model.pretrained import PretrainedModel, adapt_recipe, load_pretrained
-from soundwatch.training.model.recipe import BlockCnn, FineTuning, Recipe, SeparableCnn
+from soundwatch.training.model.recipe import FineTuning, Recipe
 from soundwatch.training.model.recipe_file import load_recipe
 from support.checkpoint_factory import write_checkpoint
 from support.labeled_folder import CLASSES, write_classes

@@ -173,10 +173,17 @@ def test_a_batch_or_a_learning_rate_that_is_no_such_number_is_refused(tmp_path: 
     assert f"Invalid value for '{option}'" in result.stderr
 
 
-@pytest.mark.parametrize("value", ["nan", "inf"])
-def test_a_learning_rate_that_is_not_finite_is_refused(tmp_path: Path, value: str) -> None:
-    with pytest.raises(ConfigError, match=f"--lr is {value}; a finite number above 0 was expected"):
-        _cli("--data", tmp_path, "--lr", value)
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--lr", "nan", "max_learning_rate is nan; it must be above 0"),
+        ("--lr", "inf", "max_learning_rate is inf; it must be above 0"),
+        ("--seed", "100000000000000000000", "seed is 100000000000000000000; it must lie in 0 to"),
+    ],
+)
+def test_a_number_outside_the_recipes_range_is_refused(tmp_path: Path, option: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _cli("--data", tmp_path, option, value)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from soundwatch.training.model.network import (
     logits_of,
     maps_of,
 )
-from soundwatch.training.model.recipe import Recipe, SeparableCnn
+from soundwatch.training.model.network_recipe import SeparableCnn
+from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.recipe_file import load_recipe
 from soundwatch.training.model.streaming import StreamingNetwork
 from support.streaming_recipe import small_streaming_recipe

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.model.recipe import Recipe, decode_recipe, encode_recipe
@@ -43,13 +46,19 @@ def test_the_shipped_default_looks_at_nothing_above_11_khz() -> None:
         ("n_mels: 64", "n_mel: 64", r"features\.n_mel is not a key; did you mean n_mels\?"),
         ("widths:", "width:", r"network\.width is not a key; did you mean widths\?"),
         ("anneal: linear", "zebra: linear", r"optimisation\.zebra is not a key; it may be one of max_learning_rate"),
-        ("epochs: 40", "epochs: many", r"Expected `int`, got `str` - at `\$.epochs`"),
+        ("epochs: 40", "epochs: many", "Expected `integer`, got `text` - at `epochs`"),
         ("epochs: 40", "epochs: 0", "epochs is 0; it must be 1 or more"),
         ("kind: blocks", "kind: transformer", "Invalid value 'transformer'"),
         ("mel_max_hz: 22050", "mel_max_hz: 30000", "mel_min_hz 0.0 and mel_max_hz 30000.0 must rise"),
         ("[5, 3, 3, 3]", "[5, 3]", "must be equally many"),
         ("seed: 1", "", "missing required field `seed`"),
         ("name: tutorial", "name: [", "Recipe a.yaml does not read"),
+        ("name: tutorial", "name: runs/mine", "name 'runs/mine' is no name of a file; use letters"),
+        (
+            "max_learning_rate: 1.0e-3",
+            "max_learning_rate: 1e-3",
+            r"got `text` - at .* such as 3e-3, as text; write 3.0e",
+        ),
         ("time_shift_share: 0.4", "synthetic_negative_share: 0.1", "activation is softmax"),
     ],
 )
@@ -59,9 +68,32 @@ def test_a_wrong_recipe_is_refused_with_the_reason(seen: str, written: str, mess
         parse_recipe(TUTORIAL.replace(seen, written), "a.yaml")
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "wanted"),
+    [
+        ("network", "widths", [], "be 1 or more"),
+        ("network", "kernels", [5, 4, 3, 3], "be odd and 1 or more"),
+        ("network", "stride", 0, "be 1 or more"),
+        ("augmentation", "speeds_percent", [0], "lie in 10 to 1000"),
+        ("augmentation", "noise_snr_db", [50, 10], "rise, the lowest first"),
+        ("augmentation", "time_shift_share", 1.5, "lie in 0 to 1"),
+        ("augmentation", "mixup_alpha", math.inf, "be 0 or more"),
+        ("optimisation", "max_learning_rate", math.nan, "be above 0"),
+        ("optimisation", "ema_decay", 1.0, "be 0 or more and below 1"),
+        ("", "seed", -1, "lie in 0 to 1000000000000000"),
+        ("", "false_event_price", 1, "be above 0 and below 1"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_with_the_range(section: str, key: str, value: Any, wanted: str) -> None:
+    changed = {key: value}
+    text = yaml.safe_dump({"like": "tutorial", **({section: changed} if section else changed)})
+    with pytest.raises(ConfigError, match=rf"{section}\.?{key} is .*; it must {wanted}\."):
+        parse_recipe(text, "here")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "tutorial"])
 def test_yaml_that_is_no_mapping_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="does not read: Expected `object`"):
+    with pytest.raises(ConfigError, match="does not read: Expected `mapping`"):
         parse_recipe(text, "a.yaml")
 
 

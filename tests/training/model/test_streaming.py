@@ -13,7 +13,8 @@ from torch import Tensor
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.model.map_times import map_edges_s, receptive_field
 from soundwatch.training.model.network import build_network, maps_of
-from soundwatch.training.model.recipe import Recipe, SeparableCnn
+from soundwatch.training.model.network_recipe import SeparableCnn
+from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.recipe_file import load_recipe
 from soundwatch.training.model.streaming import FLOOR_DB, StreamingNetwork, stream
 from support.streaming_recipe import small_streaming_recipe

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +20,7 @@ from soundwatch.training.data.csv_labels import Columns, split_csv
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.synthetic_sounds import sounds_per_kind, write_synthetic_sounds
 from soundwatch.training.data.urbansound8k import Clip, Split
+from soundwatch.training.model.ranges import check_file_name
 from soundwatch.training.model.recipe import Precision, Recipe
 
 if TYPE_CHECKING:  # street sounds need torch, and `data check` uses these options without it
@@ -226,8 +225,8 @@ def check_name(name: str | None, takes_over_scores: bool) -> None:
     Raises:
         ConfigError: The name cannot be used.
     """
-    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-        raise ConfigError(f"--name {name!r} is no name of a file; use letters, digits, dots, hyphens and underscores.")
+    if name is not None:
+        check_file_name(name, "--name")
     if name in SHIPPED_MODELS and not takes_over_scores:
         raise ConfigError(
             f"--name {name} is the name of a shipped model, which the result would be mistaken for; use another. It is "
@@ -247,10 +246,8 @@ def override(
     """Return the recipe with the numbers of the command line.
 
     Raises:
-        ConfigError: The learning rate is not a finite number.
+        ConfigError: A number is outside its range.
     """
-    if max_learning_rate is not None and not math.isfinite(max_learning_rate):
-        raise ConfigError(f"--lr is {max_learning_rate}; a finite number above 0 was expected, e.g. 0.003.")
     numbers = {"epochs": epochs, "seed": seed, "batch_clips": batch_clips, "precision": precision}
     rate = recipe.optimisation.max_learning_rate if max_learning_rate is None else max_learning_rate
     return msgspec.structs.replace(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.model.ranges import ABOVE_0, SCORE, refuse_outside
 
 
 class HardViews(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,8 +23,4 @@ class HardViews(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     score: float
 
     def __post_init__(self) -> None:
-        if not (self.weight > 0 and 0 < self.score <= 1):
-            raise ConfigError(
-                f"hard_views has weight {self.weight} and score {self.score}; a weight above 0 and a score above 0 and "
-                "up to 1 were expected."
-            )
+        refuse_outside(self, "hard_views", weight=ABOVE_0, score=SCORE)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.training.model.recipe import Recipe, SeparableCnn
+from soundwatch.training.model.network_recipe import SeparableCnn
+from soundwatch.training.model.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

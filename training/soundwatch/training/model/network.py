@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.training.model.labels import LABELS
-from soundwatch.training.model.recipe import BlockCnn, PooledCnn, Recipe, SeparableCnn
+from soundwatch.training.model.network_recipe import BlockCnn, PooledCnn, SeparableCnn
+from soundwatch.training.model.recipe import Recipe
 
 _NEPERS_PER_DB: Final = math.log(10) / 20  # decibels of power as natural logarithms of magnitude
 _POOL_AND_HEAD: Final = 3  # both kinds end in a pool, a layer without weights and a linear layer

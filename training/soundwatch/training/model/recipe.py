@@ -15,90 +15,23 @@ import msgspec
 from soundwatch.daemon.core.contract import Activation, FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.model.hard_views_recipe import HardViews
+from soundwatch.training.model.network_recipe import BlockCnn, PooledCnn, SeparableCnn
+from soundwatch.training.model.ranges import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
+    BELOW_1,
+    PRICE,
+    RISING,
+    SEED,
+    SHARE,
+    SPEED,
+    check_file_name,
+    refuse_outside,
+)
 from soundwatch.training.model.street_recipe import StreetMixes
 
 Precision = Literal["auto", "float32", "bfloat16"]
-
-
-class BlockCnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="blocks"):
-    """Network of the tutorial: blocks of convolution, ReLU and batch norm, then a mean over bands and frames.
-
-    Attributes:
-        widths: Output channels of each block.
-        kernels: Side of each block's square kernel, odd; padded to keep the size before its stride.
-        stride: Stride of every block, over bands and frames.
-        kaiming_slope: Parameter `a` of Kaiming initialization.
-    """
-
-    widths: tuple[int, ...]
-    kernels: tuple[int, ...]
-    stride: int
-    kaiming_slope: float
-
-    def __post_init__(self) -> None:
-        if len(self.widths) != len(self.kernels):
-            raise ConfigError(f"widths {self.widths} and kernels {self.kernels} must be equally many, one per block.")
-
-
-class PooledCnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="pooled"):
-    """3x3 convolutions with batch norm before ReLU, then mean and max over frames and bands, then one linear layer.
-
-    Attributes:
-        widths: Output channels of each convolution.
-        strides: Stride of each convolution, over bands and frames.
-        dropout_share: Dropout of the pooled features in training.
-    """
-
-    widths: tuple[int, ...]
-    strides: tuple[int, ...]
-    dropout_share: float
-
-    def __post_init__(self) -> None:
-        if len(self.widths) != len(self.strides):
-            raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one per layer.")
-
-
-class SeparableCnn(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-    tag_field="kind",
-    tag="separable",
-):
-    """Slope and offset per band, a 3x3 convolution, depthwise-separable layers, then the pooling of `pooled`.
-
-    Attributes:
-        widths: Output channels of the convolution, then of each layer.
-        strides: Stride of each, 1 or 2, over bands and frames.
-        dropout_share: Dropout of the pooled features in training.
-        time_padding: True pads the frames at both ends of a window. False computes only maps that depend on frames of
-            the signal, so a stream of windows shares them.
-        instant_layers: Number of last layers whose kernels cover one frame instead of three.
-        recent_frames: Number of last frames of the maps that are scored a second time, alone; a class has the higher
-            of both scores, so a sound at the end of a window counts as soon as it fills these frames. Training uses
-            all frames. 0 leaves this out.
-    """
-
-    widths: tuple[int, ...]
-    strides: tuple[Literal[1, 2], ...]
-    dropout_share: float
-    time_padding: bool = True
-    instant_layers: int = 0
-    recent_frames: int = 0
-
-    def __post_init__(self) -> None:
-        if self.recent_frames < 0:
-            raise ConfigError(f"recent_frames is {self.recent_frames}; it must be 0 or more.")
-        if len(self.widths) != len(self.strides):
-            raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one per layer.")
-        instant_strides = self.strides[len(self.strides) - self.instant_layers :]
-        if not 0 <= self.instant_layers < len(self.strides) or 2 in instant_strides:
-            raise ConfigError(
-                f"instant_layers is {self.instant_layers} of {len(self.strides)} layers with strides {self.strides}; "
-                "fewer than all were expected, each with stride 1."
-            )
 
 
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,6 +65,13 @@ class Augmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     mixup_alpha: float = 0.0
     synthetic_negative_share: float = 0.0
 
+    def __post_init__(self) -> None:
+        refuse_outside(self, "augmentation", speeds_percent=SPEED, time_shift_share=SHARE, noise_probability=SHARE)
+        refuse_outside(self, "augmentation", gain_db=AT_LEAST_0, noise_snr_db=RISING, band_jitter_db=AT_LEAST_0)
+        refuse_outside(self, "augmentation", frequency_masks=AT_LEAST_0, frequency_mask_share=SHARE)
+        refuse_outside(self, "augmentation", time_masks=AT_LEAST_0, time_mask_share=SHARE)
+        refuse_outside(self, "augmentation", mixup_alpha=AT_LEAST_0, synthetic_negative_share=AT_LEAST_0)
+
 
 class Optimisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Optimizer settings: AdamW with a one-cycle schedule (without decay AdamW is Adam).
@@ -152,6 +92,10 @@ class Optimisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     weight_decay: float = 0.0
     label_smoothing_share: float = 0.0
     ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        refuse_outside(self, "optimisation", max_learning_rate=ABOVE_0, warmup_share=SHARE, weight_decay=AT_LEAST_0)
+        refuse_outside(self, "optimisation", label_smoothing_share=SHARE, ema_decay=BELOW_1)
 
 
 class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -183,6 +127,11 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     body_learning_rate_share: float = 1.0
     head: Literal["drawn", "zero"] = "drawn"
 
+    def __post_init__(self) -> None:
+        refuse_outside(self, "teaching", views=AT_LEAST_0, views_seed=SEED, mix_probability=SHARE, heads=AT_LEAST_1)
+        refuse_outside(self, "teaching", soft_share=SHARE, feature_weight=AT_LEAST_0)
+        refuse_outside(self, "teaching", body_learning_rate_share=AT_LEAST_0)
+
 
 class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Fine-tuning of a pretrained network. Batch norms keep their statistics: a few clips cannot give better ones.
@@ -196,6 +145,9 @@ class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     head_epochs: int
     body_learning_rate_share: float
     head: Literal["trained", "fitted"] = "trained"
+
+    def __post_init__(self) -> None:
+        refuse_outside(self, "finetune", head_epochs=AT_LEAST_0, body_learning_rate_share=AT_LEAST_0)
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -240,11 +192,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("batch_clips", "epochs"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
-        if not 0 < self.false_event_price < 1:
-            raise ConfigError(f"false_event_price is {self.false_event_price}; a share between 0 and 1 was expected.")
+        check_file_name(self.name, "name")
+        check_file_name(self.model or self.name, "model")
+        refuse_outside(self, "", batch_clips=AT_LEAST_1, epochs=AT_LEAST_1, seed=SEED, false_event_price=PRICE)
         if self.finetune and self.teaching:
             raise ConfigError("A recipe has a finetune section or a teaching section, not both; leave one out.")
         if self.balance and self.teaching:

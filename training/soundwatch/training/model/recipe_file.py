@@ -6,17 +6,21 @@ Source: the shipped recipes are in `training/recipes/` of the project, and insid
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import yaml
 
+from soundwatch.daemon.core.config_faults import in_yaml_words
 from soundwatch.daemon.core.config_file import parse_yaml
 from soundwatch.daemon.core.errors import ConfigError, ContractError
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.yaml_keys import refuse_unknown_keys
+
+_TEXT_FOR_NUMBER: Final = re.compile(r"Expected `(number|integer)\b[^`]*`, got `text`")
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -58,7 +62,12 @@ def parse_recipe(text: str, where: str) -> Recipe:
         values: Any = _completed(parse_yaml(text.encode(), where))
         refuse_unknown_keys(values, Recipe)
         return msgspec.convert(values, Recipe)
-    except (msgspec.ValidationError, ContractError, ConfigError, RecursionError) as error:
+    except msgspec.ValidationError as error:
+        reason = in_yaml_words(str(error))
+        if _TEXT_FOR_NUMBER.match(reason):
+            reason += ". YAML reads a number in quotes or without a point, such as 3e-3, as text; write 3.0e-3"
+        raise ConfigError(f"Recipe {where} does not read: {reason}.") from error
+    except (ContractError, ConfigError, RecursionError) as error:
         raise ConfigError(f"Recipe {where} does not read: {error}") from error
 
 

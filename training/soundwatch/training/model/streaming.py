@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.model.map_times import receptive_field
 from soundwatch.training.model.network import BandScale, MeanMaxPool
-from soundwatch.training.model.recipe import Recipe, SeparableCnn
+from soundwatch.training.model.network_recipe import SeparableCnn
+from soundwatch.training.model.recipe import Recipe
 
 FLOOR_DB = -80.0
 _TIME_AXIS = 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.model.ranges import AT_LEAST_0, AT_LEAST_1, RISING, SEED, SHARE, refuse_outside
 
 
 class StreetMixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,13 +39,7 @@ class StreetMixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("target_mixes", "negative_mixes", "background_mixes", "synthetic_mixes", "group_weight"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"street.{name} is {getattr(self, name)}; it must be 0 or more.")
-        for name in ("background_probability", "second_probability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"street.{name} is {getattr(self, name)}; it must lie in 0 to 1.")
-        if self.rare_factor < 1:
-            raise ConfigError(f"street.rare_factor is {self.rare_factor}; it must be 1 or more.")
-        if self.snr_db[0] > self.snr_db[1]:
-            raise ConfigError(f"street.snr_db is {self.snr_db}; the lowest ratio must come first.")
+        refuse_outside(self, "street", target_mixes=AT_LEAST_0, rare_factor=AT_LEAST_1, negative_mixes=AT_LEAST_0)
+        refuse_outside(self, "street", background_mixes=AT_LEAST_0, synthetic_mixes=AT_LEAST_0, snr_db=RISING)
+        refuse_outside(self, "street", background_probability=SHARE, second_probability=SHARE)
+        refuse_outside(self, "street", group_weight=AT_LEAST_0, seed=SEED)
