@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ import yaml
 
 from soundwatch.daemon.core.config import Config, DetectionConfig
 from soundwatch.daemon.core.config_file import check_against_contract, check_rereadable, load_config, parse_yaml
+from soundwatch.daemon.core.config_keys import config_keys
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.rules_config import RuleConfig, ThenConfig
 from soundwatch.daemon.core.schedule_config import ScheduleConfig, ScheduleEffectConfig, ThresholdsConfig
@@ -102,6 +104,21 @@ def test_the_example_shows_every_key_with_its_default() -> None:
         ("node: a\nsinks: ['mqtt://user:hunter2@broker'\nlog: x", "is not YAML: line 3, column 1: while parsing"),
         ("node: a\nlog: \x07", "line 2 holds the character U.0007"),
         ("node: " + "[" * 2000, "too many levels"),
+        ("node: x\nlog: !!bool maybe", "line 2, column 6: the value is no bool"),
+        ("stats_s: !!int ''", "line 1, column 10: the value is no int"),
+        ("node: !!timestamp soon", "line 1, column 7: the value is no timestamp"),
+        ("node: x\nplace: 2026-13-01", "line 2, column 8: month must be in 1..12"),
+        ("sources: !!map x", "line 1, column 10: expected a mapping node"),
+        ('node: "\\U00110000"', "is not YAML: "),
+        ('node: "\\UFFFFFFFF"', "is not YAML: "),
+        ("clips: {folder: ''}", "`clips.folder` is empty. Write a value"),
+        ("journal: {path: ''}", "`journal.path` is empty. Write a value"),
+        ("sources: {a: {detection: {calibration: ''}}}", "`sources.a.detection.calibration` is empty"),
+        ("model: {sha256: ''}", "`model.sha256` has another form than 8 to 64 hexadecimal digits"),
+        ("model: {backend: cuda}", "`model.backend` has another form than auto, onnx, torchscript or triton:"),
+        ("stats_s: .inf", "<= 31536000.0 - at `stats_s`"),
+        ("journal: {max_age_days: .inf}", "<= 36500.0 - at `journal.max_age_days`"),
+        ("clips: {max_bytes: 99999999999999999999}", "<= 1000000000000000 - at `clips.max_bytes`"),
     ],
 )
 def test_a_mistake_is_answered_with_the_place_and_the_nearest_name(tmp_path: Path, text: str, message: str) -> None:
@@ -201,3 +218,12 @@ def test_a_configuration_that_can_be_read_only_once_is_not_read_again(tmp_path: 
     check_rereadable(tmp_path / "config.yaml")
     check_rereadable(tmp_path / "none.yaml")
     check_rereadable(None)
+
+
+def test_each_number_has_a_lowest_and_a_highest_value() -> None:
+    unlimited = [
+        ".".join(key.path)
+        for key in config_keys()
+        if key.kind in ("integer", "number") and not re.search("at most|below", key.values)
+    ]
+    assert unlimited == []

@@ -17,8 +17,11 @@ from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.core.schedule_config import ScheduleConfig
 from soundwatch.daemon.core.source_config import (
+    MOST_BYTES,
+    YEAR_S,
     ClassConfig,
     ClipSeconds,
+    GivenText,
     LongestSeconds,
     RollSeconds,
     Seconds,
@@ -38,40 +41,41 @@ class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_duration_s: LongestSeconds = 300.0
     cooldown_s: Seconds = 5.0
     update_s: LongestSeconds = 10.0
-    calibration: str | None = None
+    calibration: GivenText | None = None
     classes: dict[str, ClassConfig] = {}
     tags: tuple[str, ...] = ()
 
 
+SHA256: Final = r"^[0-9a-fA-F]{8,64}$"
 BACKENDS: Final = r"^(auto|onnx|torchscript|triton://[^/@:]+:[0-9]+/?)$"
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Model file, backend and execution provider."""
 
-    file: str = "urban"
-    sha256: str | None = None
+    file: GivenText = "urban"
+    sha256: Annotated[str, msgspec.Meta(pattern=SHA256)] | None = None
     backend: Annotated[str, msgspec.Meta(pattern=BACKENDS)] = "auto"
     provider: str = "auto"
     require_cuda: bool = False
     device_id: Annotated[int, msgspec.Meta(ge=0, le=63)] = 0
-    gpu_memory_bytes: Annotated[int, msgspec.Meta(ge=64_000_000)] = 512 * 1024 * 1024
+    gpu_memory_bytes: Annotated[int, msgspec.Meta(ge=64_000_000, le=MOST_BYTES)] = 512 * 1024 * 1024
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
 
 
 class ShadowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Second model that is compared with the first, and the share of windows that it classifies."""
 
-    file: str | None = None
+    file: GivenText | None = None
     share: Share = 0.1
 
 
 class JournalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Path and retention of the journal, which sinks, `soundwatch tail` and the page read."""
 
-    path: str | None = None
-    max_age_days: Annotated[float, msgspec.Meta(gt=0)] = 90.0
-    max_bytes: Annotated[int, msgspec.Meta(ge=4_000_000)] = 64_000_000
+    path: GivenText | None = None
+    max_age_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 90.0
+    max_bytes: Annotated[int, msgspec.Meta(ge=4_000_000, le=MOST_BYTES)] = 64_000_000
 
 
 class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,15 +86,15 @@ class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         speech_guard: true for the shipped model, false for none, or another model's path.
     """
 
-    folder: str | None = None
+    folder: GivenText | None = None
     pre_roll_s: RollSeconds = 2.0
     post_roll_s: RollSeconds = 2.0
     max_s: ClipSeconds = 30.0
     pictures: bool = False
-    speech_guard: bool | str = True
+    speech_guard: bool | GivenText = True
     max_age_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 30.0
-    max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 1_000_000_000
-    best_per_class: Annotated[int, msgspec.Meta(ge=0)] = 10
+    max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000, le=MOST_BYTES)] = 1_000_000_000
+    best_per_class: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 10
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +115,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     detection: DetectionConfig = DetectionConfig()
     level: LevelConfig = LevelConfig()
     schedules: dict[str, ScheduleConfig] = {}
-    stats_s: Annotated[float, msgspec.Meta(ge=1)] | None = 3600.0
+    stats_s: Annotated[float, msgspec.Meta(ge=1, le=YEAR_S)] | None = 3600.0
     journal: JournalConfig = JournalConfig()
     clips: ClipsConfig = ClipsConfig()
     sinks: tuple[str | dict[str, str | int | float | bool | None], ...] = ("json",)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 import msgspec
 import yaml
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config import BACKENDS, SHA256, Config
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.text import did_you_mean, printable
 
@@ -27,6 +27,9 @@ _ANY_NAME: Final = "[...]"
 _OUT_OF_RANGE: Final = re.compile(r"Expected `(?P<type>[^`]*)` (?P<range>[<>]=? \S+) - at `\$\.?(?P<key>[^`]*)`")
 _WRONG_TYPE: Final = re.compile(r"Expected `(?P<type>[^`]*)`, got `(?P<found>[^`]*)` - at `\$\.?(?P<key>[^`]*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<missing>[^`]*)` - at `\$\.?(?P<key>[^`]*)`")
+_EMPTY: Final = re.compile(r"Expected `[^`]*` of length >= 1 - at `\$\.?(?P<key>[^`]*)`")
+_NO_MATCH: Final = re.compile(r"Expected `[^`]*` matching regex '(?P<pattern>.*)' - at `\$\.?(?P<key>[^`]*)`")
+_MATCHES: Final = {BACKENDS: "auto, onnx, torchscript or triton://HOST:PORT", SHA256: "8 to 64 hexadecimal digits"}
 _NO_CHOICE: Final = re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.?(?P<key>[^`]*)`", re.DOTALL)
 _TYPES: Final = re.compile(r"(?<=Expected `)[^`]*|(?<=got `)[^`]*")
 _TYPE_NAMES: Final = {
@@ -171,6 +174,10 @@ def _explain_value(message: str, tree: Any) -> str:
             choices=_choices_at(found["key"]),
             **found.groupdict(),
         )
+    if found := _EMPTY.fullmatch(message):
+        return f"`{found['key']}` is empty. Write a value, or remove the key."
+    if (found := _NO_MATCH.fullmatch(message)) and found["pattern"] in _MATCHES:
+        return f"`{found['key']}` has another form than {_MATCHES[found['pattern']]}. Correct the value."
     if found := _MISSING.fullmatch(message):
         return f"`{found['key']}` lacks the key `{found['missing']}`. Add it."
     unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)

@@ -100,9 +100,17 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     A time of day such as 22:00 is text, not the number 1320 that YAML 1.1 makes of it.
     """
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Construct a value, and name the line of one that is not of its type: a date of month 13, `!!bool maybe`."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as error:
+            reason = str(error) if isinstance(error, ValueError) else f"the value is no {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from error
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
                     raise yaml.YAMLError(f"the key {key.value!r} appears twice, line {key.start_mark.line + 1}")
@@ -132,7 +140,7 @@ def parse_yaml(content: bytes, where: str) -> Any:
             return loader.get_single_data()
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13 is a ValueError of the parser
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # "\\U00110000" is a ValueError
         raise ConfigError(f"{where} is not YAML: {yaml_fault(error, content)}") from error
 
 

@@ -14,7 +14,9 @@ from soundwatch.daemon.core.channels import ChannelSelection
 from soundwatch.daemon.core.level_config import OffsetDb
 
 YEAR_S: Final = 31_536_000.0
+MOST_BYTES: Final = 10**15
 
+GivenText = Annotated[str, msgspec.Meta(min_length=1)]  # an empty path would be the current folder
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=YEAR_S)]
 LongestSeconds = Annotated[float, msgspec.Meta(gt=0, le=YEAR_S)]
@@ -50,7 +52,7 @@ class SourceDetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     max_duration_s: LongestSeconds | None = None
     cooldown_s: Seconds | None = None
     update_s: LongestSeconds | None = None
-    calibration: str | bool | None = None
+    calibration: GivenText | bool | None = None
     classes: dict[str, ClassConfig] = {}
 
     def __post_init__(self) -> None:
