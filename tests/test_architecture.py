@@ -127,6 +127,14 @@ def test_a_package_imports_lower_floors_only(root: str, floors: tuple[tuple[str,
     assert not upward
 
 
+def test_the_document_names_every_package_of_the_daemon_and_its_floor() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    drawn = re.findall(r"^    (\d)  (\w+(?: +[·]? ?\w+)*)$", text, re.MULTILINE)
+    floors = {int(number): set(re.findall(r"\w+", names)) for number, names in drawn}
+    assert floors == {number: set(floor) for number, floor in enumerate(DAEMON_FLOORS, 1)}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) >= {name for floor in DAEMON_FLOORS for name in floor}
+
+
 def classes_with_state(root: str) -> set[tuple[str, str]]:
     """Yield module and name of each class with its own constructor, which is no record."""
     found = set()
