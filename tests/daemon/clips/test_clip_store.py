@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 
 from soundwatch.daemon.clips.clip_names import StoredClip, file_name, filename_word, list_clips, parse_clip_name
 from soundwatch.daemon.clips.clip_store import ClipStore, rank_best, select_expired
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 from support.clip_factory import ID, clip
@@ -185,14 +184,14 @@ class Disk:
     """A disk that has room for so many clips."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, most_clips: int) -> None:
-        self.replace_file = replace_file
+        self.replace_bytes = replace_bytes
         self.folder, self.most_clips = folder, most_clips
-        monkeypatch.setattr("soundwatch.daemon.clips.clip_store.replace_file", self)
+        monkeypatch.setattr("soundwatch.daemon.clips.clip_store.replace_bytes", self)
 
-    def __call__(self, path: Path, write: Callable[[Path], object], mode: int) -> None:
+    def __call__(self, path: Path, content: bytes, mode: int) -> None:
         if len(list_clips(self.folder)) >= self.most_clips:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.replace_file(path, write, mode)
+        self.replace_bytes(path, content, mode)
 
 
 def test_on_a_full_disk_an_old_clip_is_removed_but_none_of_the_best(

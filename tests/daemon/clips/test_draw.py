@@ -57,10 +57,10 @@ def test_a_clip_that_is_removed_meanwhile_is_skipped_and_a_full_disk_ends_the_ru
     assert (gone.error is not None, drawn.error) == (True, None)
     picture_path(paths[0]).unlink()
 
-    def replace_file(path: Path, *_: object, **__: object) -> None:
+    def replace_bytes(path: Path, *_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(draw, "replace_file", replace_file)
+    monkeypatch.setattr(draw, "replace_bytes", replace_bytes)
     with pytest.raises(ConfigError, match="No space left on device"):
         list(draw_pictures(clips_without_picture(tmp_path)))
 

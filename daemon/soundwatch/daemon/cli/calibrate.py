@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import OutputPath, apply_options, config_option, model_options
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
@@ -83,7 +83,7 @@ def calibrate(
     _print_result(found)
     content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
     try:
-        replace_file(path, lambda part: part.write_bytes(content))
+        replace_bytes(path, content)
     except OSError as error:
         raise SinkError(f"{path} cannot be written: {error.strerror}. Give another file with --out.") from error
     use = f"detection: {{calibration: {path.name}}}"

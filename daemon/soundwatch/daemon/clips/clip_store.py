@@ -33,7 +33,7 @@ from soundwatch.daemon.clips.clip_names import (
     picture_path,
 )
 from soundwatch.daemon.clips.recorder import PendingClip
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.clock import DAY_S, monotonic_ns
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
@@ -99,11 +99,11 @@ class ClipStore:
         sound = encode_flac(clip)
         path = self.folder / file_name(clip)
         try:
-            replace_file(path, lambda part: part.write_bytes(sound), mode=0o600)
+            replace_bytes(path, sound, mode=0o600)
         except OSError as error:
             if error.errno not in _NO_ROOM or not self._make_room(len(sound)):
                 raise
-            replace_file(path, lambda part: part.write_bytes(sound), mode=0o600)
+            replace_bytes(path, sound, mode=0o600)
         self._ages.written_at_s[path.name] = self._run_s()
         return parse_clip_name(path, len(sound))
 
@@ -114,7 +114,7 @@ class ClipStore:
             OSError: The picture cannot be written.
         """
         path = picture_path(stored.path)
-        replace_file(path, lambda part: part.write_bytes(png), mode=0o600)
+        replace_bytes(path, png, mode=0o600)
         return path.name
 
     def trim(self) -> int:
@@ -137,8 +137,7 @@ class ClipStore:
         for clip in going:
             if not clip.path.exists():
                 self._ages.written_at_s.pop(clip.path.name, None)
-        record = msgspec.json.encode(self._ages)
-        replace_file(self.folder / AGES_NAME, lambda part: part.write_bytes(record), mode=0o600)
+        replace_bytes(self.folder / AGES_NAME, msgspec.json.encode(self._ages), mode=0o600)
         if failures:
             raise failures[0]
         return len(going)

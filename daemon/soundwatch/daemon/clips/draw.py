@@ -14,7 +14,7 @@ import soundfile
 
 from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, picture_path
 from soundwatch.daemon.clips.picture import check_pillow, spectrogram_png
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.errors import ConfigError
 
 
@@ -63,7 +63,7 @@ def draw_pictures(clips: list[Path]) -> Iterator[DrawnPicture]:
             continue
         path = picture_path(clip)
         try:
-            replace_file(path, lambda part, png=png: part.write_bytes(png), mode=0o600)  # type: ignore[misc]
+            replace_bytes(path, png, mode=0o600)
         except OSError as error:
             raise ConfigError(
                 f"{path} cannot be written: {error.strerror}. The pictures before it stay; run the command again."

@@ -52,6 +52,15 @@ def replace_file(path: Path, write: Callable[[Path], object], mode: int | None =
             raise
 
 
+def replace_bytes(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Replace the content of a file, as `replace_file` does.
+
+    Raises:
+        OSError: The file cannot be written. Its old content is still there.
+    """
+    replace_file(path, lambda part: part.write_bytes(content), mode)
+
+
 def _remove(part: Path) -> None:
     if part.is_dir():
         shutil.rmtree(part, ignore_errors=True)

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.contract import INT8_SUFFIX
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.extras import install_command
@@ -58,7 +58,7 @@ def shipped_torchscript(name: str, shipped: Path) -> Path:
         _export(name, Path(made))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            replace_file(file, lambda part: part.write_bytes((Path(made) / file.name).read_bytes()))
+            replace_bytes(file, (Path(made) / file.name).read_bytes())
         except OSError as error:
             raise ModelError(f"{file} cannot be written: {error.strerror}. {_by_hand(name)}") from error
     return file

@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.cache import ClipCache, cache_folder
@@ -132,7 +132,7 @@ def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsRepor
         report = msgspec.structs.replace(report, clips=fitted.clips, found=fitted.found, not_measured=absent)
     checkpoints.replace_contract(path, contract)
     text = msgspec.json.format(msgspec.json.encode(report), indent=1)
-    replace_file(session.out / FILE_NAME, lambda part: part.write_bytes(text))
+    replace_bytes(session.out / FILE_NAME, text)
     return report
 
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from torch import nn
 
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.contract import EvaluationScore
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.training.data.cache import ClipCache
@@ -83,7 +83,7 @@ def confusion_of(labeled: Sequence[ScoredClip]) -> Counts:
 def write_record(record: RunRecord, session: RunSetup) -> None:
     """Write `run.json`, which marks the run as finished."""
     text = msgspec.json.format(msgspec.json.encode(record), indent=1)
-    replace_file(session.out / FILE_NAME, lambda part: part.write_bytes(text))
+    replace_bytes(session.out / FILE_NAME, text)
 
 
 @contextmanager
