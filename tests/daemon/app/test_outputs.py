@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon.app.outputs import OutputManager
+from soundwatch.daemon.app.outputs import Outputs
 from soundwatch.daemon.app.sink_line import append_sink_line, failing_sinks
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.journal import health as health_module
@@ -34,7 +34,7 @@ def test_a_failure_that_was_reported_ends_after_a_restart(tmp_path: Path) -> Non
     after = SinkHarness(path)
     assert failing_sinks(after.journal.store) == {str(events), "old"}
     view = replace(after.view, config=lambda: Config(sinks=(f"json:{events}",)))
-    outputs = OutputManager(view, lambda _: None)
+    outputs = Outputs(view, lambda _: None)
     outputs.open_all()
     after.event("end")
     outputs.close()

@@ -31,7 +31,7 @@ from soundwatch.daemon.app.build import (
 from soundwatch.daemon.app.config_editor import FileEditor
 from soundwatch.daemon.app.control import ControlActions, SourceControl
 from soundwatch.daemon.app.lifecycle import Lifecycle
-from soundwatch.daemon.app.outputs import OutputManager
+from soundwatch.daemon.app.outputs import Outputs
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
 from soundwatch.daemon.app.reload_requests import ENDING_S, ReloadRequest, ReloadRequests, begin, refuse
 from soundwatch.daemon.app.summary import run_summary, uncalibrated_sources
@@ -102,7 +102,7 @@ class Daemon:
             self._in_force, clip_writer = build_taps(self._in_force, lambda: self._in_force.run_config, self._log)
             self._engine = build_engine(self._in_force.context, self._notifier, self._log)
             self._control = self._build_control()
-            self._outputs = OutputManager(self._view(), self._lifecycle.fail)
+            self._outputs = Outputs(self._view(), self._lifecycle.fail)
             outputs, control = contextlib.closing(self._outputs), contextlib.closing(self._control)
             with outputs, clip_writer, self._shadow_running(), control, self._reload_on_hangup():
                 self._outputs.open_all()

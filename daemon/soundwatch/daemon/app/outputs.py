@@ -32,7 +32,7 @@ from soundwatch.daemon.sinks.worker import CLOSING_S, SinkWorker
 OPENING_S: Final = 2.0  # for the first attempts, so that sockets are there when the daemon is ready
 
 
-class OutputManager:
+class Outputs:
     """All outputs of a running daemon.
 
     Args:

@@ -40,7 +40,7 @@ _COUNT_CONDITIONS: Final = {"since": "time >= ?", "until": "time < ?", "source":
 
 
 @dataclass(frozen=True, slots=True)
-class EventRow:
+class StoredEvent:
     """An event of the journal.
 
     Attributes:
@@ -81,7 +81,7 @@ class JournalTotals:
     newest: str | None
 
 
-def find_event_rows(store: JournalStore, wanted: Mapping[str, object], limit: int) -> list[EventRow]:
+def find_event_rows(store: JournalStore, wanted: Mapping[str, object], limit: int) -> list[StoredEvent]:
     """Return events, newest first.
 
     Args:
@@ -92,13 +92,13 @@ def find_event_rows(store: JournalStore, wanted: Mapping[str, object], limit: in
     where = " AND ".join(_EVENT_CONDITIONS[name] for name in wanted)
     clause = f"WHERE {where}" if where else ""
     found = store.query(f"{_EVENTS} {clause} ORDER BY seq DESC LIMIT ?", *wanted.values(), limit)
-    return [EventRow(*row) for row in found]
+    return [StoredEvent(*row) for row in found]
 
 
-def find_event_row(store: JournalStore, event_id: str) -> EventRow | None:
+def find_event_row(store: JournalStore, event_id: str) -> StoredEvent | None:
     """Return the event of an id; None if there is none."""
     found = store.query(f"{_EVENTS} WHERE id = ? LIMIT 1", event_id)
-    return EventRow(*found[0]) if found else None
+    return StoredEvent(*found[0]) if found else None
 
 
 def last_clip_line(store: JournalStore, event_id: str) -> bytes | None:

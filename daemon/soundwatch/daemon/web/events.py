@@ -19,7 +19,7 @@ from soundwatch.daemon.core.copy_fields import copy_fields
 from soundwatch.daemon.events.schema import EventLine
 from soundwatch.daemon.journal.events import (
     QUARTER_S,
-    EventRow,
+    StoredEvent,
     count_starts,
     find_event_row,
     find_event_rows,
@@ -95,7 +95,7 @@ def given(wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value is not UNSET}
 
 
-def _event(row: EventRow, folder: Path | None) -> EventResponse:
+def _event(row: StoredEvent, folder: Path | None) -> EventResponse:
     line = msgspec.json.decode(row.last, type=EventLine)
     label = None
     if row.label_time is not None:
