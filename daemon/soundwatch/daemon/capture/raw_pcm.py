@@ -23,6 +23,7 @@ from soundwatch.daemon.capture.raw_header import header_bytes
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.core.types import Block, Samples, read_only
 
 SAMPLE_BYTES: Final = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
@@ -178,8 +179,7 @@ class RawPcm:
         """Return the next bytes; none at the end and after `stop`."""
         data = None if self._stopped else self._queue.get()
         if isinstance(data, Exception):
-            reason = getattr(data, "strerror", None) or str(data) or type(data).__name__
-            raise SourceError(f"Standard input cannot be read: {reason}. Check the pipe it comes from.")
+            raise SourceError(f"Standard input cannot be read: {failure_text(data)}. Check the pipe it comes from.")
         self._room.release()
         return b"" if self._stopped or data is None else data
 

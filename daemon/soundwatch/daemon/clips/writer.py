@@ -24,6 +24,7 @@ from soundwatch.daemon.clips.ring_buffer import Frames
 from soundwatch.daemon.clips.speech_guard import SpeechGuard
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.events.schema import UNNUMBERED, ClipLine, ClipRefusal
 from soundwatch.daemon.journal.entry import LineAppender
 
@@ -104,7 +105,7 @@ class ClipWriter:
             except OSError as error:
                 self._report_loss(clip, "disk", error.strerror or str(error))
             except Exception as error:  # noqa: BLE001  # any error of a clip must not end the thread
-                self._report_loss(clip, "failed", str(error) or type(error).__name__)
+                self._report_loss(clip, "failed", failure_text(error))
             finally:
                 self.pending.discard(clip.id)
 
@@ -130,8 +131,7 @@ class ClipWriter:
         try:
             return self._store.save_picture(stored, spectrogram_png(frames, clip.excerpt.rate_hz))
         except Exception as error:  # noqa: BLE001  # any error of a picture must not cost its clip
-            error_text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            self._log.warning("clip_picture_failed", source=clip.source, event_id=clip.id, error=error_text)
+            self._log.warning("clip_picture_failed", source=clip.source, event_id=clip.id, error=failure_text(error))
             return None
 
     def _report_loss(self, clip: PendingClip, reason: ClipRefusal, error: str) -> None:

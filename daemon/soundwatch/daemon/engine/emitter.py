@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
-from soundwatch.daemon.core.tags import highest_tags
 from soundwatch.daemon.core.types import EndReason, Event, FeatureWindow, Gap, Scores, StreamSummary
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.source_state import EngineSource, ModelSwap, PendingItem
@@ -93,9 +92,8 @@ def _level_events(item: PendingItem) -> list[Event]:
         return []
     if content is None:
         source.level_tap.add_block(source.name, source.encoder, None)
-    latest = item.context.live.latest.get(source.name)
-    tags = () if latest is None else highest_tags(latest.tags, latest.tag_values.tolist())
     until_sample = content.features.end_sample if isinstance(content, FeatureWindow) else item.end_sample
+    tags = item.context.live.latest_tags(source.name)
     return source.level_tap.take_events(source.name, until_sample, _end_reason(item), tags)
 
 

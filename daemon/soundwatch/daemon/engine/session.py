@@ -8,7 +8,6 @@ from itertools import chain
 
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.tags import highest_tags
 from soundwatch.daemon.core.types import Block, EndReason, Event, FeatureWindow, Scores, StreamSummary
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.events.encoder import LineEncoder
@@ -94,9 +93,7 @@ class SourceSession:
         name = self.source.info.name
         if context.level_tap is None:
             return []
-        latest = context.live.latest.get(name)
-        tags = () if latest is None else highest_tags(latest.tags, latest.tag_values.tolist())
-        return context.level_tap.take_events(name, until_sample, reason, tags)
+        return context.level_tap.take_events(name, until_sample, reason, context.live.latest_tags(name))
 
     def _blocks(self) -> Iterator[Block | None]:
         """Yield the source's blocks, and None if its sound ended by itself."""

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.text import counted
 from soundwatch.daemon.events.health_schema import JournalHealthLine
 from soundwatch.daemon.events.schema import UNNUMBERED
 from soundwatch.daemon.journal.journal import Journal
@@ -67,7 +68,7 @@ def delete_events(journal: Journal, ids: Sequence[str], by: str, node: str, now_
             time=format_utc(now_unix_ns),
             node=node,
             state="working",
-            detail=f"{len(ids)} event{'s' if len(ids) != 1 else ''} with {lines} lines {by}",
+            detail=f"{counted(len(ids), 'event')} with {lines} lines {by}",
             dropped_lines=journal.dropped_lines,
         )
     )

@@ -52,8 +52,8 @@ class LevelSums:
     Attributes:
         measured_s: Duration of that part.
         a: Mean square times seconds, weighting A.
-        c: The same with the weighting C.
-        z: The same without weighting.
+        c: Mean square times seconds, weighting C.
+        z: Mean square times seconds, without weighting.
         fast_max: Maximum of A with the time weighting F.
         slow_max: Maximum of A with the time weighting S.
         counts: (STEPS,), number of samples of LAF in each step.

@@ -20,8 +20,8 @@ class RuleSet:
     Attributes:
         rules: Enabled rules by name.
         place: Place of the machine, for windows of time.
-        mutable: Names of the rules that a schedule of the configuration mutes.
         clips: Settings of clips by source; `COMMON` is one of them. Without any, every event may have a clip.
+        mutable: Names of the rules that a schedule of the configuration mutes.
     """
 
     rules: Mapping[str, RuleConfig]

@@ -127,8 +127,9 @@ class CommandSink:
         output = bytearray()
         reader = threading.Thread(target=_read, args=(process, output), daemon=True)
         reader.start()
-        with contextlib.suppress(OSError), contextlib.closing(process.stdin) as stdin:  # type: ignore[type-var]
-            os.write(stdin.fileno(), entry.encoded)  # type: ignore[union-attr]  # an empty pipe takes a line whole
+        assert process.stdin is not None
+        with contextlib.suppress(OSError), process.stdin as stdin:
+            os.write(stdin.fileno(), entry.encoded)  # an empty pipe takes a line whole
         try:
             code = process.wait(self._timeout_s)
             exit_status = f"exit code {code}" if code >= 0 else f"signal {-code}"

@@ -37,11 +37,11 @@ class OutputKind:
     Attributes:
         help: Forms that `-F` accepts.
         reach: Destination of the lines: this machine, a program that may send them anywhere, or a network address.
+        load: Imports the kind; returns the record of its options and the function that prepares a sink. None for the
+            page, which `app/outputs.py` serves: the page reads the journal itself, once for each viewer.
         local: Place of the lines, by the target; for the reach `local` only.
         default_port: Port of an address that names none.
         listens: Whether the address is this machine's own, where others connect.
-        load: Imports the kind; returns the record of its options and the function that prepares a sink. None for the
-            page, which `app/outputs.py` serves: the page reads the journal itself, once for each viewer.
     """
 
     help: str

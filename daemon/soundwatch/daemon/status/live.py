@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from soundwatch.daemon.core.source import AudioQuality
 from soundwatch.daemon.core.subscribers import Subscribers
+from soundwatch.daemon.core.tags import highest_tags
 from soundwatch.daemon.core.types import Block, StreamSummary, WindowResult
 from soundwatch.daemon.events.level_schema import LevelLine
 
@@ -55,6 +56,11 @@ class LiveFeed:
         self.latest[result.source] = result
         self._results.call(result)
         self._results_with_features.call(result)
+
+    def latest_tags(self, source: str) -> tuple[tuple[str, float], ...]:
+        """Return the highest tags of a source's latest window with their scores; none before the first window."""
+        latest = self.latest.get(source)
+        return () if latest is None else highest_tags(latest.tags, latest.tag_values.tolist())
 
     def subscribe_levels(self, subscriber: Callable[[LevelLine], None]) -> Callable[[], None]:
         """Call a function with the level of each second and minute, in the engine's thread; the function must not wait.

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from soundwatch.daemon.core.clip_files import PICTURE, clip_path, clips_folder, picture_name, unreachable_clip
 from soundwatch.daemon.core.language import Sentence
+from soundwatch.daemon.core.text import counted
 from soundwatch.daemon.journal.deletion import delete_events, last_seqs
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.events import find_event, last_clip
@@ -76,7 +77,7 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
         for path in (*pictures, *sounds):
             if path is not None:
                 path.unlink(missing_ok=True)
-        by = f"and {clips} clip{'s' if clips != 1 else ''} were deleted by a request to the API"
+        by = f"and {counted(clips, 'clip')} were deleted by a request to the API"
         lines = delete_events(view.journal, ids, by, view.node, time.time_ns())
     except OSError as error:
         raise RequestRefused(

@@ -124,7 +124,7 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     options = parse_options(spec, HttpOptions)
     host, port = _parse_address(spec)
     token = _read_token(spec, options, environment)
-    proxies = _parse_proxies(spec, "proxy", options.proxy or "")
+    proxies = _parse_proxies(spec, options.proxy or "")
     trusted = frozenset(map(ipaddress.ip_network, proxies)) | _parse_networks(spec, options.trusted_proxies or "")
     if token is None and not proxies and not is_loopback(host):
         raise ConfigError(
@@ -164,14 +164,14 @@ def _read_tls(spec: SinkSpec, options: HttpOptions) -> TlsFiles | None:
     return files
 
 
-def _parse_proxies(spec: SinkSpec, option: str, text: str) -> frozenset[IpAddress]:
+def _parse_proxies(spec: SinkSpec, text: str) -> frozenset[IpAddress]:
     proxies = set[IpAddress]()
     for word in text.split():
         address = parse_ip(word)
         if address is None:
             raise ConfigError(
-                f"-F {spec.text}: {option}={word} is not an address; an IP address was expected, as "
-                f"{option}=192.0.2.7, several separated by spaces."
+                f"-F {spec.text}: proxy={word} is not an address; an IP address was expected, as "
+                "proxy=192.0.2.7, several separated by spaces."
             )
         proxies.add(address)
     return frozenset(proxies)

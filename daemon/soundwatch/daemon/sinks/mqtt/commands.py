@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -36,15 +37,14 @@ def handle_command(message: MqttMessage, topics: Topics, view: DaemonView, *, co
     if message.retained:
         return "it was retained"
     switches: dict[str, Callable[[bool], object]] = {
-        topics.set(name): lambda on, name=name: view.set_listening(name, on)  # type: ignore[misc]
-        for name in view.status.snapshot.sources
+        topics.set(name): partial(view.set_listening, name) for name in view.status.snapshot.sources
     }
     offsets: dict[str, str] = {}
     control = view.control if commands else None
     if control is not None:
         state = control.state()
         for name in state.schedules:
-            switches[f"{topics.schedule(name)}/set"] = lambda on, name=name: control.set_schedule(name, on)  # type: ignore[misc]
+            switches[f"{topics.schedule(name)}/set"] = partial(control.set_schedule, name)
         offsets = {f"{topics.offset(source)}/set": source for source in state.offsets}
     if message.topic in offsets and control is not None:
         offset = _number(message.payload)
