@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -50,8 +51,13 @@ def urban_44100(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shipped_waveform_file(tmp_path_factory.mktemp("waveform"), "urban", 44_100)
 
 
+@cache
+def scene_of(rate_hz: int) -> Samples:
+    return np.atleast_2d(demo_scene(rate_hz, 12.0))[:1]
+
+
 def street(rate_hz: int, seconds: float, channels: int = 1) -> Samples:
-    scene = np.atleast_2d(demo_scene(rate_hz, 12.0))[:1, : int(seconds * rate_hz)]
+    scene = scene_of(rate_hz)[:, : int(seconds * rate_hz)]
     gains = np.linspace(1, 0.2, channels)[:, None]
     return np.ascontiguousarray(gains * scene, np.float32)
 

@@ -69,8 +69,14 @@ _BARKS: Final = (0.0, 0.42, 0.85, 1.7, 2.15, 2.6, 3.4, 3.8, 4.5, 4.95, 5.4)
 
 def demo_scene(rate_hz: int = RATE_HZ, seconds: float = ROUND_S) -> Samples:
     """Return the scene's first `seconds` as samples (1, S)."""
-    scene = np.concatenate(list(_stretches(rate_hz)), axis=1)
-    return read_only(scene[:, np.arange(round(seconds * rate_hz)) % scene.shape[1]])
+    missing = round(seconds * rate_hz)
+    stretches = []
+    for stretch in cycle(_stretches(rate_hz)):
+        stretches.append(stretch[:, :missing])
+        missing -= stretches[-1].shape[1]
+        if not missing:
+            break
+    return read_only(np.concatenate(stretches, axis=1))
 
 
 def _stretches(rate_hz: int) -> Iterator[Samples]:
