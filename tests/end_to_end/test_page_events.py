@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -146,6 +147,18 @@ def test_each_section_shows_its_own_error_and_loads_once_it_can(browser: Browser
     expect(shown).to_have_count(0)
     expect(event_rows(page)).to_have_count(1)
     expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
+    page.context.close()
+
+
+def test_a_browser_whose_clock_is_wrong_shows_the_days_of_soundwatch(browser: Browser, site: Site) -> None:
+    site.append(today(1))
+    page, said = opened(browser, "about:blank")
+    page.clock.set_system_time(datetime.now(UTC) + timedelta(hours=50))
+    page.goto(site.url)
+    expect(event_rows(page)).to_have_count(1)
+    expect(page.locator("#day-total")).to_have_text("1 event")
+    expect(page.locator("#health")).to_contain_text("The clocks of soundwatch and of this browser differ by 2 days")
+    assert said == []
     page.context.close()
 
 

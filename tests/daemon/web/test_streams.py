@@ -170,6 +170,13 @@ def test_the_number_of_streams_is_limited(site: Site, monkeypatch: pytest.Monkey
         next_of(third, "welcome")
 
 
+@pytest.mark.parametrize("path", ["/api/stream", "/api/sources/mic0/listen"])
+def test_a_request_for_the_head_of_a_stream_opens_none(site: Site, path: str) -> None:
+    with site.client() as client:
+        answer = client.head(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
 def test_a_websocket_client_that_sends_a_message_is_disconnected(site: Site) -> None:
     with ws(site) as socket_:
         next_of(socket_, "welcome")

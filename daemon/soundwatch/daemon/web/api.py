@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from soundwatch.daemon.web.schemas import EventId, Query, Text
 from soundwatch.daemon.web.settings import Settings
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+ONE_RANGE: Final = re.compile(rb"bytes=(?:(\d{1,15})-(\d{0,15})|-\d{1,15})")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -122,9 +124,21 @@ def _clips(view: DaemonView, *, picture: bool = False) -> Endpoint:
             path = await asyncio.to_thread(clip_path, folder, file)
         if path is None:
             raise RequestRefused(404, missing)
+        _ignore_other_ranges(request)
         return FileResponse(path, media_type=types[path.suffix])
 
     return respond
+
+
+def _ignore_other_ranges(request: Request) -> None:
+    """Drop a `Range` that is malformed, has another unit or names several ranges; the whole file is sent (RFC 9110)."""
+    headers = request.scope["headers"]
+    request.scope["headers"] = [(name, value) for name, value in headers if name != b"range" or _is_range(value)]
+
+
+def _is_range(text: bytes) -> bool:
+    found = ONE_RANGE.fullmatch(text)
+    return found is not None and not (found[2] and int(found[2]) < int(found[1]))
 
 
 def _metrics(metrics: Metrics) -> Endpoint:

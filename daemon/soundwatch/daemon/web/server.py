@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import uvicorn
+from starlette.exceptions import HTTPException
 from starlette.routing import Route as Path
 from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -115,12 +116,17 @@ def _app(
 
 
 class _Raw:
-    """An ASGI endpoint; Starlette would wrap a plain function as a request handler."""
+    """An ASGI endpoint without an end; Starlette would wrap a plain function as a request handler.
+
+    `HEAD`, which Starlette allows with `GET`, is refused: it would hold a stream or listen to a source.
+    """
 
     def __init__(self, handle: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._handle = handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") == "HEAD":
+            raise HTTPException(405, headers={"Allow": "GET"})
         await self._handle(scope, receive, send)
 
 

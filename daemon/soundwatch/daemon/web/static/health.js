@@ -1,5 +1,6 @@
 // Health of the machine, the sources, the journal and the sinks; facts about the model.
 
+import { clocksDifferS } from "./clock.js";
 import { byId, el } from "./dom.js";
 import { share, span, time } from "./format.js";
 import { card } from "./card.js";
@@ -42,11 +43,17 @@ export function showHealth(health, sources, sinks) {
     t("{n} lines", { n: sink.behind_lines }),
   ]);
   byId("health").replaceChildren(
-    el("div", {}, el("h3", {}, t("Machine")), problems, calibration(health), machine),
+    el("div", {}, el("h3", {}, t("Machine")), problems, clocks(), calibration(health), machine),
     el("div", {}, el("h3", {}, t("Sources")), table(COLUMNS.sources, sourceRows)),
     el("div", {}, el("h3", {}, t("Sinks")), sinks.length ? table(COLUMNS.sinks, sinkRows) : el("p", { class: "muted" }, t("No sink besides this page."))),
   );
   byId("about").textContent = t("soundwatch {version} on {node}, {provider}", { version: health.version, node: health.node, provider: health.provider });
+}
+
+// The difference of the clocks, where there is one.
+function clocks() {
+  const seconds = clocksDifferS();
+  return seconds ? el("p", { class: "note" }, t("The clocks of soundwatch and of this browser differ by {span}; times are those of soundwatch.", { span: span(seconds) })) : "";
 }
 
 // The next step for microphones without a calibration.

@@ -1,6 +1,7 @@
 // The page: loads the current state, follows the stream, and shows connection errors.
 
 import { bandsHz } from "./bands.js";
+import { compareClocks, present } from "./clock.js";
 import { byId, el, setText } from "./dom.js";
 import { SettingsEditor } from "./editor.js";
 import { showHealth, showModel } from "./health.js";
@@ -65,7 +66,7 @@ const sources = new Part(
 
 // The events of the last minute, for the pictures. Where the request fails, the list of events shows the reason.
 async function recent() {
-  const page = await ask("api/events", { query: { limit: 20, since: new Date(Date.now() - 120000).toISOString() } }).catch(() => ({ events: [] }));
+  const page = await ask("api/events", { query: { limit: 20, since: new Date(present() - 120000).toISOString() } }).catch(() => ({ events: [] }));
   for (const event of page.events) now.take(event);
 }
 
@@ -74,6 +75,11 @@ const health = new Part(
   async (current) => {
     const [health, { sources }, { sinks }] = await Promise.all(["health", "sources", "sinks"].map((name) => ask(`api/${name}`)));
     if (!current()) return;
+    if (compareClocks(health)) {
+      today.rollOver();
+      today.reload();
+      recent();
+    }
     showHealth(health, sources, sinks);
     setText(byId("node"), health.node);
     byId("logout").hidden = !health.token_wanted;

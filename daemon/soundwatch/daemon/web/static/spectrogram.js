@@ -3,6 +3,7 @@
 // Columns arrive once a second and are shown with a delay, so that the picture moves evenly. With reduced motion the
 // picture moves only when columns arrive.
 
+import { present } from "./clock.js";
 import { colour, ramp } from "./colours.js";
 import { t, words } from "./language.js";
 
@@ -77,9 +78,8 @@ export class Spectrogram {
 
   event(event) {
     this.events.set(event.id, event);
-    for (const [id, other] of this.events) {
-      if (other.offset && Date.parse(other.offset) < Date.now() - 2 * SECONDS * 1000) this.events.delete(id);
-    }
+    const since = present() - 2 * SECONDS * 1000;
+    for (const [id, other] of this.events) if (Date.parse(other.offset) < since) this.events.delete(id); // NaN without an end
   }
 
   begin(message) {

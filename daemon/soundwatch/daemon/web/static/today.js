@@ -1,5 +1,6 @@
 // The events of a day: counts by hour, and a list with filters.
 
+import { present } from "./clock.js";
 import { byId, el, keep, setText } from "./dom.js";
 import { makeEvent, updateEvent } from "./event.js";
 import { day, midnight } from "./format.js";
@@ -55,20 +56,21 @@ export class Today {
   }
 
   get since() {
-    return midnight(new Date(), -this.daysBack);
+    return midnight(new Date(present()), -this.daysBack);
   }
 
   get until() {
-    return midnight(new Date(), 1 - this.daysBack);
+    return midnight(new Date(present()), 1 - this.daysBack);
   }
 
   // Shows the new day after midnight.
   rollOver() {
-    setTimeout(() => {
+    clearTimeout(this.untilMidnight);
+    this.untilMidnight = setTimeout(() => {
       if (this.daysBack === 0) this.reload();
       else this.daysBack += 1;
       this.rollOver();
-    }, midnight(new Date(), 1) - new Date() + 1000);
+    }, midnight(new Date(present()), 1) - present() + 1000);
   }
 
   turn(days) {
