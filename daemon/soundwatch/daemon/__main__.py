@@ -1,20 +1,74 @@
 """The entry of the program `soundwatch`, also as `python -m soundwatch.daemon`.
 
-Conventions: imports the command line within `main`: the imports take seconds on a small board, and Ctrl-C during them
-is a stop as any other.
+Conventions: SIGINT and SIGTERM end every command with exit code 0, from the first line here to the last one. Commands
+that end their work in order handle both signals themselves (`system/signals.py`). In all others the signals raise
+`KeyboardInterrupt`; during an import, where an extension module may lose or replace an exception, they end the process.
+The imports take seconds on a small board, so they come after the signal handlers.
+Does not: finalize the interpreter. A thread that returns from ONNX Runtime during the finalization is ended by Python
+within a C++ destructor, which aborts the process ("terminate called without an active exception").
 """
 
+import atexit
+import contextlib
+import os
+import signal
 import sys
+from types import FrameType, TracebackType
+
+_IMPORTLIB = "<frozen importlib._bootstrap>"
+
+
+class _Exit:
+    """The exit code of this process."""
+
+    code = 0
 
 
 def main() -> None:
-    """Run the command line; exit with 0 at a SIGINT that no command has handled."""
-    try:
-        from soundwatch.daemon.cli import main as run
+    """Run the command line; exit with 0 at a SIGINT or SIGTERM that no command has handled."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # a shell's background job ignores SIGINT
+            signal.signal(number, _stop)
+    atexit.register(_exit)  # the function registered first is called last
+    sys.excepthook, sys.unraisablehook = _report, _report_unraisable
+    from soundwatch.daemon.cli import main as run
 
+    try:
         run()
-    except KeyboardInterrupt:
-        sys.exit(0)
+    except SystemExit as request:
+        _Exit.code = request.code if isinstance(request.code, int) else 1
+        raise
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Interrupt the command, or end the process if a module is being imported."""
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTLIB:
+            os._exit(0)
+        frame = frame.f_back
+    raise KeyboardInterrupt(number)
+
+
+def _report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print the traceback of a bug; an interrupt that reaches this place is a stop as any other."""
+    if not issubclass(kind, KeyboardInterrupt):
+        _Exit.code = 1
+        sys.__excepthook__(kind, error, traceback)
+
+
+def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """End the process if Python drops an interrupt, as it does in a finalizer; report any other exception."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        os._exit(_Exit.code)
+    sys.__unraisablehook__(unraisable)
+
+
+def _exit() -> None:
+    """Exit without the finalization of the interpreter; threads that may end have ended."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # no reader, closed, absent
+            stream.flush()
+    os._exit(_Exit.code)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ class Daemon:
         Raises:
             SoundwatchError: Something could not be opened, every source failed, or nothing can be written.
         """
-        with contextlib.closing(self._journal), stop_on_signals(self._lifecycle.stop), self._job.handled():
+        with stop_on_signals(self._lifecycle.stop), contextlib.closing(self._journal), self._job.handled():
             self._in_force, clip_writer = build_taps(self._in_force, lambda: self._in_force.run_config, self._log)
             self._engine = build_engine(self._in_force.context, self._notifier, self._log)
             self._control = self._build_control()

@@ -10,12 +10,10 @@ Does not: import a library, or undo a setting of the user.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ReportingSwitch:
+class ReportingSwitch(NamedTuple):  # a dataclass would import half of the standard library before the entry's handlers
     """The environment variable that switches off one library's reporting.
 
     Attributes:

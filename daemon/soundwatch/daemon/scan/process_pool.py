@@ -13,6 +13,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -58,7 +59,8 @@ class ProcessPool:
                     if chunk is None:
                         break
                     worker = idle.pop()
-                    running[worker.submit(score_chunk, task, chunk)] = (worker, chunk, tries + 1)
+                    with _interrupts_blocked():  # the first chunk starts the process
+                        running[worker.submit(score_chunk, task, chunk)] = (worker, chunk, tries + 1)
                 if not running:
                     return
                 if stopping():
@@ -104,8 +106,23 @@ def _worker(stop: Connection[bytes, bytes]) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=_SPAWN, initializer=_become_worker, initargs=(stop,))
 
 
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT in this thread, and in a process that it starts, whose imports Ctrl-C would end with a traceback."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _become_worker(stop: Connection[bytes, bytes]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threading.Thread(target=_stop_searches, args=(stop,), daemon=True).start()
