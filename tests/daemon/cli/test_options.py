@@ -79,6 +79,41 @@ def test_an_output_of_a_calibration_is_checked_before_the_sound_is_read(
 @pytest.mark.parametrize(
     "arguments",
     [
+        "export-events out.csv",
+        "digest -o out.csv",
+        "backup out.csv",
+        "scan x.wav --out out.csv",
+        "calibrate --background x.wav --out out.csv",
+        "fleet events --store fleet.db --out out.csv",
+        "bench --plot out.csv",
+    ],
+)
+def test_an_output_that_exists_is_refused_before_the_work(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out.csv").write_text("mine")
+    result = CliRunner().invoke(soundwatch, arguments.split())
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception) == "out.csv exists. Name another file, or add --overwrite to replace it."
+    assert Path("out.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arguments", ["fleet events --store out.csv", "export-events --journal out.csv"])
+def test_a_file_that_the_command_reads_is_not_replaced(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out.csv").write_text("mine")
+    words = [*arguments.split(), *(["--out"] if "fleet" in arguments else []), "out.csv", "--overwrite"]
+    result = CliRunner().invoke(soundwatch, words)
+    assert "out.csv is read by this command" in str(result.exception)
+    assert Path("out.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         "export-events -",
         "digest -o -",
         "backup -",

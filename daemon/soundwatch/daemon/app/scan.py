@@ -91,7 +91,7 @@ def run_scan(
     )
     _refuse_conditioning(sources, names.values())
     log.info("recordings_found", recordings=len(search.recordings), other_files=search.other_files)
-    cache = ScoreCache(out.with_name(f"{out.name}.scan"), f"{contract.identity} {model.content_sha256}")
+    cache = ScoreCache(cache_path(out), f"{contract.identity} {model.content_sha256}")
     stop = ScanStop(log, _end_at_once)
     with (
         contextlib.closing(cache),
@@ -104,6 +104,11 @@ def run_scan(
             out, format_
         )
     _report_scan(result, out, cache.path, contract.features.channels, log)
+
+
+def cache_path(out: Path) -> Path:
+    """Return the path of the scores that the scan with this output stores until it is complete."""
+    return out.with_name(f"{out.name}.scan")
 
 
 def _refuse_recording_as_output(out: Path, search: SearchResult) -> None:

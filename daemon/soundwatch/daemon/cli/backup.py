@@ -13,7 +13,9 @@ from soundwatch.daemon.cli.options import (
     check_overwrite,
     clips_option,
     config_option,
+    journal_file,
     journal_option,
+    overwrite_option,
 )
 from soundwatch.daemon.core.config_file import load_config
 
@@ -21,7 +23,7 @@ from soundwatch.daemon.core.config_file import load_config
 @click.command()
 @click.argument("out", metavar="FILE", type=OutputPath())
 @click.option("--with-clips", is_flag=True, help="Also save the clips.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@overwrite_option
 @config_option
 @journal_option
 def backup(out: Path, with_clips: bool, overwrite: bool, config_path: Path | None, journal: str | None) -> None:
@@ -33,7 +35,7 @@ def backup(out: Path, with_clips: bool, overwrite: bool, config_path: Path | Non
     from soundwatch.daemon.backup.save import save_backup
 
     config = apply_journal(load_config(config_path), journal)
-    check_overwrite(out, overwrite, config, config_path)
+    check_overwrite(out, overwrite, journal_file(config), config_path)
     names = save_backup(out, config, config_path, clips=with_clips)
     click.echo(f"{len(names)} files saved in {out}.", err=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import OutputPath
+from soundwatch.daemon.cli.options import OutputPath, check_overwrite, overwrite_option
 
 if TYPE_CHECKING:
     from soundwatch.daemon.diagnostics.benchmark import BenchmarkResult
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option("--plot", type=OutputPath(), help="Draw the table as a PNG (needs matplotlib).")
-def bench(model: str, providers: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
+@overwrite_option
+def bench(model: str, providers: tuple[str, ...], as_json: bool, plot: Path | None, overwrite: bool) -> None:
     """Measure how many streams this machine can carry. Takes some seconds; the machine should be idle."""
     from soundwatch.daemon.diagnostics.benchmark import run_benchmark
 
+    if plot is not None:
+        check_overwrite(plot, overwrite)
     result = run_benchmark(model, providers, lambda part: click.echo(part, err=True))
     click.echo(msgspec.json.encode(result) if as_json else benchmark_table(result))
     if plot is not None:

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import OutputPath, apply_options, config_option, model_options
+from soundwatch.daemon.cli.options import (
+    OutputPath,
+    apply_options,
+    check_overwrite,
+    config_option,
+    model_options,
+    overwrite_option,
+)
 from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
@@ -51,6 +58,7 @@ if TYPE_CHECKING:
     type=OutputPath(),
     help="Output file. [default: calibration.json or NAME.calibration.json, next to --config]",
 )
+@overwrite_option
 @config_option
 @model_options
 def calibrate(
@@ -59,6 +67,7 @@ def calibrate(
     source: str | None,
     target: str,
     out: Path | None,
+    overwrite: bool,
     config_path: Path | None,
     **model: Any,
 ) -> None:
@@ -78,6 +87,7 @@ def calibrate(
         f"{source}.calibration.json" if source else "calibration.json"
     )
     _check_output(path, Path(background))
+    check_overwrite(path, overwrite, config_path)
     with _sound(background, own) as sound:
         found = calibrate_from_source(config, sound, float(per_h[1]), source, warn)
     _print_result(found)

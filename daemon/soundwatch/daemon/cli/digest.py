@@ -9,7 +9,15 @@ from typing import Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import OutputPath, apply_journal, check_overwrite, config_option, journal_option
+from soundwatch.daemon.cli.options import (
+    OutputPath,
+    apply_journal,
+    check_overwrite,
+    config_option,
+    journal_file,
+    journal_option,
+    overwrite_option,
+)
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
@@ -39,7 +47,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
     help="html: a page in one file, without scripts.",
 )
 @click.option("-o", "--output", type=OutputPath(), help="File to write. [default: standard output]")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@overwrite_option
 @config_option
 @journal_option
 def digest(
@@ -68,7 +76,7 @@ def digest(
     named = day if week is None else week
     period = parse_period("day" if week is None else "week", "today" if named is None else named, config.place, now_s)
     if output is not None:
-        check_overwrite(output, overwrite, config, config_path)
+        check_overwrite(output, overwrite, journal_file(config), config_path)
     store = open_for_reading(config.journal)
     statistics = compute_statistics(store, period, now_s, config.stats_s)
     if format_ == "json":

@@ -15,7 +15,9 @@ from soundwatch.daemon.cli.options import (
     check_overwrite,
     config_option,
     filter_options,
+    journal_file,
     journal_option,
+    overwrite_option,
 )
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
@@ -30,7 +32,7 @@ from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_forma
     help="Format, if the name of OUT does not give it. For audacity, OUT is a folder with a label file for each "
     "source.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@overwrite_option
 @filter_options
 @config_option
 @journal_option
@@ -51,7 +53,7 @@ def export_events(
 
     chosen = resolve_format(out, table_format)
     config = apply_journal(load_config(config_path), journal)
-    check_overwrite(out, overwrite, config, config_path)
+    check_overwrite(out, overwrite, journal_file(config), config_path)
     store = open_for_reading(config.journal)
     line_filter = query.parse_filter(datetime.now(UTC), **filters)
     query.check_names(store, line_filter)

@@ -19,8 +19,10 @@ from soundwatch.daemon.cli.options import (
     FiniteRange,
     GivenPath,
     OutputPath,
+    check_overwrite,
     filter_options,
     is_interactive_terminal,
+    overwrite_option,
     wants_text,
 )
 from soundwatch.daemon.core.errors import ConfigError
@@ -129,6 +131,7 @@ def nodes(store: str | None, format_: Literal["auto", "text", "json"]) -> None:
     help="Number of latest lines. [default: 20, or --since]",
 )
 @click.option("--out", type=OutputPath(), help="Write a table instead: .jsonl, .csv or .parquet.")
+@overwrite_option
 @filter_options
 @store_option
 @format_option
@@ -136,6 +139,7 @@ def events(
     nodes: tuple[str, ...],
     count: int | None,
     out: Path | None,
+    overwrite: bool,
     store: str | None,
     format_: Literal["auto", "text", "json"],
     **filters: Any,
@@ -151,6 +155,8 @@ def events(
     line_filter = query.parse_filter(datetime.now(UTC), **filters)
     if count is None and not filters["since"] and out is None:
         count = DEFAULT_LINES
+    if out is not None:
+        check_overwrite(out, overwrite, Path(_store_address(store)))
     lines = _store(store).lines(line_filter, [topic_segment(node) for node in nodes], count)
     if out is not None:
         write_table((f"{line}\n".encode() for line in lines), out, resolve_format(out, None))
@@ -165,15 +171,22 @@ def events(
 
 def _store(address: str | None, *, writing: bool = False) -> FleetStore:
     """Open a store."""
-    from soundwatch.daemon.core.config import JournalConfig
     from soundwatch.daemon.fleet.store import FleetStore
+
+    place = _store_address(address)
+    if address is None:
+        Path(place).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return FleetStore(place, writing=writing)
+
+
+def _store_address(address: str | None) -> str:
+    """Return the address of a store; without one, a file next to the journal."""
+    from soundwatch.daemon.core.config import JournalConfig
     from soundwatch.daemon.journal.location import journal_path
 
     default = journal_path(JournalConfig())
     assert isinstance(default, Path)
-    if address is None:
-        default.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return FleetStore(address or str(default.with_name("fleet.db")), writing=writing)
+    return address or str(default.with_name("fleet.db"))
 
 
 def _broker(text: str) -> Broker:

@@ -100,19 +100,28 @@ def is_interactive_terminal() -> bool:
     return usable and in_foreground(sys.stdout.fileno())
 
 
-def check_overwrite(path: Path, overwrite: bool, config: Config, config_path: Path | None) -> None:
-    """Refuse to replace an output without `--overwrite`, and to replace the journal or the configuration at all.
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+
+
+def check_overwrite(path: Path, overwrite: bool, *inputs: Path | None) -> None:
+    """Refuse to replace an output without `--overwrite`, and to replace a file that the command reads at all.
+
+    Every command that writes one output calls this function before its work.
 
     Raises:
         ConfigError: The file or folder exists.
     """
-    from soundwatch.daemon.journal.location import journal_path
-
-    inputs = [Path(journal_path(config.journal)), *([] if config_path is None else [config_path])]
-    if any(is_there(path) and is_there(other) and path.samefile(other) for other in inputs):
+    if any(other is not None and is_there(path) and is_there(other) and path.samefile(other) for other in inputs):
         raise ConfigError(f"{path} is read by this command, so nothing is written to it. Name another file.")
     if is_there(path) and not overwrite:
         raise ConfigError(f"{path} exists. Name another file, or add --overwrite to replace it.")
+
+
+def journal_file(config: Config) -> Path:
+    """Return the path of the journal; `memory`, which is no file, for a journal in memory."""
+    from soundwatch.daemon.journal.location import journal_path
+
+    return Path(journal_path(config.journal))
 
 
 def wants_text(format_: str) -> bool:

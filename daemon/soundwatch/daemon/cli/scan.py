@@ -11,13 +11,16 @@ from soundwatch.daemon.cli.options import (
     GivenPath,
     OutputPath,
     apply_options,
+    check_overwrite,
     config_option,
     model_options,
+    overwrite_option,
     parse_start,
     start_option,
 )
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format
 
 MAX_WORKERS: Final = 1024
@@ -38,6 +41,7 @@ MAX_WORKERS: Final = 1024
     help="Format, if the name of --out does not give it. For audacity, --out is a folder with a label file for each "
     "recording.",
 )
+@overwrite_option
 @start_option
 @click.option(
     "--workers", type=click.IntRange(1, MAX_WORKERS), help="Processes, or cores of Ray here.  [default: all cores]"
@@ -52,6 +56,7 @@ def scan(
     paths: tuple[Path, ...],
     out: Path,
     table_format: TableFormat | None,
+    overwrite: bool,
     start: str,
     workers: int | None,
     engine: str,
@@ -63,7 +68,7 @@ def scan(
 
     Run the command again to resume a scan that was stopped or killed.
     """
-    from soundwatch.daemon.app.scan import run_scan, select_workers
+    from soundwatch.daemon.app.scan import cache_path, run_scan, select_workers
     from soundwatch.daemon.system.cores import usable_cores
     from soundwatch.daemon.system.log_output import open_logger
 
@@ -71,6 +76,7 @@ def scan(
         raise ConfigError(f"--address {address} needs --engine ray; add it, or omit --address.")
     config = apply_options(load_config(config_path), **model)
     chosen = resolve_format(out, table_format)
+    check_overwrite(out, overwrite or is_there(cache_path(out)), config_path)  # a scan to resume wrote it
     start_workers = select_workers(engine, address, workers or usable_cores())
     with open_logger(config.log) as log:
         run_scan(config, paths, out, chosen, parse_start(start), start_workers, log)
