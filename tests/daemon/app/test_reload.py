@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.app.build import InForce, build_context, rebuild
-from soundwatch.daemon.app.reload import RunConfig, diff_configs
+from soundwatch.daemon.app.reload import RunConfig, diff_configs, keep_restart_values
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig, JournalConfig, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.level_config import LevelConfig, LoudConfig, SilenceConfig
 from soundwatch.daemon.core.source_config import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.sinks.direct import DirectWriter
 from support.band_model import TAGGED_CONTRACT, write_band_model
@@ -64,6 +65,23 @@ def test_a_source_cannot_begin_to_need_the_speech_guard_while_the_program_runs()
     other = RunConfig(msgspec.structs.replace(unguarded.config, sources=guarded), guarded)
     with pytest.raises(ConfigError, match=r"clips\.speech_guard of a source cannot be changed"):
         diff_configs(unguarded, other)
+
+
+def test_limits_of_a_source_change_while_the_program_runs_and_its_classes_do_not() -> None:
+    level = LevelConfig(enabled=True, silence=SilenceConfig(below_db=-80))
+    before = RunConfig(msgspec.structs.replace(BEFORE.config, level=level), BEFORE.sources)
+
+    def with_yard(**own: Any) -> RunConfig:
+        sources = {"mic0": MIC, "yard": msgspec.structs.replace(YARD, **own)}
+        return RunConfig(msgspec.structs.replace(before.config, sources=sources), sources)
+
+    for own in ({"silence": SilenceConfig(below_db=-60)}, {"silence": False}):
+        assert diff_configs(before, with_yard(**own)).text == "settings of source yard are changed"
+    loud = with_yard(loud=LoudConfig(), gain_db=6.0)
+    with pytest.raises(ConfigError, match="the classes loud and silence cannot be changed while the program runs"):
+        diff_configs(before, loud)
+    kept = keep_restart_values(before.config, loud.config)
+    assert kept.sources["yard"] == msgspec.structs.replace(YARD, gain_db=6.0)
 
 
 def test_a_sink_is_the_same_however_it_is_written() -> None:

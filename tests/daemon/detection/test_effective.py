@@ -10,6 +10,7 @@ import pytest
 from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
 from soundwatch.daemon.core.config_file import check_against_contract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.level_config import LevelConfig, LoudConfig, SilenceConfig
 from soundwatch.daemon.core.source_config import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.detection.calibration import Calibration, ClassCalibration
 from soundwatch.daemon.detection.decide import DetectionRule
@@ -175,11 +176,31 @@ def test_a_source_without_any_class_is_refused() -> None:
         check_detectable(sources)
 
 
+def test_rows_have_the_limits_of_a_source_with_their_origin() -> None:
+    level = LevelConfig(enabled=True, loud=LoudConfig(margin_db=20), silence=SilenceConfig(below_db=-80))
+    own = SourceConfig(loud=LoudConfig(margin_db=9, floor_db=-40), silence=False)
+    for source, loud, silence in (
+        (
+            SourceConfig(),
+            ("{margin_db: 20, min_s: 0.25, hysteresis_db: 6, background_s: 300}", "level.loud"),
+            ("{below_db: -80, min_s: 60, hysteresis_db: 3}", "level.silence"),
+        ),
+        (
+            own,
+            ("{margin_db: 9, min_s: 0.25, hysteresis_db: 6, floor_db: -40, background_s: 300}", "sources.mic0.loud"),
+            (None, "sources.mic0.silence"),
+        ),
+    ):
+        settings = resolve(Config(level=level, sources={"mic0": source}))
+        rows = {row.key: (row.value, row.origin) for row in setting_rows(settings)}
+        assert (rows["loud"], rows["silence"]) == (loud, silence)
+
+
 def test_rows_name_equal_settings_of_all_classes_once() -> None:
     own = SourceConfig(detection=SourceDetectionConfig(cooldown_s=2.0, classes={"high": ClassConfig(threshold=0.9)}))
     rows = {row.key: (row.value, row.origin) for row in setting_rows(resolve(Config(sources={"mic0": own})))}
     assert rows["detection.cooldown_s"] == (2.0, "sources.mic0.detection.cooldown_s")
     assert rows["detection.classes.high.threshold"] == (0.9, "sources.mic0.detection.classes.high.threshold")
     assert rows["detection.classes.low.threshold"] == (0.5, f"model {SMALL_CONTRACT.identity}")
-    assert rows["high_pass_hz"] == (None, "default")
+    assert rows["high_pass_hz"] == rows["loud"] == rows["silence"] == (None, "default")
     assert "detection.threshold" not in rows

@@ -30,7 +30,7 @@ def utc() -> ZoneInfo:
     return ZoneInfo("UTC")
 
 
-def no_watch(contract: ModelContract) -> LevelWatch:
+def no_watch(_: str, contract: ModelContract) -> LevelWatch:
     return LevelWatch(LevelConfig(enabled=True), (), contract.features.rate_hz)
 
 

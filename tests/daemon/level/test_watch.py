@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.config import Config, DetectionConfig
+from soundwatch.daemon.core.config_file import parse_config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.level_config import LevelConfig, LoudConfig, SilenceConfig
 from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Block, Event
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
@@ -39,7 +42,8 @@ def utc() -> ZoneInfo:
 
 
 def watch_of(config: LevelConfig) -> LevelWatch:
-    return LevelWatch(config, watch_rules(config, DETECTION, SMALL_CONTRACT), SMALL_CONTRACT.features.rate_hz)
+    rules = watch_rules(config, config.classes, DETECTION, SMALL_CONTRACT)
+    return LevelWatch(config, rules, SMALL_CONTRACT.features.rate_hz)
 
 
 def second(number: int, *levels_db: float) -> SecondLevel:
@@ -105,16 +109,68 @@ def test_digital_silence_is_silence() -> None:
     assert (start.label, start.level_dbfs, start.score) == ("silence", None, 1.0)
 
 
+QUIETER = SilenceConfig(below_db=-95, min_s=1)
+
+
+def test_the_limits_of_a_source_come_before_those_of_all() -> None:
+    own = {
+        "yard": SourceConfig(silence=QUIETER),
+        "stable": SourceConfig(loud=False, silence=False),
+        "mic0": SourceConfig(),
+    }
+    config = Config(level=BOTH, sources=own)
+    assert config.level_of("yard") == LevelConfig(enabled=True, loud=BOTH.loud, silence=QUIETER)
+    assert config.level_of("stable") == LevelConfig(enabled=True)
+    assert config.level_of("mic0") == config.level_of("a recording") == BOTH
+    alone = Config(level=LevelConfig(enabled=True), sources={"yard": own["yard"]})
+    assert alone.level_classes == ("silence",)
+    assert alone.level_of("mic0").classes == ()
+    [rule] = watch_rules(config.level_of("yard"), ("loud", "silence"), DETECTION, SMALL_CONTRACT)[1:]
+    assert (rule.label, rule.class_id) == ("silence", 3), "as in the other sources"
+    [rule] = watch_rules(alone.level_of("yard"), ("loud", "silence"), DETECTION, SMALL_CONTRACT)
+    assert (rule.label, rule.class_id) == ("silence", 3)
+
+
+@pytest.mark.parametrize(
+    ("own", "enabled", "message"),
+    [
+        ("loud: true", True, r"loud is a mapping, false for none.*`sources\.yard`"),
+        ("silence: {min_s: 3}", True, r"below_db"),
+        ("loud: {margin_db: 20}", False, r"loud and silence of sources\.yard need the meter"),
+    ],
+)
+def test_limits_of_a_source_without_meaning_are_refused(own: str, enabled: bool, message: str) -> None:
+    text = f"level: {{enabled: {str(enabled).lower()}}}\nsources: {{yard: {{{own}}}}}\n"
+    with pytest.raises(ConfigError, match=message):
+        parse_config(text.encode(), Path("config.yaml"))
+
+
+def test_other_limits_of_a_running_source_hold_from_the_next_second_on() -> None:
+    watch = watch_of(BOTH)
+    [start] = watched(watch, [(-90.0,)] * 4)
+    assert watch.change(watch_of(LevelConfig(enabled=True, loud=BOTH.loud, silence=QUIETER)), 32_000) == []
+    [end] = watch.add(second(4, -90.0), 0.0)  # above the new limit of -95 dB and its hysteresis
+    assert (start.label, end.type, end.reason) == ("silence", "end", "decay")
+    watch.change(watch_of(BOTH), 40_000)
+    later = [event for number in range(6, 10) for event in watch.add(second(number, -90.0), 0.0)]
+    assert [event.type for event in later] == ["start"]
+    [end] = watch.change(watch_of(LevelConfig(enabled=True)), 80_000)
+    assert (end.label, end.type, end.reason) == ("silence", "end", "decay")
+    assert watch.add(second(10, -90.0), 0.0) == []
+
+
 def test_a_class_of_the_model_keeps_its_name() -> None:
     contract = msgspec.structs.replace(SMALL_CONTRACT, labels=("loud", "high"), thresholds={"loud": 0.5, "high": 0.5})
     with pytest.raises(ConfigError, match=r"level\.loud: the model double@.* has a class loud"):
-        watch_thresholds(LOUD_ONLY, contract)
+        watch_thresholds(LOUD_ONLY.classes, contract)
 
 
 def test_after_a_swap_the_classes_are_numbered_after_those_of_the_new_model() -> None:
     context, _ = engine_context(BandClassifier())
     meter = LevelMeter(
-        lambda contract: LevelWatch(BOTH, watch_rules(BOTH, DETECTION, contract), contract.features.rate_hz),
+        lambda _, contract: LevelWatch(
+            BOTH, watch_rules(BOTH, BOTH.classes, DETECTION, contract), contract.features.rate_hz
+        ),
         lambda _: None,
         utc,
         context.live.publish_level,
@@ -137,14 +193,14 @@ def test_after_a_swap_the_classes_are_numbered_after_those_of_the_new_model() ->
 def watching_context(config: LevelConfig) -> tuple[EngineContext, CollectingSink]:
     context, sink = engine_context(BandClassifier())
     meter = LevelMeter(
-        lambda _: watch_of(config),
+        lambda *_: watch_of(config),
         lambda _: None,
         utc,
         context.live.publish_level,
         context.journal.append,
         MemoryLogger(),
     )
-    thresholds = watch_thresholds(config, SMALL_CONTRACT)
+    thresholds = watch_thresholds(config.classes, SMALL_CONTRACT)
     return replace(context, level_tap=meter, level_thresholds=thresholds), sink
 
 

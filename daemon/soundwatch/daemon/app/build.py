@@ -95,7 +95,7 @@ def build_context(
     classifier = load_classifier(config)
     sources = checked_sources(config, classifier.contract, running)
     common = sources[COMMON]
-    level_thresholds = watch_thresholds(config.level, classifier.contract)
+    level_thresholds = watch_thresholds(config.level_classes, classifier.contract)
     journal = open_journal()
     context = EngineContext(
         node=node_name(config),
@@ -179,7 +179,7 @@ def build_level_tap(
     """Build the sound level meters; None where they are off.
 
     Args:
-        in_force: Returns the configuration in force; a reload changes no key of `level`.
+        in_force: Returns the configuration in force; a reload changes no class of the meters.
         context: Dependencies of the engine.
         sources: Returns the configured sources by name; a recording need not be one.
         log: Log of the meters.
@@ -192,9 +192,10 @@ def build_level_tap(
         configured = sources().get(source)
         return None if configured is None else configured.level_offset_db
 
-    def watch(contract: ModelContract) -> LevelWatch:
-        rules = watch_rules(config.level, in_force().detection, contract)
-        return LevelWatch(config.level, rules, contract.features.rate_hz)
+    def watch(source: str, contract: ModelContract) -> LevelWatch:
+        level = in_force().level_of(source)
+        rules = watch_rules(level, config.level_classes, in_force().detection, contract)
+        return LevelWatch(level, rules, contract.features.rate_hz)
 
     return LevelMeter(
         watch,

@@ -144,6 +144,8 @@ def restart_keys(before: Config, after: Config) -> list[str]:
         found.append("the page (http)")
     if needs_speech_guard(before) != needs_speech_guard(after) and "clips" not in found:
         found.append("clips.speech_guard of a source")
+    if before.level_classes != after.level_classes and "level" not in found:
+        found.append("the classes loud and silence")
     return found
 
 
@@ -155,7 +157,15 @@ def keep_restart_values(before: Config, after: Config) -> Config:
     if {sink_key(text) for text in pages} != {sink_key(text) for text in sinks if is_page(text)}:
         sinks = (*(text for text in sinks if not is_page(text)), *pages)
     former = {key: getattr(before, key) for key in RESTART_ONLY_KEYS}
-    return replace(after, **former, sinks=sinks, detection=replace(after.detection, tags=before.detection.tags))
+    sources = after.sources
+    if before.level_classes != after.level_classes:
+        own = {name: before.sources.get(name, SourceConfig()) for name in sources}
+        sources = {
+            name: replace(source, loud=own[name].loud, silence=own[name].silence) for name, source in sources.items()
+        }
+    return replace(
+        after, **former, sources=sources, sinks=sinks, detection=replace(after.detection, tags=before.detection.tags)
+    )
 
 
 def _has_sound_of(before: SourceConfig, after: SourceConfig | None) -> bool:

@@ -29,5 +29,5 @@ def checked_sources(config: Config, contract: ModelContract, running: Collection
     sources = resolve_sources(config, contract)
     check_detectable(sources)
     check_rules(config, contract, sources, running)
-    watch_thresholds(config.level, contract)
+    watch_thresholds(config.level_classes, contract)
     return sources

@@ -122,6 +122,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rules: dict[str, RuleConfig] = {}
     log: LogConfig = LogConfig()
 
+    def __post_init__(self) -> None:
+        """Refuse events of a meter that is off."""
+        for name, source in self.sources.items():
+            if not self.level.enabled and (source.loud or source.silence):
+                raise ValueError(f"loud and silence of sources.{name} need the meter; set level.enabled: true")
+
+    @property
+    def level_classes(self) -> tuple[str, ...]:
+        """Classes of the sound level meter that any source has."""
+        found = {label for level in (self.level, *map(self.level_of, self.sources)) for label in level.classes}
+        return tuple(sorted(found))
+
+    def level_of(self, source: str) -> LevelConfig:
+        """Return the meter of a source; a name that is not configured has the common one."""
+        own = self.sources.get(source, SourceConfig())
+        return self.level.of_source(own.loud, own.silence)
+
 
 def node_name(config: Config) -> str:
     """Return the name of this machine in events."""

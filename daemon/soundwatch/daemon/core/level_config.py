@@ -44,6 +44,16 @@ class SilenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     hysteresis_db: Annotated[float, msgspec.Meta(ge=0, le=50)] = 3.0
 
 
+def check_own(key: str, own: object) -> None:
+    """Refuse a value of true, which gives no limit.
+
+    Raises:
+        ValueError: The value is true.
+    """
+    if own is True:
+        raise ValueError(f"{key} is a mapping, false for none, or null for that of level, not true")
+
+
 class LevelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sound level meter of all sources; `sources.*.level_offset_db` calibrates it."""
 
@@ -51,6 +61,14 @@ class LevelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     bands: bool = False
     loud: LoudConfig | None = None
     silence: SilenceConfig | None = None
+
+    def of_source(self, loud: LoudConfig | bool | None, silence: SilenceConfig | bool | None) -> LevelConfig:
+        """Return the meter of a source, whose own `loud` and `silence` come first; None for those here."""
+        return msgspec.structs.replace(
+            self,
+            loud=self.loud if loud is None else loud or None,
+            silence=self.silence if silence is None else silence or None,
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 from soundwatch.daemon.core.channels import ChannelSelection
-from soundwatch.daemon.core.level_config import OffsetDb
+from soundwatch.daemon.core.level_config import LoudConfig, OffsetDb, SilenceConfig, check_own
 
 YEAR_S: Final = 31_536_000.0
 MOST_BYTES: Final = 10**15
@@ -90,6 +90,8 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         listen: The sound can be listened to on the page, with its token.
         detection: Overrides of `detection`.
         clips: false for no clips of this source, or overrides of `clips`.
+        loud: `level.loud` of this source; false for none, null for that.
+        silence: `level.silence` of this source; false for none, null for that.
     """
 
     device: str | int = "default"
@@ -101,3 +103,10 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     listen: bool = False
     detection: SourceDetectionConfig = SourceDetectionConfig()
     clips: bool | SourceClipsConfig = True
+    loud: LoudConfig | bool | None = None
+    silence: SilenceConfig | bool | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse limits of true."""
+        check_own("loud", self.loud)
+        check_own("silence", self.silence)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
 from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.level_config import LoudConfig, SilenceConfig
 from soundwatch.daemon.core.source_config import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.detection.calibration import Calibration
 
@@ -100,6 +101,8 @@ class SourceSettings:
         gain_db: Gain before the front end.
         high_pass_hz: Corner frequency of the high-pass; None for none.
         update_s: Seconds between two `update` events.
+        loud: Limits of the events `loud`; None for none.
+        silence: Limits of the events `silence`; None for none.
         clips: Settings of clips.
         classes: Settings of each class, in the order of the model's labels.
     """
@@ -108,6 +111,8 @@ class SourceSettings:
     gain_db: Setting[float]
     high_pass_hz: Setting[float | None]
     update_s: Setting[float]
+    loud: Setting[LoudConfig | None]
+    silence: Setting[SilenceConfig | None]
     clips: ClipSettings
     classes: tuple[ClassSettings, ...]
 
@@ -132,6 +137,8 @@ def resolve_source(
         gain_db=_set(own.gain_db, SourceConfig().gain_db, f"{key}.gain_db"),
         high_pass_hz=_set(own.high_pass_hz, SourceConfig().high_pass_hz, f"{key}.high_pass_hz"),
         update_s=_first("update_s", [(own.detection, f"{key}.detection")], config.detection),
+        loud=_limit(config, source, "loud"),
+        silence=_limit(config, source, "silence"),
         clips=resolve_clips(config, source),
         classes=tuple(
             _resolve_class(label, contract, config.detection, own.detection, f"{key}.detection", calibrations)
@@ -231,6 +238,13 @@ def resolve_clips(config: Config, source: str) -> ClipSettings:
         max_s=_first("max_s", layers, common, "clips"),
         speech_guard=_pick([(overrides.speech_guard, f"{key}.clips.speech_guard")], guard),
     )
+
+
+def _limit(config: Config, source: str, name: str) -> Setting[Any]:
+    """Resolve `loud` or `silence` of one source."""
+    own = getattr(config.sources.get(source, SourceConfig()), name)
+    common = _set(getattr(config.level, name), None, f"level.{name}")
+    return common if own is None else Setting(own or None, f"sources.{source}.{name}")
 
 
 def _first(

@@ -53,4 +53,8 @@ def _rows(record: Any, prefix: str) -> Iterator[SettingRow]:
 
 
 def _row(key: str, setting: Setting[Any]) -> SettingRow:
-    return SettingRow(key=key, value=setting.value, origin=setting.origin)
+    value = setting.value
+    if isinstance(value, msgspec.Struct):  # limits of the sound level meter
+        items = msgspec.structs.asdict(value).items()
+        value = f"{{{', '.join(f'{name}: {number:g}' for name, number in items if number is not None)}}}"
+    return SettingRow(key=key, value=value, origin=setting.origin)

@@ -58,7 +58,7 @@ class LevelMeter:
 
     def __init__(
         self,
-        watch: Callable[[ModelContract], LevelWatch],
+        watch: Callable[[str, ModelContract], LevelWatch],
         offset_db: Callable[[str], float | None],
         zone: Callable[[], tzinfo | None],
         publish: Callable[[LevelLine], object],
@@ -111,7 +111,7 @@ class LevelMeter:
                 return
             self._meters = {name: other for name, other in self._meters.items() if not other.ended}
             meter = self._meters[source] = _SourceMeter(
-                EventLevels(spec.rate_hz, spec.window_samples), self._watch(encoder.contract), self._zone()
+                EventLevels(spec.rate_hz, spec.window_samples), self._watch(source, encoder.contract), self._zone()
             )
         meter.state, seconds = measure(meter.state, block, bands=self._bands)
         for second in seconds:
@@ -155,7 +155,9 @@ class LevelMeter:
     def _add_second(self, meter: _SourceMeter, second: SecondLevel, encoder: LineEncoder) -> None:
         rate_hz = encoder.contract.features.rate_hz
         end_unix_ns = encoder.at_unix_ns(second.end_sample * rate_hz // second.rate_hz)
-        meter.watch.rules = self._watch(encoder.contract).rules  # of a model or settings that a reload brought
+        begin_sample = (second.end_sample - second.rate_hz) * rate_hz // second.rate_hz
+        # a model or settings that a reload brought
+        meter.pending += meter.watch.change(self._watch(encoder.source.name, encoder.contract), begin_sample)
         meter.events.add(second)
         meter.pending += meter.watch.add(second, self._offset_db(encoder.source.name) or 0.0)
         if (zone := self._zone()) != meter.zone:

@@ -11,6 +11,7 @@ Does not: turn an excess into events (`detection/margin.py`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -40,22 +41,29 @@ LOUD_RELEASE_S: Final = 2.0
 SILENCE_RELEASE_S: Final = 0.5
 
 
-def watch_thresholds(config: LevelConfig, contract: ModelContract) -> dict[str, float]:
+def watch_thresholds(labels: Sequence[str], contract: ModelContract) -> dict[str, float]:
     """Return the score at which each class of the watch starts.
+
+    Args:
+        labels: Classes of the watch of any source.
+        contract: Contract of the model.
 
     Raises:
         ConfigError: The model has a class of that name.
     """
-    for label in config.classes:
+    for label in labels:
         if label in contract.labels:
             raise ConfigError(
-                f"level.{label}: the model {contract.identity} has a class {label}. Remove level.{label}."
+                f"level.{label}: the model {contract.identity} has a class {label}. Remove level.{label}, and {label} "
+                "of each source."
             )
-    return dict.fromkeys(config.classes, MARGIN_THRESHOLD)
+    return dict.fromkeys(labels, MARGIN_THRESHOLD)
 
 
-def watch_rules(config: LevelConfig, detection: DetectionConfig, contract: ModelContract) -> tuple[MarginRule, ...]:
-    """Build the rules of the watch; its classes are numbered after the model's."""
+def watch_rules(
+    config: LevelConfig, labels: Sequence[str], detection: DetectionConfig, contract: ModelContract
+) -> tuple[MarginRule, ...]:
+    """Build the rules of the watch of a source; the classes of all sources are numbered after the model's."""
     rate_hz, rules = contract.features.rate_hz, list[MarginRule]()
     wanted = ((config.loud, LOUD, LOUD_RELEASE_S), (config.silence, SILENCE, SILENCE_RELEASE_S))
     for settings, label, release_s in wanted:
@@ -63,7 +71,7 @@ def watch_rules(config: LevelConfig, detection: DetectionConfig, contract: Model
             rules.append(
                 MarginRule(
                     label=label,
-                    class_id=len(contract.labels) + len(rules),
+                    class_id=len(contract.labels) + labels.index(label),
                     min_steps=max(1, round(settings.min_s * FAST_SAMPLES_A_SECOND)),
                     hysteresis_db=settings.hysteresis_db,
                     release_steps=round(release_s * FAST_SAMPLES_A_SECOND),
@@ -125,6 +133,19 @@ class LevelWatch:
         decided_sample = second.end_sample * self.rate_hz // second.rate_hz
         ordered = sorted(events, key=lambda event: event.decision_sample)
         return [replace(event, decision_sample=decided_sample) for event in ordered]
+
+    def change(self, other: LevelWatch, end_sample: int) -> list[Event]:
+        """Take the limits and rules of another watch, and end the events of classes that it lacks."""
+        labels = {rule.label for rule in other.rules}
+        ends = [
+            end_margin(self._states.pop(rule.label), rule, end_sample, "decay")
+            for rule in self.rules
+            if rule.label in self._states and rule.label not in labels
+        ]
+        self.config, self.rules = other.config, other.rules
+        if self.config.loud is None:
+            self._background = np.zeros(0)
+        return [event for event in ends if event is not None]
 
     def end(self, end_sample: int, reason: EndReason) -> list[Event]:
         """End all events, and forget runs; the background stays."""

@@ -50,7 +50,7 @@ def check_rules(
         if not rule.then.send:
             raise ConfigError(f"{where}.then.send: a rule needs one output at least, such as webhook:URL.")
         when = rule.when
-        _check_known(f"{where}.when.classes", when.classes, (*contract.labels, *config.level.classes), "class")
+        _check_known(f"{where}.when.classes", when.classes, (*contract.labels, *config.level_classes), "class")
         _check_known(f"{where}.when.groups", when.groups, GROUPS, "group")
         _check_known(f"{where}.when.tags", when.tags, contract.tags, "tag")
         _check_known(f"{where}.when.sources", when.sources, {*config.sources, *sources}, "source")
@@ -65,7 +65,7 @@ def check_rules(
         _check_clips(where, rule, config, settings)
         _check_level(where, rule, config, sources)
         _check_after(name, rule, config.rules)
-        _check_detection(where, rule, config, settings)
+        _check_detection(where, rule, config, sources, settings)
         _check_windows(where, rule, config.place)
 
 
@@ -163,15 +163,18 @@ def _check_after(name: str, rule: RuleConfig, rules: Mapping[str, RuleConfig]) -
         raise ConfigError(f"{where}: the rule {after.rule} is not enabled, so it never sends. Remove one of both.")
 
 
-def _check_detection(where: str, rule: RuleConfig, config: Config, settings: Sequence[SourceSettings]) -> None:
+def _check_detection(
+    where: str, rule: RuleConfig, config: Config, sources: Collection[str], settings: Sequence[SourceSettings]
+) -> None:
     """Refuse classes and durations that no source of the rule detects."""
     wanted = rule.when.wanted_classes
     of_classes = [one for own in settings for one in own.classes if not wanted or one.label in wanted]
-    of_level = [label for label in wanted if label in config.level.classes]
+    metered = {label for source in _sources(rule, config, sources) for label in config.level_of(source).classes}
+    of_level = [label for label in wanted if label in metered]
     if wanted and not of_level and not any(one.is_detected for one in of_classes):
         where_off = dict.fromkeys(
             (one.enabled if not one.enabled.value else one.threshold).origin for one in of_classes
-        )
+        ) | dict.fromkeys(f"{label} of the source" for label in wanted if label in config.level_classes)
         raise ConfigError(
             f"{where}.when.classes: {', '.join(wanted)} is not enabled: no source of this rule detects it "
             f"({', '.join(where_off)})."
