@@ -96,8 +96,9 @@ def engine_ms(contract: ModelContract, *, metered: bool) -> float:
     if metered:
         config = LevelConfig(enabled=True, loud=LoudConfig())
 
-        def watch(contract: ModelContract) -> LevelWatch:
-            return LevelWatch(config, watch_rules(config, DetectionConfig(), contract), contract.features.rate_hz)
+        def watch(_: str, contract: ModelContract) -> LevelWatch:
+            rules = watch_rules(config, config.classes, DetectionConfig(), contract)
+            return LevelWatch(config, rules, contract.features.rate_hz)
 
         level_tap = LevelMeter(
             watch, lambda _: None, lambda: UTC, context.live.publish_level, context.journal.append, error_logger()

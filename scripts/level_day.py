@@ -43,7 +43,7 @@ def write_level_days(path: Path, node: str, source: str, days: int) -> None:
     journal = Journal(JournalStore(path), RetentionLimits(1e9, 10**9), node, error_logger())
     config = LevelConfig(enabled=True)
     meter = LevelMeter(
-        lambda contract: LevelWatch(config, (), contract.features.rate_hz),
+        lambda _, contract: LevelWatch(config, (), contract.features.rate_hz),
         lambda _: OFFSET_DB,
         lambda: None,
         lambda _: None,
