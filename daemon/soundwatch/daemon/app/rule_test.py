@@ -17,7 +17,7 @@ from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.text import failure_text
-from soundwatch.daemon.events.health_schema import SCHEMA
+from soundwatch.daemon.events.line_head import SCHEMA
 from soundwatch.daemon.rules.message import Message, sample_message
 from soundwatch.daemon.rules.sender import PreparedTarget
 from soundwatch.daemon.rules.targets import prepare_target

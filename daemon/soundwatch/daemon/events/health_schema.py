@@ -6,24 +6,17 @@ Does not: make lines (`events/notices.py`).
 
 from __future__ import annotations
 
-from typing import Final, Literal
-
-import msgspec
+from typing import Literal
 
 from soundwatch.daemon.core.source import AudioFault, ClockCorrectionReason, SourceTransition, SourceTransitionReason
 from soundwatch.daemon.core.types import OverloadState
+from soundwatch.daemon.events.line_head import NumberedLine
 
-SCHEMA: Final = "soundwatch.event/1"
 
-
-class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
+class HealthLine(NumberedLine, frozen=True, kw_only=True):
     """Fields of every line of this type, before its own."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
 
 
 class OverloadLine(HealthLine, frozen=True, kw_only=True):

@@ -11,16 +11,13 @@ from typing import Literal
 
 import msgspec
 
-from soundwatch.daemon.events.health_schema import SCHEMA
+from soundwatch.daemon.events.line_head import NumberedLine, UnnumberedLine
 
 
-class LevelLine(msgspec.Struct, frozen=True, kw_only=True):
+class LevelLine(UnnumberedLine, frozen=True, kw_only=True):
     """Levels of the second or minute that ends at `time`; the journal never stores this line, so it has no number."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["level"] = "level"
-    time: str
-    node: str
     source: str
     period: Literal["1s", "1min"] = "1s"
     calibrated: bool
@@ -36,14 +33,10 @@ class LevelLine(msgspec.Struct, frozen=True, kw_only=True):
     bands_db: dict[str, float | None] | msgspec.UnsetType = msgspec.UNSET
 
 
-class LevelPeriodLine(msgspec.Struct, frozen=True, kw_only=True):
+class LevelPeriodLine(NumberedLine, frozen=True, kw_only=True):
     """Levels of a quarter of an hour, an hour or a day that began at `start`."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["level"] = "level"
-    seq: int
-    time: str
-    node: str
     source: str
     period: Literal["15min", "1h", "day"]
     start: str

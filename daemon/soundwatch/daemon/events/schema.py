@@ -14,7 +14,6 @@ import msgspec
 
 from soundwatch.daemon.core.types import EndReason, EventType, GapReason
 from soundwatch.daemon.events.health_schema import (
-    SCHEMA,
     AnchorLine,
     ControlLine,
     JournalHealthLine,
@@ -27,6 +26,7 @@ from soundwatch.daemon.events.health_schema import (
     SourceHealthLine,
 )
 from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
+from soundwatch.daemon.events.line_head import SCHEMA, NumberedLine, UnnumberedLine
 
 LINE_TYPES: Final = ("hello", "start", "update", "end", "clip", "gap", "health", "stats", "differ", "shadow", "level")
 UNNUMBERED: Final = 0  # `seq` of a line that no writer has taken yet
@@ -34,14 +34,10 @@ ShadowReason = Literal["interval", "ended", "changed", "failed"]
 ClipRefusal = Literal["speech", "disk", "queue", "failed"]
 
 
-class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
+class HelloLine(NumberedLine, frozen=True, kw_only=True):
     """First line of a stream: node, source, model and classes; `unused_providers` is left out where it is empty."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["hello"] = "hello"
-    seq: int
-    time: str
-    node: str
     source: str
     stream_start: str
     version: str
@@ -88,44 +84,33 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cl
     calibrated: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-class GapLine(msgspec.Struct, frozen=True, kw_only=True):
+class GapLine(NumberedLine, frozen=True, kw_only=True):
     """Sound between `start` and `time` that was lost or not classified."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["gap"] = "gap"
-    seq: int
-    time: str
-    node: str
     source: str
     start: str
     duration_s: float
     reason: GapReason
 
 
-class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
+class ScoresLine(UnnumberedLine, frozen=True, kw_only=True):
     """Scores of one window; the journal never stores this line, so it has no number."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["scores"] = "scores"
-    time: str
-    node: str
     source: str
     level_dbfs: float | None
     scores: dict[str, float]
     tags: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
 
 
-class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+class ClipLine(NumberedLine, frozen=True, kw_only=True, rename={"class_": "class"}):
     """Clip of an event; without a file, `file` is null and `reason` gives the cause.
 
     `picture` is the name of its spectrogram, null where that could not be written; absent where pictures are off.
     """
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["clip"] = "clip"
-    seq: int
-    time: str
-    node: str
     source: str
     id: str
     class_: str
@@ -141,26 +126,19 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cla
     picture: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class ByeLine(msgspec.Struct, frozen=True, kw_only=True):
+class ByeLine(UnnumberedLine, frozen=True, kw_only=True):
     """Last line to a reader of a socket; `last_seq` is the number of the last line that the reader got."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["bye"] = "bye"
-    time: str
-    node: str
     reason: Literal["slow", "too_many_clients", "malformed", "stopped"]
     detail: str
     last_seq: int | None
 
 
-class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
+class StatsLine(NumberedLine, frozen=True, kw_only=True):
     """Totals of a stream so far; with `final`, of the whole stream."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["stats"] = "stats"
-    seq: int
-    time: str
-    node: str
     source: str
     windows: int
     duration_s: float
@@ -169,14 +147,10 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     final: bool
 
 
-class DifferLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+class DifferLine(NumberedLine, frozen=True, kw_only=True, rename={"class_": "class"}):
     """One model begins to detect a class and the other does not."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["differ"] = "differ"
-    seq: int
-    time: str
-    node: str
     source: str
     class_: str
     score: float
@@ -187,14 +161,10 @@ class DifferLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "c
     shadow: str
 
 
-class ShadowLine(msgspec.Struct, frozen=True, kw_only=True):
+class ShadowLine(NumberedLine, frozen=True, kw_only=True):
     """Comparison of two models on one source since the last line of this type."""
 
-    schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["shadow"] = "shadow"
-    seq: int
-    time: str
-    node: str
     source: str
     start: str
     model: str

@@ -18,7 +18,7 @@ import msgspec
 from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import RuleConfig
-from soundwatch.daemon.events.health_schema import SCHEMA
+from soundwatch.daemon.events.line_head import SCHEMA
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.rules.facts import LineFacts
 from soundwatch.daemon.rules.state import RuleState

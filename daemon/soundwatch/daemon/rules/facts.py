@@ -14,7 +14,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import SECOND_NS, format_utc, parse_utc
 from soundwatch.daemon.core.rules_config import Fault
-from soundwatch.daemon.events.health_schema import SCHEMA
+from soundwatch.daemon.events.line_head import SCHEMA
 from soundwatch.daemon.journal.entry import JournalEntry
 
 RULE_LINES: Final = ("start", "update", "end", "clip", "health", "gap", "stats")  # stats: for the time alone
