@@ -11,11 +11,11 @@ from soundwatch.daemon.cli.options import (
     OutputPath,
     apply_journal,
     check_overwrite,
-    clips_option,
     config_option,
     journal_file,
-    journal_option,
     overwrite_option,
+    stored_clips_option,
+    stored_journal_option,
 )
 from soundwatch.daemon.core.config_file import load_config
 
@@ -25,7 +25,7 @@ from soundwatch.daemon.core.config_file import load_config
 @click.option("--with-clips", is_flag=True, help="Also save the clips.")
 @overwrite_option
 @config_option
-@journal_option
+@stored_journal_option
 def backup(out: Path, with_clips: bool, overwrite: bool, config_path: Path | None, journal: str | None) -> None:
     """Save the configuration, its calibration, the journal with all labels, and clips on request, as one archive.
 
@@ -44,8 +44,8 @@ def backup(out: Path, with_clips: bool, overwrite: bool, config_path: Path | Non
 @click.argument("archive", metavar="FILE", type=GivenPath())
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @config_option
-@journal_option
-@clips_option
+@stored_journal_option
+@stored_clips_option
 def restore(
     archive: Path, overwrite: bool, config_path: Path | None, journal: str | None, clips_folder: str | None
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from soundwatch.daemon.cli.options import apply_clips, clips_option, config_option
+from soundwatch.daemon.cli.options import apply_clips, config_option, stored_clips_option
 from soundwatch.daemon.core import clip_files
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
@@ -21,7 +21,7 @@ def clips() -> None:
 
 @clips.command()
 @config_option
-@clips_option
+@stored_clips_option
 def pictures(config_path: Path | None, clips_folder: str | None) -> None:
     """Draw the spectrogram of each clip that has none, the newest first.
 

@@ -15,8 +15,8 @@ from soundwatch.daemon.cli.options import (
     check_overwrite,
     config_option,
     journal_file,
-    journal_option,
     overwrite_option,
+    stored_journal_option,
 )
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config_file import load_config
@@ -49,7 +49,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 @click.option("-o", "--output", type=OutputPath(), help="File to write. [default: standard output]")
 @overwrite_option
 @config_option
-@journal_option
+@stored_journal_option
 def digest(
     day: str | None,
     week: str | None,

@@ -16,8 +16,8 @@ from soundwatch.daemon.cli.options import (
     config_option,
     filter_options,
     journal_file,
-    journal_option,
     overwrite_option,
+    stored_journal_option,
 )
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
@@ -35,7 +35,7 @@ from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_forma
 @overwrite_option
 @filter_options
 @config_option
-@journal_option
+@stored_journal_option
 def export_events(
     out: Path,
     table_format: TableFormat | None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from soundwatch.daemon.cli.options import apply_journal, config_option, journal_option
+from soundwatch.daemon.cli.options import apply_journal, config_option, stored_journal_option
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config_file import load_config
 
@@ -16,7 +16,7 @@ from soundwatch.daemon.core.config_file import load_config
 @click.argument("event_id", metavar="EVENT_ID")
 @click.argument("verdict", metavar="right|none|CLASS")
 @config_option
-@journal_option
+@stored_journal_option
 def label(event_id: str, verdict: str, config_path: Path | None, journal: str | None) -> None:
     """Label an event: right, none of the classes, or another class. The last label of an event counts.
 

@@ -78,12 +78,28 @@ journal_option = click.option(
     help="Journal file, or memory. [default: the configuration's journal.path]",
 )
 
+stored_journal_option = click.option(
+    "--journal",
+    metavar="FILE",
+    type=GivenPath(str),
+    help="The journal's file. [default: the configuration's journal.path]",
+)
+
 clips_option = click.option(
     "--clips",
     "clips_folder",
     metavar="DIR",
     type=GivenPath(str),
-    help="Store the sound of events in this folder. [default: no sound is stored]",
+    help="Store the sound of events in this folder. [default: the configuration's clips.folder; without it, no sound "
+    "is stored]",
+)
+
+stored_clips_option = click.option(
+    "--clips",
+    "clips_folder",
+    metavar="DIR",
+    type=GivenPath(str),
+    help="Folder of the clips. [default: the configuration's clips.folder]",
 )
 
 

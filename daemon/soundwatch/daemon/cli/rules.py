@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soundwatch.daemon.cli.options import apply_journal, config_option, journal_option
+from soundwatch.daemon.cli.options import apply_journal, config_option, stored_journal_option
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
@@ -35,7 +35,7 @@ def rules() -> None:
 @click.option("--since", default="7d", show_default=True, metavar="WHEN", help="From a time, or an age such as 7d.")
 @click.option("--rule", "names", multiple=True, metavar="NAME", help="Only this rule, also where it is not enabled.")
 @config_option
-@journal_option
+@stored_journal_option
 def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: str | None) -> None:
     """Print what the rules would have sent, and count what they would have held. Nothing is sent."""
     from soundwatch.daemon.journal.query import parse_filter
@@ -74,7 +74,7 @@ def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: 
 @rules.command("explain")
 @click.argument("event_id", metavar="ID")
 @config_option
-@journal_option
+@stored_journal_option
 def explain(event_id: str, config_path: Path | None, journal: str | None) -> None:
     """Show why an event did or did not send, rule by rule and condition by condition."""
     from soundwatch.daemon.journal.events import find_event_row
@@ -97,7 +97,7 @@ def explain(event_id: str, config_path: Path | None, journal: str | None) -> Non
 @rules.command("send-test")
 @click.argument("name", metavar="NAME")
 @config_option
-@journal_option
+@stored_journal_option
 def send_test(name: str, config_path: Path | None, journal: str | None) -> None:
     """Send one test message to each output of a rule."""
     from soundwatch.daemon.app.rule_test import send_test_message

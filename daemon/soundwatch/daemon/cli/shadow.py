@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import apply_journal, config_option, journal_option
+from soundwatch.daemon.cli.options import apply_journal, config_option, stored_journal_option
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 
@@ -29,7 +29,7 @@ def shadow() -> None:
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="Only this source. May be repeated.")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @config_option
-@journal_option
+@stored_journal_option
 def report(
     since: str | None,
     sources: tuple[str, ...],
@@ -56,7 +56,7 @@ def report(
 
 @shadow.command()
 @config_option
-@journal_option
+@stored_journal_option
 def promote(config_path: Path | None, journal: str | None) -> None:
     """Make the shadow the active model, and the active model the shadow.
 
@@ -71,7 +71,7 @@ def promote(config_path: Path | None, journal: str | None) -> None:
 
 @shadow.command()
 @config_option
-@journal_option
+@stored_journal_option
 def rollback(config_path: Path | None, journal: str | None) -> None:
     """Restore the model that was active before the last promotion."""
     from soundwatch.daemon.shadow.promotion import roll_back as change

@@ -16,7 +16,7 @@ from soundwatch.daemon.cli.options import (
     apply_journal,
     config_option,
     filter_options,
-    journal_option,
+    stored_journal_option,
     wants_text,
 )
 from soundwatch.daemon.core.config_file import load_config
@@ -42,7 +42,7 @@ _SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
 @click.option("--level", is_flag=True, help="Also print the sound level of every second, until Ctrl-C.")
 @filter_options
 @config_option
-@journal_option
+@stored_journal_option
 def tail(
     follow: bool,
     count: int | None,

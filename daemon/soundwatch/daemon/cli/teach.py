@@ -10,9 +10,9 @@ from soundwatch.daemon.cli.options import (
     OutputPath,
     apply_clips,
     apply_journal,
-    clips_option,
     config_option,
-    journal_option,
+    stored_clips_option,
+    stored_journal_option,
 )
 from soundwatch.daemon.core import clip_files
 from soundwatch.daemon.core.config_file import load_config
@@ -22,8 +22,8 @@ from soundwatch.daemon.core.errors import ConfigError
 @click.command()
 @click.argument("folder", metavar="DEST", type=OutputPath())
 @config_option
-@journal_option
-@clips_option
+@stored_journal_option
+@stored_clips_option
 def teach(folder: Path, config_path: Path | None, journal: str | None, clips_folder: str | None) -> None:
     """Copy the clips of labeled events to DEST, one folder for each class, for `soundwatch train --layout folders`."""
     from soundwatch.daemon.clips import dataset
