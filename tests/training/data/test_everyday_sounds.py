@@ -10,6 +10,7 @@ import pytest
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.everyday_sounds import (
+    COLUMNS,
     EverydayClip,
     count_drawable_kinds,
     draw_held_out_kinds,
@@ -59,7 +60,30 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file,kind\na,b\n")
-    with pytest.raises(DataError, match="lacks the columns recording, source, licence"):
+    with pytest.raises(DataError, match="and lacks recording, source, licence"):
+        read_everyday_sounds(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+def test_metadata_that_a_spreadsheet_saved_is_read(tmp_path: Path, encoding: str) -> None:
+    root = write_everyday_folder(tmp_path)
+    before, metadata = read_everyday_sounds(root), root / "metadata.csv"
+    metadata.write_bytes(metadata.read_text().replace(",", ";").replace("\n", "\r\n").encode(encoding))
+    assert read_everyday_sounds(root) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"cat/cat1.wav,cat\n", r"line 2 has file 'cat/cat1\.wav', kind 'cat', recording ''"),
+        (b"../cat1.wav,cat,1,,,,,,\n", r"line 2 has file '\.\./cat1\.wav'.* below the folder"),
+        ("kät/cat1.wav,cat,1,,,,,,\n".encode("latin-1"), r"is not in UTF-8: byte \d+ is 0xe4\. Save it"),
+        (b"", "lists no recordings"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path: Path, line: bytes, message: str) -> None:
+    (tmp_path / "metadata.csv").write_bytes(",".join(COLUMNS).encode() + b"\n" + line)
+    with pytest.raises(DataError, match=message):
         read_everyday_sounds(tmp_path)
 
 

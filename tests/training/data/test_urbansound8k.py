@@ -30,6 +30,27 @@ def test_kaggles_copy_with_folds_beside_the_metadata_is_read_too(tiny_data: Path
     assert split.train[0].path == kaggle / "fold1" / original.train[0].name
 
 
+def test_a_clip_in_two_rows_is_refused_since_it_may_have_two_classes(tiny_data: Path) -> None:
+    metadata = tiny_data / "metadata" / "UrbanSound8K.csv"
+    metadata.write_text(metadata.read_text() + metadata.read_text().splitlines()[1] + "\n")
+    with pytest.raises(DataError, match="is listed in two rows; each recording once was expected"):
+        split_by_folds(tiny_data, None, (1,))
+
+
+def test_a_folder_beside_the_data_set_is_answered_with_the_right_one(tiny_data: Path) -> None:
+    for given in (tiny_data.parent, tiny_data / "audio", tiny_data / "audio" / "fold1"):
+        with pytest.raises(DataError, match=f"Give {tiny_data}, which is one"):
+            read_metadata(given)
+    with pytest.raises(DataError, match=r"UrbanSound8K\.tar\.gz is an archive; unpack it"):
+        read_metadata(tiny_data.parent / "UrbanSound8K.tar.gz")
+
+
+def test_clips_that_are_elsewhere_are_named(tiny_data: Path) -> None:
+    (tiny_data / "audio").rename(tiny_data / "clips")
+    with pytest.raises(DataError, match=r"The first that the metadata lists is .*audio/fold1/.*wav"):
+        split_by_folds(tiny_data, (1,), ())
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_metadata_that_a_spreadsheet_saved_is_read(tiny_data: Path, delimiter: str, encoding: str) -> None:
@@ -90,10 +111,10 @@ def test_a_missing_folder_is_refused_with_the_source_of_the_data(tmp_path: Path)
     [
         ("a,b\n1,2\n", "has the columns a, b and lacks slice_file_name"),
         ("", r"has the columns \(none\)"),
-        ("slice_file_name,fold,classID,class\n", "lists no clips"),
-        ("slice_file_name,fold,classID,class\nx.wav,one,0,air_conditioner\n", "line 2 says .*'fold': 'one'"),
-        ("slice_file_name,fold,classID,class\nx.wav,1,0,dog_bark\n", "line 2 says .*'class': 'dog_bark'"),
-        ("slice_file_name,fold,classID,class\nx.wav,1\n", "line 2 says"),
+        ("slice_file_name,fold,classID,class\n", "lists no recordings"),
+        ("slice_file_name,fold,classID,class\nx.wav,one,0,air_conditioner\n", "line 2 has .*fold 'one'"),
+        ("slice_file_name,fold,classID,class\nx.wav,1,0,dog_bark\n", "line 2 has .*class 'dog_bark'"),
+        ("slice_file_name,fold,classID,class\nx.wav,1\n", "line 2 has .*classID ''"),
     ],
 )
 def test_other_metadata_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -8,7 +8,6 @@ Does not: decode (`data/cache.py`).
 
 from __future__ import annotations
 
-import csv
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +22,11 @@ from soundwatch.training.data.class_folders import (
     hold_out,
     split_by_recordings,
 )
-from soundwatch.training.data.urbansound8k import Clip, Split, open_metadata
+from soundwatch.training.data.metadata_table import Row, describe_row, read_table
+from soundwatch.training.data.urbansound8k import Clip, Split, refuse_listed_twice
 
 LONGEST_NAME_BYTES: Final = 255  # of a file or a folder, on the usual file systems
+_ADVICE: Final = "With --layout csv, --data is the CSV file; name its columns with --columns FILE,CLASS[,FOLD]."
 LONGEST_FILE_BYTES: Final = 2048  # with the folders before it; systems accept 4096 with the data set's own folder
 
 
@@ -44,22 +45,8 @@ def list_csv(path: Path, columns: Columns) -> tuple[tuple[str, ...], tuple[Clip,
     Raises:
         DataError: The file does not read, lacks a column, lists nothing, or no recording is where the rows say.
     """
-    try:
-        with open_metadata(path) as table:
-            given = table.fieldnames or []
-            named = [name for name in (columns.file, columns.label, columns.fold) if name is not None]
-            lacking = [name for name in named if name not in given]
-            if lacking:
-                raise DataError(
-                    f"{path} has the columns {', '.join(given) or '(none)'} and lacks {', '.join(lacking)}. "
-                    "Name its columns with --columns FILE,CLASS or --columns FILE,CLASS,FOLD."
-                )
-            rows = [(table.line_num, row) for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} does not read as CSV: {error}. With --layout csv, --data is the CSV file.") from error
-    entries = [_entry(path, line, row, columns) for line, row in rows]
-    if not entries:
-        raise DataError(f"{path} lists no recordings; one in each row was expected.")
+    named = [name for name in (columns.file, columns.label, columns.fold) if name is not None]
+    entries = [_entry(where, row, columns) for where, row in read_table(path, named, _ADVICE)]
     base = _base_folder(path, entries[0][0])
     labels = tuple(sorted({label for _, label, _ in entries}))
     clips = tuple(
@@ -69,24 +56,23 @@ def list_csv(path: Path, columns: Columns) -> tuple[tuple[str, ...], tuple[Clip,
     return labels, clips, base
 
 
-def _entry(path: Path, line: int, row: dict[str, str | None], columns: Columns) -> tuple[str, str, str]:
+def _entry(where: str, row: Row, columns: Columns) -> tuple[str, str, str]:
     """Return the file, class and fold of a row; the fold is "" without a column."""
-    values = [(row.get(name) or "").strip() if name else "" for name in (columns.file, columns.label, columns.fold)]
-    name, label, fold = values
+    name, label, fold = row[columns.file], row[columns.label], row[columns.fold] if columns.fold else ""
     inside = name and "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts
     if not inside or not label or (columns.fold and not fold):
         raise DataError(
-            f"{path} line {line} says {row}; a file name below the CSV file's folder, a class"
+            f"{where} has {describe_row(row)}; a file name below the CSV file's folder, a class"
             f"{' and a fold' if columns.fold else ''} were expected. Correct the line, or remove it."
         )
     lengths = [len(os.fsencode(part)) for part in Path(name).parts]
     if max(lengths, default=0) > LONGEST_NAME_BYTES or len(os.fsencode(name)) > LONGEST_FILE_BYTES:
         raise DataError(
-            f"{path} line {line} names the file {name[:40]}..., {len(os.fsencode(name))} bytes; at most "
+            f"{where} names the file {name[:40]}..., {len(os.fsencode(name))} bytes; at most "
             f"{LONGEST_NAME_BYTES} in each part and {LONGEST_FILE_BYTES} in all were expected. Correct the line, or "
             "remove it."
         )
-    return name, class_label(label, f"{path} line {line}: the class"), fold
+    return name, class_label(label, f"{where}: the class"), fold
 
 
 def _base_folder(path: Path, first: str) -> Path:
@@ -138,6 +124,7 @@ def split_csv(
         DataError: The file is wrong, a recording's length cannot be read, or a class has too few recordings.
     """
     labels, listed, _ = list_csv(path, columns)
+    refuse_listed_twice(listed)
     present = tuple(clip for clip in listed if _is_file(path, clip.path))
     held_out = _chosen_folds(present, columns, test_folds) if test_folds else hold_out(labels, present, test_share)
     clips = [count_windows(clip, spec) for clip in present] if spec else present

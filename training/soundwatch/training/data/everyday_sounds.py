@@ -7,12 +7,11 @@ labels; `labels` holds SONYC's coarse tags for street recordings.
 Split: `everyday_kinds.txt` lists the kinds that are held out whole, drawn once by a hash among large and among small
 kinds. The recordings of the other kinds go to training, validation or test by a hash of the recording's name, so
 that clips of one recording share a role. Thresholds are chosen on validation; nothing is chosen on test.
-Does not: read sound, or say how a clip is used.
+Does not: read sound, or decide how a clip is used.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.training.data.metadata_table import Row, describe_row, read_table
 
 Role = Literal["train", "validation", "test_recordings", "test_kinds"]
 
@@ -164,22 +164,14 @@ def read_everyday_sounds(folder: Path) -> tuple[EverydayClip, ...]:
     """Read the clips of a folder, in the order of its metadata.
 
     Raises:
-        DataError: `metadata.csv` or one of its columns is missing, or a listed file is.
+        DataError: `metadata.csv` or one of its columns is missing, a row is wrong, or a listed file is missing.
     """
     metadata = folder / "metadata.csv"
-    try:
-        with metadata.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(
-            f"{metadata} cannot be read: {error}. A folder of clips with metadata.csv was expected."
-        ) from error
-    missing = [column for column in COLUMNS if rows and column not in rows[0]]
-    if not rows or missing:
-        raise DataError(
-            f"{metadata} has {len(rows)} rows and lacks the columns {', '.join(missing) or '(none)'}; "
-            f"a row a clip with {', '.join(COLUMNS)} was expected."
-        )
+    wanted = f"A folder of clips with metadata.csv was expected: a row a clip, with the columns {', '.join(COLUMNS)}."
+    table = read_table(metadata, COLUMNS, wanted)
+    for where, row in table:
+        _check_row(where, row)
+    rows = [row for _, row in table]
     held_out = held_out_kinds()
     unseen = {row["recording"] for row in rows if row["kind"] in held_out}
     clips = tuple(_clip(folder, row, held_out, unseen) for row in rows)
@@ -189,8 +181,19 @@ def read_everyday_sounds(folder: Path) -> tuple[EverydayClip, ...]:
     return clips
 
 
+def _check_row(where: str, row: Row) -> None:
+    """Refuse a row without a file of the folder, a kind or a recording."""
+    file = Path(row["file"])
+    inside = row["file"] and "\0" not in row["file"] and not file.is_absolute() and ".." not in file.parts
+    if not inside or not row["kind"] or not row["recording"]:
+        raise DataError(
+            f"{where} has {describe_row(row)}; a file below the folder, a kind and a recording were expected. Correct "
+            "the line, or remove it."
+        )
+
+
 def describe_sources(clips: Iterable[EverydayClip]) -> tuple[str, ...]:
-    """Say where clips are from and under which licence, in the order of the sources' names."""
+    """Describe the sources of clips with their license, in the order of the sources' names."""
     counts = Counter((clip.source, clip.licence) for clip in clips)
     return tuple(f"{source}: {licence} ({count} clips)" for (source, licence), count in sorted(counts.items()))
 
@@ -222,13 +225,13 @@ def count_drawable_kinds(rows: Iterable[dict[str, str]]) -> dict[str, int]:
     return {kind: count for kind, count in counts.items() if kind not in targets and kind != STREET_KIND}
 
 
-def _clip(folder: Path, row: dict[str, str], held_out: frozenset[str], unseen: set[str]) -> EverydayClip:
+def _clip(folder: Path, row: Row, held_out: frozenset[str], unseen: set[str]) -> EverydayClip:
     label = row["is_target_class"] or None
     tags = frozenset(row["labels"].split("|")) & set(_ALL_TAGS) if row["kind"] == STREET_KIND else frozenset()
     uncertain = {item for tag in tags for item in _UNCERTAIN_BY_TAG.get(tag, ())}
     if label is None:
         uncertain |= set(_UNCERTAIN_BY_KIND.get(row["kind"], ()))
-        uncertain |= {_contaminant(part) for part in row["contaminated"].split("|") if part}
+        uncertain |= {_contaminant(part) for part in row["contaminated"].split("|") if part.strip()}
         uncertain |= {"street_music"} & {row["near_target"]}
     return EverydayClip(
         path=folder / row["file"],
@@ -249,7 +252,7 @@ _ALL_TAGS: Final = (*_UNCERTAIN_BY_TAG, "non_machinery_impact")
 
 
 def _contaminant(part: str) -> str:
-    """The class of one entry of `contaminated`, such as `music 0.62`."""
+    """Return the class of one entry of `contaminated`, such as `music 0.62`."""
     name = part.split()[0]
     return "street_music" if name == "music" else name
 
@@ -264,5 +267,5 @@ def _role(kind: str, recording: str, held_out: frozenset[str], unseen: set[str])
 
 
 def _fraction(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone."""
+    """Return a number in [0, 1) that depends on the name alone."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48

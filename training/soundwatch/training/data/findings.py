@@ -115,6 +115,7 @@ def about_metadata(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
     yield from _finding("error" if not present else "warning", "absent", absent, root, text)
     gone = [clip.path for clip in clips if present[clip.fold] and not clip.is_there]
     yield from _finding("warning", "missing", gone, root, "Clips that the metadata lists and that have no file.")
+    yield from _listed_twice(clips, root)
     known = {clip.path for clip in clips}
     strays = [path for path in sorted(audio_folder(root).glob("fold*/*")) if path.is_file() and path not in known]
     sounds = [path for path in strays if not path.name.startswith(".")]
@@ -134,12 +135,17 @@ def about_metadata(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
     yield from _finding("warning", "two folds", split, root, text)
 
 
+def _listed_twice(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
+    """Find files in two rows."""
+    twice = [path for path, count in Counter(clip.path for clip in clips).items() if count > 1]
+    yield from _finding("error", "listed twice", twice, root, "Recordings in two rows; a recording has one class.")
+
+
 def about_csv(labels: tuple[str, ...], clips: tuple[Clip, ...], root: Path) -> Iterator[Finding]:
     """Check the rows of a CSV file: rows without a file, files in two rows, classes that cannot be split."""
     gone = [clip.path for clip in clips if not clip.is_there]
     yield from _finding("warning", "missing", gone, root, "Recordings that the CSV file lists and that have no file.")
-    twice = [path for path, count in Counter(clip.path for clip in clips).items() if count > 1]
-    yield from _finding("error", "listed twice", twice, root, "Recordings in two rows; a recording has one class.")
+    yield from _listed_twice(clips, root)
     advice = (
         "Classes whose folds are too large for a share of 0.2 for testing. A fold is never split; name --test-folds."
     )

@@ -13,10 +13,8 @@ Does not: open audio (`data/cache.py`).
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +22,7 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.training.data.metadata_table import Row, describe_row, read_table
 from soundwatch.training.model.labels import LABELS
 
 COLUMNS: Final = ("slice_file_name", "fold", "classID", "class")
@@ -32,6 +31,7 @@ OBTAIN: Final = (
     "`soundwatch data download DIR`, or by hand from "
     "https://urbansounddataset.weebly.com/urbansound8k.html. Then give the folder that holds audio/ and metadata/."
 )
+ADVICE: Final = f"The original file was expected. {OBTAIN}"
 LEAKY_TEST_SHARE: Final = 0.2
 
 
@@ -116,17 +116,20 @@ def read_metadata(root: Path) -> tuple[Clip, ...]:
     metadata = find_metadata(root)
     if metadata is None:
         raise DataError(
-            f"No {metadata_paths(root)[0]}; a folder in UrbanSound8K's layout was expected. For your own folder of "
-            f"recordings per class, add --layout folders. {OBTAIN}"
+            f"No {metadata_paths(root)[0]}; a folder in UrbanSound8K's layout was expected. {_other_folder(root)}"
+            f"For your own folder of recordings per class, add --layout folders. {OBTAIN}"
         )
-    try:
-        with open_metadata(metadata) as rows:
-            clips = _read_rows(rows, audio_folder(root), metadata)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{metadata} does not read: {error}; the original file was expected. {OBTAIN}") from error
-    if not clips:
-        raise DataError(f"{metadata} lists no clips. {OBTAIN}")
-    return clips
+    audio = audio_folder(root)
+    return tuple(_clip(audio, row, where) for where, row in read_table(metadata, COLUMNS, ADVICE))
+
+
+def _other_folder(root: Path) -> str:
+    """Return a sentence about a folder above or below that is in the layout, or about an archive; else nothing."""
+    if root.suffix.lower() in (".zip", ".tar", ".gz", ".tgz"):
+        return f"{root.name} is an archive; unpack it. "
+    below = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    found = next((folder for folder in (*below, *root.parents[:2]) if find_metadata(folder)), None)
+    return f"Give {found}, which is one. " if found else ""
 
 
 def metadata_paths(root: Path) -> tuple[Path, Path]:
@@ -139,44 +142,24 @@ def find_metadata(root: Path) -> Path | None:
     return next((path for path in metadata_paths(root) if path.is_file()), None)
 
 
-@contextmanager
-def open_metadata(path: Path) -> Iterator[csv.DictReader[str]]:
-    """Open a CSV file with commas, semicolons or tabs, and with or without a byte order mark, as spreadsheets write."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        delimiter = max(",;\t", key=file.readline().count)
-        file.seek(0)
-        yield csv.DictReader(file, delimiter=delimiter)
-
-
 def audio_folder(root: Path) -> Path:
     """Return the folder with the folds: audio/, or in Kaggle's copy the one of the metadata."""
     audio = root / "audio"
     return audio if audio.is_dir() or not metadata_paths(root)[1].is_file() else root
 
 
-def _read_rows(rows: csv.DictReader[str], audio: Path, metadata: Path) -> tuple[Clip, ...]:
-    """Parse all rows of the metadata."""
-    columns = rows.fieldnames or []
-    lacking = [column for column in COLUMNS if column not in columns]
-    if lacking:
-        raise DataError(
-            f"{metadata} has the columns {', '.join(columns) or '(none)'} and lacks {', '.join(lacking)}; "
-            f"the original file was expected. {OBTAIN}"
-        )
-    return tuple(_clip(audio, row, f"{metadata} line {rows.line_num}") for row in rows)
-
-
-def _clip(audio: Path, row: dict[str, str], where: str) -> Clip:
+def _clip(audio: Path, row: Row, where: str) -> Clip:
     """Parse one row of the metadata."""
-    name = row["slice_file_name"] or ""
+    name = row["slice_file_name"]
     try:
         fold, class_id = int(row["fold"]), int(row["classID"])
         known = 0 <= class_id < len(LABELS) and LABELS[class_id] == row["class"]
-    except (TypeError, ValueError):
+    except ValueError:
         known = False
     if not known or not name or "\0" in name or Path(name).name != name:
         raise DataError(
-            f"{where} says {row}; a file name, a fold, and a classID and class out of UrbanSound8K's ten were expected."
+            f"{where} has {describe_row(row)}; a file name, a fold, and a classID and class out of UrbanSound8K's ten "
+            "were expected. Correct or remove the line, or take the original file."
         )
     return Clip(audio / f"fold{fold}" / name, fold, class_id, name.partition("-")[0])
 
@@ -191,9 +174,10 @@ def split_by_folds(root: Path, train_folds: tuple[int, ...] | None, test_folds: 
 
     Raises:
         ConfigError: A fold is on both sides.
-        DataError: A fold is missing.
+        DataError: A fold is missing, or a clip is listed twice.
     """
     listed = read_metadata(root)
+    refuse_listed_twice(listed)
     present = [clip for clip in listed if clip.is_there]
     folds = {clip.fold for clip in present}
     if train_folds is None:
@@ -204,7 +188,9 @@ def split_by_folds(root: Path, train_folds: tuple[int, ...] | None, test_folds: 
     for fold in (*train_folds, *test_folds):
         if fold not in folds:
             found = ", ".join(str(number) for number in sorted(folds)) or "none"
-            raise DataError(f"Fold {fold} has no clips in {audio_folder(root)}; folds there: {found}. {OBTAIN}")
+            missing_clip = next((clip for clip in listed if clip.fold == fold), None)
+            first = f"The first that the metadata lists is {missing_clip.path}. " if missing_clip else ""
+            raise DataError(f"Fold {fold} has no clips in {audio_folder(root)}; folds there: {found}. {first}{OBTAIN}")
     test = tuple(clip for clip in present if clip.fold in test_folds)
     scored = {clip.recording for clip in test}
     wanted = [clip for clip in present if clip.fold in train_folds]
@@ -213,6 +199,21 @@ def split_by_folds(root: Path, train_folds: tuple[int, ...] | None, test_folds: 
         raise DataError(f"No clips are left to train on in {root}; folds there: {sorted(folds)}. {OBTAIN}")
     missing = _count_missing(listed, present, {*train_folds, *test_folds})
     return Split(train, test, train_folds, test_folds, False, missing, len(wanted) - len(train))
+
+
+def refuse_listed_twice(clips: Iterable[Clip]) -> None:
+    """Refuse clips in two rows: they would have two classes, be in two folds, or count twice.
+
+    Raises:
+        DataError: A clip is listed twice.
+    """
+    twice = [path for path, count in Counter(clip.path for clip in clips).items() if count > 1]
+    if twice:
+        others = f", and {len(twice) - 1} more recordings" if len(twice) > 1 else ""
+        raise DataError(
+            f"{twice[0]} is listed in two rows{others}; each recording once was expected. Keep one row of each; "
+            "`soundwatch data check` lists them."
+        )
 
 
 def split_leakily(root: Path, seed: int) -> Split:

@@ -19,11 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.labeled_clips import LabeledClips, check_labels
+from soundwatch.training.data.metadata_table import read_table
 from soundwatch.training.data.read_audio import RATE_HZ
-from soundwatch.training.data.urbansound8k import OBTAIN, Clip, find_metadata, metadata_paths, open_metadata
+from soundwatch.training.data.urbansound8k import ADVICE, Clip, find_metadata, metadata_paths
 from soundwatch.training.evaluation.event_matching import MatchCounts, TimedLabel, count_matches, match_events
 from soundwatch.training.evaluation.offline_detection import DetectedEvent, detect_in_blocks
 from soundwatch.training.evaluation.street_scene import PlacedClip, plan_scene, render_scene
@@ -218,9 +218,6 @@ def foreground_clips(root: Path, data: LabeledClips) -> LabeledClips:
     if data.folder:
         return data
     metadata = find_metadata(root) or metadata_paths(root)[0]
-    with open_metadata(metadata) as lines:
-        rows = list(lines)
-    if rows and "salience" not in rows[0]:
-        raise DataError(f"{metadata} has no column salience; the original file was expected. {OBTAIN}")
+    rows = [row for _, row in read_table(metadata, ("slice_file_name", "salience"), ADVICE)]
     loud = {row["slice_file_name"] for row in rows if row["salience"] == "1"}
     return replace(data, clips=tuple(clip for clip in data.clips if clip.path.name in loud))
