@@ -131,7 +131,7 @@ def test_only_clips_in_the_foreground_are_mixed(tiny_data: Path, data: LabeledCl
         rows = [[cell for place, cell in enumerate(row) if place != 4] for row in csv.reader(file)]
     with metadata.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    with pytest.raises(DataError, match="has no column salience"):
+    with pytest.raises(DataError, match="and lacks salience"):
         foreground_clips(tiny_data, data)
 
 
