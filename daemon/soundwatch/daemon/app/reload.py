@@ -19,7 +19,7 @@ from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, sink_key
 from soundwatch.daemon.sinks.spec import SinkConfig
 
-RESTART_ONLY_KEYS = ("node", "level", "journal", "clips", "log")  # built into every part that runs
+RESTART_ONLY_KEYS: Final = ("node", "level", "journal", "clips", "log")  # built into every part that runs
 STANDARD_INPUT: Final = "-"
 
 

@@ -20,7 +20,7 @@ from soundwatch.daemon.core.errors import SourceError
 CARDS: Final = ("alsa:", "usb:", "port:")
 ROOT: Final = Path("/")
 
-_PLACE = re.compile(r"\(hw:(\d+),")
+_PLACE: Final = re.compile(r"\(hw:(\d+),")
 
 
 @dataclass(frozen=True, slots=True)

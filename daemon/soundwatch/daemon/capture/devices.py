@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,8 +21,8 @@ from soundwatch.daemon.capture.device_names import list_cards, stable_names
 from soundwatch.daemon.capture.portaudio import call_portaudio
 from soundwatch.daemon.core.errors import SourceError
 
-_ALSA_PLACE = re.compile(r"\s*\(hw:\d+,\d+\)$")
-_NO_INPUT = (
+_ALSA_PLACE: Final = re.compile(r"\s*\(hw:\d+,\d+\)$")
+_NO_INPUT: Final = (
     "No microphone: PortAudio lists no input device. Plug one in, check that the sound server runs and that you may "
     "use it (on Linux `arecord -l`, group `audio`), name a source that a sound server lists (`--device pulse`), or try "
     "`soundwatch run --device demo`."

@@ -13,10 +13,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
-_REASONS = ("ALSA lib ", "[src/libmpg123/")
-_NOISE = ("Expression '", "Note: ", "Warning: Xing")  # PortAudio's call stack; mpg123's notes
+_REASONS: Final = ("ALSA lib ", "[src/libmpg123/")
+_NOISE: Final = ("Expression '", "Note: ", "Warning: Xing")  # PortAudio's call stack; mpg123's notes
 _stderr_lock = threading.Lock()  # there is one file descriptor 2
 
 

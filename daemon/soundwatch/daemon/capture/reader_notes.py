@@ -7,10 +7,11 @@ Does not: find anything (`capture/sndfile_reader.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from soundwatch.daemon.capture.recording_findings import FindingKind
 
-_AGAIN = "Copy the file again."
+_AGAIN: Final = "Copy the file again."
 
 
 class ReaderNotes(dict[FindingKind, str]):

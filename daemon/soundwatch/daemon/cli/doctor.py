@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -11,7 +12,7 @@ from soundwatch.daemon.cli.options import config_option
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 
-FAULTY = 10
+FAULTY: Final = 10
 
 
 @click.command()

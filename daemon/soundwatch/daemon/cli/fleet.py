@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 import msgspec
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from soundwatch.daemon.fleet.store import FleetStore
     from soundwatch.daemon.sinks.mqtt.connection import Broker
 
-DEFAULT_LINES = 20
+DEFAULT_LINES: Final = 20
 
 store_option = click.option(
     "--store",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -18,7 +19,7 @@ from soundwatch.daemon.cli.options import (
 )
 from soundwatch.daemon.core.config_file import load_config
 
-LEAVES_LOCAL_NETWORK = 12
+LEAVES_LOCAL_NETWORK: Final = 12
 
 
 @click.group()

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import click
 import msgspec
@@ -22,9 +22,9 @@ from soundwatch.daemon.cli.options import (
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.text import printable
 
-DEFAULT_LINES = 10
-TOP = 3
-_SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
+DEFAULT_LINES: Final = 10
+TOP: Final = 3
+_SCORES: Final = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
 
 
 @click.command()

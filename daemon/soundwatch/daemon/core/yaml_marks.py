@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-_COMMENT = re.compile(r"(?:(?<=\s)|^)#[^\r\n]*", re.MULTILINE)
-_NEXT = re.compile(r"\s+(?=#)")
+_COMMENT: Final = re.compile(r"(?:(?<=\s)|^)#[^\r\n]*", re.MULTILINE)
+_NEXT: Final = re.compile(r"\s+(?=#)")
 
 
 def scalars(text: str) -> Iterator[yaml.ScalarNode]:

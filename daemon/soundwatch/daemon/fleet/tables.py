@@ -18,7 +18,7 @@ from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_status import NodeStatus
 from soundwatch.daemon.sinks.mqtt.node_report import NodeReport
 
-SCHEMA = sql.MetaData()
+SCHEMA: Final = sql.MetaData()
 LINES: Final = sql.Table(
     "lines",
     SCHEMA,

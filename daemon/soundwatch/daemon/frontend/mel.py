@@ -185,10 +185,10 @@ def _linspace(start: float, stop: float, count: int) -> NDArray[np.float32]:
 
 
 # Slaney's scale is linear up to 1 kHz, 3 mels per 200 Hz, then logarithmic: 27 mels per factor of 6.4.
-_SLANEY_HZ_PER_MEL = 200 / 3
-_SLANEY_KNEE_HZ = 1000.0
-_SLANEY_KNEE_MEL = _SLANEY_KNEE_HZ / _SLANEY_HZ_PER_MEL
-_SLANEY_LOG_STEP = math.log(6.4) / 27
+_SLANEY_HZ_PER_MEL: Final = 200 / 3
+_SLANEY_KNEE_HZ: Final = 1000.0
+_SLANEY_KNEE_MEL: Final = _SLANEY_KNEE_HZ / _SLANEY_HZ_PER_MEL
+_SLANEY_LOG_STEP: Final = math.log(6.4) / 27
 
 
 def hz_to_mel(hz: float, scale: str) -> float:

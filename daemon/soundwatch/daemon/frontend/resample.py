@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import soxr
@@ -25,8 +25,8 @@ from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Block, Samples, join_blocks, read_only
 from soundwatch.daemon.frontend.windowed_sinc import WindowedSincStream
 
-_QUALITY = "HQ"
-_SLICES_A_SECOND = 10
+_QUALITY: Final = "HQ"
+_SLICES_A_SECOND: Final = 10
 
 
 class ResamplerStream(Protocol):

@@ -11,7 +11,7 @@ import io
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, torchscript_content_sha256
 from soundwatch.daemon.inference.opened_model import OpenedModel, waveform_refusal
 
-CPU = "TorchScript-CPU"
-CUDA = "TorchScript-CUDA"
+CPU: Final = "TorchScript-CPU"
+CUDA: Final = "TorchScript-CUDA"
 
 
 def load_torchscript(path: Path, content: bytes, provider: str, threads: int, device_id: int) -> OpenedModel:

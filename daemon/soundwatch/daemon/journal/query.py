@@ -27,8 +27,8 @@ UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": DAY_S, "w": 7 * DAY_S}
 LAST_SEQ: Final = 2**63 - 1  # of SQLite
 
 _HELLOS: Final = 20  # streams whose classes are read
-_AGE = re.compile(r"(\d+)\s*([smhdw])")
-_NUMBER = re.compile(r"#(\d{1,100})")
+_AGE: Final = re.compile(r"(\d+)\s*([smhdw])")
+_NUMBER: Final = re.compile(r"#(\d{1,100})")
 
 
 class _Classes(msgspec.Struct):

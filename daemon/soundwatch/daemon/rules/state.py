@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from soundwatch.daemon.rules.facts import LineFacts
 
@@ -65,4 +66,4 @@ class RulesState:
         return self.rules.get(name, _EMPTY)
 
 
-_EMPTY = RuleState()
+_EMPTY: Final = RuleState()

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -27,7 +28,7 @@ from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.pipeline.pipeline import DetectionState, detect_events, finish_stream
 from soundwatch.daemon.scan.worker import ChunkScores
 
-_NO_MEL = np.zeros((0, 0, 0), np.float32)
+_NO_MEL: Final = np.zeros((0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -19,7 +20,7 @@ from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.home_assistant import LARGEST_OFFSET
 from soundwatch.daemon.sinks.mqtt.topics import Topics
 
-SWITCHES = {b"ON": True, b"OFF": False}
+SWITCHES: Final = {b"ON": True, b"OFF": False}
 
 
 def handle_command(message: MqttMessage, topics: Topics, view: DaemonView, *, commands: bool) -> str | None:
