@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, decode_pcm
+from soundwatch.daemon.capture.pcm_format import PcmFormat, decode_pcm
+from soundwatch.daemon.capture.raw_pcm import RawPcm
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 
 MONO = PcmFormat("s16le", 8_000, 1)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from soundwatch.daemon.capture.demo import Demo
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.pacing import Pace
-from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm
+from soundwatch.daemon.capture.pcm_format import PcmFormat
+from soundwatch.daemon.capture.raw_pcm import RawPcm
 from soundwatch.daemon.capture.recording import Recording, recordings_in
 from soundwatch.daemon.capture.source_kinds import open_live_source, open_source, source_kind
 

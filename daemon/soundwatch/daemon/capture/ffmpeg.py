@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from soundwatch.daemon.capture.ipc import gatherable_s
 from soundwatch.daemon.capture.network import Connection
-from soundwatch.daemon.capture.raw_pcm import PcmFormat
+from soundwatch.daemon.capture.pcm_format import PcmFormat
 from soundwatch.daemon.core.errors import SourceUnavailableError
 from soundwatch.daemon.core.redact import HIDDEN, check_address, redact_text, redact_url
 

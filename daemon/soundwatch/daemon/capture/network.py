@@ -25,15 +25,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 from soundwatch.daemon.capture.drop_detector import DropDetectorState, detect_drops
 from soundwatch.daemon.capture.ipc import wait_closed, wait_readable
-from soundwatch.daemon.capture.raw_header import header_bytes
-from soundwatch.daemon.capture.raw_pcm import PcmFormat, decode_pcm
+from soundwatch.daemon.capture.pcm_format import PcmFormat
+from soundwatch.daemon.capture.pcm_stream import PcmStream
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import ConfigError, SourceError, StallError
 from soundwatch.daemon.core.loopback import IpAddress
 from soundwatch.daemon.core.redact import check_address, redact_url
 from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.types import Block
 
 FIRST_S: Final = 15.0  # cameras need some seconds to start
 SILENT_S: Final = 2.5
@@ -104,21 +104,15 @@ class NetworkSource:
             SourceError: The connection has ended, gives a sample that is not a number, or begins with the header of
                 another format.
         """
-        rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
+        rate_hz, end_sample = self.info.rate_hz, 0
+        stream = PcmStream(self._pcm, self.info.description, datagrams=self._connection.datagrams)
         watch, ended = DropDetectorState(), False
         first_s = FIRST_S if self._connection.first_s is None else self._connection.first_s
         try:
             while data := self._read(SILENT_S if end_sample else first_s):
                 arrival_ns = monotonic_ns()
-                rest += data
-                header = 0 if end_sample else header_bytes(rest, self._pcm, self.info.description)
-                if header is None:
-                    continue
-                rest = rest[header:]
-                whole = len(rest) - len(rest) % self._pcm.frame_bytes
-                samples = read_only(decode_pcm(rest[:whole], self._pcm))
-                rest = b"" if self._connection.datagrams else rest[whole:]
-                if not whole:
+                samples = stream.decode(data)
+                if not samples.shape[1]:
                     continue
                 size = samples.shape[1]
                 watch, lost = detect_drops(watch, arrival_ns, end_sample + size, rate_hz)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from soundwatch.daemon.core.errors import SourceError
 
 if TYPE_CHECKING:
-    from soundwatch.daemon.capture.raw_pcm import PcmFormat
+    from soundwatch.daemon.capture.pcm_format import PcmFormat
 
 _COMPRESSED: Final = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3\x03": "MP3", b"ID3\x04": "MP3"}
 _FORMATS: Final = {(1, 8): "u8", (1, 16): "s16le", (1, 24): "s24le", (1, 32): "s32le", (3, 32): "f32le"}

@@ -1,8 +1,7 @@
 """Raw samples on standard input, from another program's pipe.
 
-Conventions: interleaved little-endian samples without a header, in a configured format. The source
-reads as fast as the pipeline classifies, so the pipe blocks a faster writer and nothing is dropped.
-Sample 0 is assumed to have been recorded one first read before that read.
+Conventions: the source reads as fast as the pipeline classifies, so the pipe blocks a faster writer and nothing is
+dropped. Sample 0 is assumed to have been recorded one first read before that read.
 Does not: pace; a pipe from a file is read as fast as possible.
 """
 
@@ -13,84 +12,18 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from soundwatch.daemon.capture.frame_reader import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
-from soundwatch.daemon.capture.raw_header import header_bytes
+from soundwatch.daemon.capture.pcm_format import PcmFormat
+from soundwatch.daemon.capture.pcm_stream import PcmStream
 from soundwatch.daemon.capture.validate import validate_samples
-from soundwatch.daemon.core.errors import ConfigError, SourceError
+from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.text import failure_text
-from soundwatch.daemon.core.types import Block, Samples, read_only
+from soundwatch.daemon.core.types import Block
 
-SAMPLE_BYTES: Final = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 BLOCK_MS: Final = 100
 QUEUED_BLOCKS: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class PcmFormat:
-    """Format of raw samples.
-
-    Attributes:
-        sample_format: u8, s16le, s24le, s32le or f32le: unsigned, signed or float, bits, little-endian.
-        rate_hz: Sampling rate.
-        channels: Number of samples in a frame.
-
-    Raises:
-        ConfigError: A value is not supported.
-    """
-
-    sample_format: str
-    rate_hz: int
-    channels: int
-
-    def __post_init__(self) -> None:
-        if self.sample_format not in SAMPLE_BYTES:
-            raise ConfigError(f"Sample format {self.sample_format!r} was given; use one of {', '.join(SAMPLE_BYTES)}.")
-        if not LOWEST_RATE_HZ <= self.rate_hz <= HIGHEST_RATE_HZ:
-            raise ConfigError(f"A rate of {self.rate_hz} Hz was given; use {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}.")
-        if not 1 <= self.channels <= MOST_CHANNELS:
-            raise ConfigError(f"{self.channels} channels were given; use 1 to {MOST_CHANNELS}.")
-
-    @property
-    def frame_bytes(self) -> int:
-        """Size of one frame, a sample of each channel."""
-        return SAMPLE_BYTES[self.sample_format] * self.channels
-
-    @classmethod
-    def parse(cls, text: str) -> PcmFormat:
-        """Parse "s16le,48000,1": sample format, rate in Hz, channels.
-
-        Raises:
-            ConfigError: The text has another form.
-        """
-        parts = [part.strip() for part in text.split(",")]
-        if len(parts) != 3 or not all(part.isdecimal() for part in parts[1:]):
-            raise ConfigError(
-                f"PCM format {text!r} was given; write sample format, rate in Hz and channels, such as s16le,48000,1."
-            )
-        return cls(parts[0], int(parts[1]), int(parts[2]))
-
-
-def decode_pcm(data: bytes, pcm: PcmFormat) -> Samples:
-    """Decode whole frames to samples (C, S), full scale 1."""
-    if pcm.sample_format == "f32le":
-        flat = np.frombuffer(data, "<f4").astype(np.float32, copy=False)
-    elif pcm.sample_format == "u8":
-        flat = (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
-    elif pcm.sample_format == "s16le":
-        flat = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(2**15)
-    elif pcm.sample_format == "s32le":
-        flat = np.frombuffer(data, "<i4").astype(np.float32) / np.float32(2**31)
-    else:  # the three bytes become the upper ones of 32 bits
-        wide = np.zeros((len(data) // 3, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-        flat = wide.view("<i4")[:, 0].astype(np.float32) / np.float32(2**31)
-    return np.ascontiguousarray(flat.reshape(-1, pcm.channels).T)
 
 
 class RawPcm:
@@ -129,26 +62,20 @@ class RawPcm:
                 the header of another format.
         """
         threading.Thread(target=self._fetch, name="pcm", daemon=True).start()
-        rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
+        rate_hz, end_sample = self.info.rate_hz, 0
+        stream = PcmStream(self._pcm, "Standard input")
         while data := self._next():
-            rest += data
-            header = 0 if end_sample else header_bytes(rest, self._pcm, "Standard input")
-            if header is None:
-                continue
-            rest = rest[header:]
-            whole = len(rest) - len(rest) % self._pcm.frame_bytes
-            samples = read_only(decode_pcm(rest[:whole], self._pcm))
-            rest = rest[whole:]
-            if not whole:
+            samples = stream.decode(data)
+            if not samples.shape[1]:
                 continue
             validate_samples(samples, end_sample, rate_hz, self.info.description)
             if not end_sample:
                 self.start_unix_ns = time.time_ns() - samples.shape[1] * 1_000_000_000 // rate_hz
             yield Block(samples, rate_hz, end_sample)
             end_sample += samples.shape[1]
-        if rest and not self._stopped:
+        if stream.rest and not self._stopped:
             raise SourceError(
-                f"Standard input ended after {end_sample} frames with {len(rest)} bytes of the next, which has "
+                f"Standard input ended after {end_sample} frames with {len(stream.rest)} bytes of the next, which has "
                 f"{self._pcm.frame_bytes}. Check that it is {self._pcm.sample_format} with {self._pcm.channels} "
                 "channels, and that its writer was not cut off."
             )

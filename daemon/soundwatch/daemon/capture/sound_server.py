@@ -13,7 +13,7 @@ from typing import Final
 
 from soundwatch.daemon.capture.ipc import LONGEST_GATHER_S
 from soundwatch.daemon.capture.network import PIECE_S, Connection, NetworkSource
-from soundwatch.daemon.capture.raw_pcm import PcmFormat
+from soundwatch.daemon.capture.pcm_format import PcmFormat
 from soundwatch.daemon.capture.sound_server_address import ClientSettings, client_settings, show_address
 from soundwatch.daemon.capture.sound_server_connection import SERVER_BYTES, RefusedError, ServerConnection
 from soundwatch.daemon.capture.sound_server_protocol import ServerError, ServerHangsError, ServerSource

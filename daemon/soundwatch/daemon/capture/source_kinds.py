@@ -6,7 +6,6 @@ Does not: read sound.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,11 @@ from soundwatch.daemon.capture.devices import list_devices, match_devices
 from soundwatch.daemon.capture.ffmpeg import connect_ffmpeg
 from soundwatch.daemon.capture.folder import Folder
 from soundwatch.daemon.capture.monitor import MonitoredSource
+from soundwatch.daemon.capture.name_candidates import device_names, host_names
 from soundwatch.daemon.capture.network import Connection, NetworkSource, connect_fifo, connect_tcp, connect_udp
 from soundwatch.daemon.capture.open_microphone import open_live_microphone, open_microphone
-from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, standard_input
+from soundwatch.daemon.capture.pcm_format import PcmFormat
+from soundwatch.daemon.capture.raw_pcm import RawPcm, standard_input
 from soundwatch.daemon.capture.reconnect import open_reconnecting
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording
 from soundwatch.daemon.capture.source_wrapper import SourceWrapper
@@ -179,7 +180,7 @@ def _network_kind(
         check_address(url)
         return NetworkSource(request.name, redact_url(url), lambda: connect(url, request.pcm), request.pcm)
 
-    return SourceKind(name, matches, open_once, _reconnecting(open_once, longest_pause_s), _host_names, encrypted)
+    return SourceKind(name, matches, open_once, _reconnecting(open_once, longest_pause_s), host_names, encrypted)
 
 
 def _reconnecting(
@@ -197,7 +198,7 @@ def _open_fifo(request: SourceRequest) -> NetworkSource:
 
 def _same(name: str, matches: Callable[[str | int], bool], open_: Callable[[SourceRequest], Source]) -> SourceKind:
     """Build a kind that cannot be lost."""
-    return SourceKind(name, matches, open_, open_, _path_names)
+    return SourceKind(name, matches, open_, open_, device_names)
 
 
 def _has_scheme(scheme: str) -> Callable[[str | int], bool]:
@@ -220,6 +221,10 @@ def _is_recording(device: str | int) -> bool:
     return looks_like_path or (is_there(Path(device)) and not _names_microphone(device))
 
 
+def _is_fifo(device: str | int) -> bool:
+    return is_pipe(literal_path(str(device)))
+
+
 def _is_folder(device: str | int) -> bool:
     path = literal_path(str(device))
     return is_folder(path) and (str(device).startswith(_PATH_PREFIXES) or not _names_microphone(str(device)))
@@ -235,32 +240,6 @@ def _names_microphone(device: str) -> bool:
         return False
 
 
-def _host_names(url: str) -> tuple[str, ...]:
-    """Return the host, the host with its port, and the whole address without its secrets."""
-    parts = urlsplit(redact_url(url))
-    host = parts.hostname or "network"
-    place = f"{host}:{parts.port}" if parts.port else host
-    return (host, place, _joined(f"{place}{parts.path}"), _joined(f"{place}{parts.path}?{parts.query}"))
-
-
-def _path_names(device: str) -> tuple[str, ...]:
-    """Return the names of an existing path; other devices name themselves."""
-    path = literal_path(device)
-    return path_names(path) if is_there(path) else ({"-": "stdin"}.get(device, device),)
-
-
-def path_names(path: Path) -> tuple[str, ...]:
-    """Return the stem of a path, its file name, its stem with more and more of its folders, and all of the path."""
-    folders = path.resolve().parent.parts[1:]
-    stems = ("-".join((*folders[len(folders) - count :], path.stem)) for count in range(1, len(folders) + 1))
-    return (*map(_joined, (path.stem, path.name, *stems)), _joined(str(path.resolve())))
-
-
-def _joined(text: str) -> str:
-    """Replace separators of paths and queries, since names are parts of addresses of the API."""
-    return re.sub(r"[/?&=#*]+", "-", text).strip("-")
-
-
 SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     _same("demo", lambda device: device == "demo", lambda request: Demo(request.name)),
     _same("stdin", lambda device: device == "-", lambda request: RawPcm(request.name, standard_input(), request.pcm)),
@@ -271,23 +250,17 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
         _has_scheme("wyoming"),
         lambda request: open_wyoming(request.name, str(request.device)),
         _reconnecting(lambda request: open_wyoming(request.name, str(request.device)), HOST_PAUSE_S),
-        _host_names,
+        host_names,
         _is_plain,
     ),
     _network_kind("url", _has_scheme(""), connect_ffmpeg, _is_encrypted, FFMPEG_PAUSE_S),
-    SourceKind(
-        "fifo",
-        lambda device: is_pipe(literal_path(str(device))),
-        _open_fifo,
-        _reconnecting(_open_fifo, LOCAL_PAUSE_S),
-        _path_names,
-    ),
+    SourceKind("fifo", _is_fifo, _open_fifo, _reconnecting(_open_fifo, LOCAL_PAUSE_S), device_names),
     SourceKind(
         "folder",
         _is_folder,
         lambda request: _BlocksOnly(Folder(request.name, request.path)),
         lambda request: Folder(request.name, request.path),
-        _path_names,
+        device_names,
     ),
     _same("recording", _is_recording, lambda request: Recording(request.name, request.path, measure=True)),
     SourceKind(
@@ -295,6 +268,6 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
         lambda _: True,
         lambda request: open_microphone(request.name, request.device, request.channels),
         lambda request: open_live_microphone(request.name, request.device, request.channels, request.wait),
-        _path_names,
+        device_names,
     ),
 )

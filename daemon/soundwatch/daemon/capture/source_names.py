@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from soundwatch.daemon.capture.source_kinds import path_names, source_kind
+from soundwatch.daemon.capture.name_candidates import path_names
+from soundwatch.daemon.capture.source_kinds import source_kind
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import check_address, redact_url
 from soundwatch.daemon.core.source_config import SourceConfig

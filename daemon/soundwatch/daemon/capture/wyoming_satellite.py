@@ -17,7 +17,7 @@ import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from soundwatch.daemon.capture.network import CONNECTING_S, Connection, NetworkSource, parse_address
-from soundwatch.daemon.capture.raw_pcm import PcmFormat
+from soundwatch.daemon.capture.pcm_format import PcmFormat
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.core.redact import redact_url

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from soundwatch.daemon.capture.network import Connection, NetworkSource
-from soundwatch.daemon.capture.raw_pcm import PcmFormat
+from soundwatch.daemon.capture.pcm_format import PcmFormat
 from soundwatch.daemon.core.errors import SourceError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no poll")
