@@ -19,7 +19,8 @@ import msgspec
 import numpy as np
 
 from soundwatch.daemon.capture.ffmpeg import KNOWN_FAULTS, _without_secrets, explain_end
-from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm
+from soundwatch.daemon.capture.pcm_format import PcmFormat
+from soundwatch.daemon.capture.raw_pcm import RawPcm
 from soundwatch.daemon.capture.recording import Recording
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.contract import decode_contract, encode_contract
@@ -42,8 +43,8 @@ from soundwatch.daemon.sinks.mqtt.fleet import ResendRequest
 from soundwatch.daemon.sinks.mqtt.options import BrokerOptions, parse_broker
 from soundwatch.daemon.sinks.webhook import retry_after_s
 from soundwatch.daemon.sinks.webhook_settings import WebhookOptions, load_settings
-from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import parse_query
+from soundwatch.daemon.web.refusal import RequestRefused
 from soundwatch.daemon.web.schemas import CountsQuery, EventsQuery, LabelBody, LinesQuery
 from soundwatch.training.data.urbansound8k import read_metadata
 from soundwatch.training.model.checkpoint import load_network

@@ -16,7 +16,7 @@ from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
 from soundwatch.daemon.web.deletion import DeletionBody, delete_with_clips
-from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.refusal import RequestRefused
 from support.web_harness import IDS, TOKEN, Site, a_site, clip_line, event_line, write_token
 
 

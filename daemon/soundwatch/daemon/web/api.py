@@ -21,8 +21,9 @@ from soundwatch.daemon.web import openapi
 from soundwatch.daemon.web.accept_language import wanted_language
 from soundwatch.daemon.web.events import last_clip
 from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
-from soundwatch.daemon.web.middleware import RequestRefused, is_authenticated
+from soundwatch.daemon.web.middleware import is_authenticated
 from soundwatch.daemon.web.query_params import parse_query
+from soundwatch.daemon.web.refusal import RequestRefused
 from soundwatch.daemon.web.routes import ROUTES, ApiRequest, Route
 from soundwatch.daemon.web.schemas import EventId, Query, Text
 from soundwatch.daemon.web.settings import Settings

@@ -21,7 +21,7 @@ from soundwatch.daemon.core.language import Language, Sentence, error_text, in_l
 from soundwatch.daemon.core.redact import redact_text, redacted_config
 from soundwatch.daemon.core.yaml_edit import KeyPath
 from soundwatch.daemon.sinks.daemon_view import DaemonView
-from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.refusal import RequestRefused
 
 Key = Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
 _PART: Final = re.compile(r'"([^"]+)"|([^."]+)')

@@ -8,7 +8,6 @@ A clip and its picture are deleted before the lines of its event, so no clip sta
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from soundwatch.daemon.core.text import counted
 from soundwatch.daemon.journal.deletion import delete_events, last_seqs
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.events import find_event, last_clip
-from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.refusal import RequestRefused, journal_written
 from soundwatch.daemon.web.schemas import EventId
 
 LOGIN_NEEDED: Final = Sentence(
@@ -54,10 +53,34 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
     """
     if not has_token:
         raise RequestRefused(403, LOGIN_NEEDED)
-    store = view.journal.store
-    pending = {id_ for id_ in body.ids if view.clip_pending(id_)}
+    ids = _find_ended(view, body.ids)
+    _check_sinks(view, ids)
+    sounds, pictures = zip(*(_clip_files(view, id_) for id_ in ids), strict=True)
+    clips = sum(sound is not None for sound in sounds)
+    try:
+        for path in (*pictures, *sounds):
+            if path is not None:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RequestRefused(
+            503, Sentence("A clip cannot be deleted: {reason}.", reason=error.strerror or str(error))
+        ) from error
+    with journal_written():
+        by = f"and {counted(clips, 'clip')} were deleted by a request to the API"
+        lines = delete_events(view.journal, ids, by, view.node, time.time_ns())
+    view.log.info("events_deleted", events=len(ids), lines=lines, clips=clips)
+    return DeletionResponse(events=len(ids), lines=lines, clips=clips)
+
+
+def _find_ended(view: DaemonView, ids: Sequence[str]) -> list[str]:
+    """Return the ids that the journal has, all of events that have ended and whose clips are written.
+
+    Raises:
+        RequestRefused: An event has not ended, its clip is not written, or the journal has none of the ids.
+    """
+    pending = {id_ for id_ in ids if view.clip_pending(id_)}
     view.journal.flush()  # the line of a clip that is no longer pending is in the file
-    found = [event for id_ in dict.fromkeys(body.ids) if (event := find_event(store, id_)) is not None]
+    found = [event for id_ in dict.fromkeys(ids) if (event := find_event(view.journal.store, id_)) is not None]
     if active := [event.id for event in found if event.active]:
         raise RequestRefused(409, Sentence("{event} is active; it can be deleted after its end.", event=active[0]))
     if pending:
@@ -69,24 +92,7 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
         raise RequestRefused(503, Sentence("The journal cannot be written now; delete the events when it can be."))
     if not found:
         raise RequestRefused(404, Sentence("No event has one of these ids; the journal may have deleted them."))
-    ids = [event.id for event in found]
-    _check_sinks(view, ids)
-    sounds, pictures = zip(*(_clip_files(view, id_) for id_ in ids), strict=True)
-    clips = sum(sound is not None for sound in sounds)
-    try:
-        for path in (*pictures, *sounds):
-            if path is not None:
-                path.unlink(missing_ok=True)
-        by = f"and {counted(clips, 'clip')} were deleted by a request to the API"
-        lines = delete_events(view.journal, ids, by, view.node, time.time_ns())
-    except OSError as error:
-        raise RequestRefused(
-            503, Sentence("A clip cannot be deleted: {reason}.", reason=error.strerror or str(error))
-        ) from error
-    except sqlite3.Error as error:
-        raise RequestRefused(503, Sentence("The journal cannot be written: {reason}.", reason=str(error))) from error
-    view.log.info("events_deleted", events=len(ids), lines=lines, clips=clips)
-    return DeletionResponse(events=len(ids), lines=lines, clips=clips)
+    return [event.id for event in found]
 
 
 def _check_sinks(view: DaemonView, ids: Sequence[str]) -> None:

@@ -27,8 +27,8 @@ from soundwatch.daemon.journal.events import (
 )
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.web.event_schemas import Clip, EventResponse, EventsResponse, Label
-from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import TIME_FORMAT
+from soundwatch.daemon.web.refusal import RequestRefused
 from soundwatch.daemon.web.schemas import (
     Count,
     CountsQuery,

@@ -24,7 +24,8 @@ from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.disconnect import http_disconnect, until_first
 from soundwatch.daemon.web.listener_queue import ListenerQueue
-from soundwatch.daemon.web.middleware import RequestRefused, is_authenticated
+from soundwatch.daemon.web.middleware import is_authenticated
+from soundwatch.daemon.web.refusal import RequestRefused
 from soundwatch.daemon.web.settings import Settings
 
 MAX_LISTENERS: Final = 4

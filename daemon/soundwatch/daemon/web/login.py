@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from soundwatch.daemon.core.language import Sentence
-from soundwatch.daemon.web.middleware import RequestRefused, forwarded_client
+from soundwatch.daemon.web.middleware import forwarded_client
 from soundwatch.daemon.web.rate_limit import RateLimiter
+from soundwatch.daemon.web.refusal import RequestRefused
 from soundwatch.daemon.web.session import COOKIE_S, cookie_name, cookie_value, is_token
 from soundwatch.daemon.web.settings import Settings
 

@@ -31,6 +31,7 @@ from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 from soundwatch.daemon.core.redact import redact_text
 from soundwatch.daemon.web.accept_language import wanted_language
 from soundwatch.daemon.web.rate_limit import OpenRequests, RateLimiter
+from soundwatch.daemon.web.refusal import RequestRefused
 from soundwatch.daemon.web.schemas import ErrorResponse
 from soundwatch.daemon.web.session import cookie_name, is_cookie, is_token
 from soundwatch.daemon.web.settings import Settings
@@ -54,22 +55,6 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-
-
-class RequestRefused(Exception):  # noqa: N818  # not an error of the program
-    """A request is refused.
-
-    Args:
-        status: HTTP status.
-        error: Reason, as a sentence; a `Sentence` is sent in the language of the request.
-        headers: Additional response headers.
-    """
-
-    def __init__(self, status: int, error: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(error)
-        self.status = status
-        self.error = error
-        self.headers = headers or {}
 
 
 class SecurityMiddleware:

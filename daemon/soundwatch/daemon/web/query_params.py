@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from soundwatch.daemon.core.text import did_you_mean
-from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.refusal import RequestRefused
 from soundwatch.daemon.web.schemas import Query
 
 MAX_PARAMETERS: Final = 20

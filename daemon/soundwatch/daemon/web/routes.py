@@ -6,7 +6,6 @@ may read the journal file.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from soundwatch.daemon.web.config_changes import (
 from soundwatch.daemon.web.deletion import DeletionBody, DeletionResponse, delete_with_clips
 from soundwatch.daemon.web.event_schemas import EventResponse, EventsResponse
 from soundwatch.daemon.web.levels import LevelsQuery, LevelsResponse, find_levels
-from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.refusal import RequestRefused, journal_written
 from soundwatch.daemon.web.rules import RulesResponse, rules
 from soundwatch.daemon.web.schemas import (
     ClassesResponse,
@@ -136,19 +135,15 @@ def _label(request: ApiRequest) -> EventResponse:
             )
         if class_ == event.class_:
             raise RequestRefused(422, f"The event's class is {class_}; to confirm it, send right: true.")
-    try:
+    with journal_written():
         set_label(request.view.journal.store, event.id, format_utc(time.time_ns()), class_)
-    except sqlite3.Error as error:
-        raise RequestRefused(503, Sentence("The journal cannot be written: {reason}.", reason=str(error))) from error
     return _event(request)
 
 
 def _unlabel(request: ApiRequest) -> EventResponse:
     event = _event(request)
-    try:
+    with journal_written():
         delete_label(request.view.journal.store, event.id)
-    except sqlite3.Error as error:
-        raise RequestRefused(503, Sentence("The journal cannot be written: {reason}.", reason=str(error))) from error
     return _event(request)
 
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from soundwatch.daemon.core.language import LANGUAGES, catalogue
-from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.refusal import RequestRefused
 
 STATIC: Final = Path(__file__).with_name("static")
 TYPES: Final = {

@@ -12,8 +12,8 @@ from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.statistics.compute import compute_statistics
 from soundwatch.daemon.statistics.period import current_period, period_at
 from soundwatch.daemon.statistics.records import Statistics
-from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import DATE_FORMAT
+from soundwatch.daemon.web.refusal import RequestRefused
 from soundwatch.daemon.web.schemas import Query
 
 Date = Annotated[str, Meta(pattern=r"^20\d\d-\d\d-\d\d$", extra_json_schema={"format": "date"})]

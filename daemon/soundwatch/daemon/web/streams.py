@@ -23,8 +23,8 @@ from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.broadcaster import Broadcaster, Message, Subscriber
 from soundwatch.daemon.web.disconnect import http_disconnect, until_first
-from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import parse_query
+from soundwatch.daemon.web.refusal import RequestRefused
 from soundwatch.daemon.web.schemas import Query, Seq
 from soundwatch.daemon.web.timeouts import TRY_AGAIN_LATER
 
