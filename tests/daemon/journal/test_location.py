@@ -14,9 +14,16 @@ import pytest
 
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.journal.entry import StoredLine
 from soundwatch.daemon.journal.location import open_for_labels, open_for_reading, open_for_writing
-from soundwatch.daemon.journal.lock import JournalLock, writer_pid
+from soundwatch.daemon.journal.lock import JournalLock, pid_path, writer_pid
 from support.memory_logger import MemoryLogger
+
+
+def stored_line(seq: int) -> StoredLine:
+    moment = "2026-11-26T00:00:00.000Z"
+    line = f'{{"schema":"soundwatch.event/1","type":"gap","seq":{seq},"time":"{moment}"}}\n'
+    return StoredLine(seq, moment, "gap", "mic0", None, None, line.encode())
 
 
 def lock_of(journal: Path, process: int) -> Path:
@@ -119,7 +126,10 @@ def test_an_empty_file_and_a_database_of_another_program_are_named(tmp_path: Pat
     open_for_reading(JournalConfig(path=str(empty))).close()
 
 
-@pytest.mark.parametrize("content", [b"node: balcony\n", b'{"schema":"soundwatch.event/1"}\n', b"RIFF\0\0\0\0WAVE"])
+@pytest.mark.parametrize(
+    "content",
+    [b"node: balcony\n", b'{"schema":"soundwatch.event/1"}\n' * 1000, b"RIFF\0\0\0\0WAVE", b"CREATE TABLE lines"],
+)
 def test_a_file_of_another_kind_is_no_journal_and_stays(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(content)
@@ -127,6 +137,34 @@ def test_a_file_of_another_kind_is_no_journal_and_stays(tmp_path: Path, content:
         open_for_writing(JournalConfig(path=str(path)), MemoryLogger())
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damaged_bytes", [1, 16, 100, 4096])
+def test_a_journal_with_a_damaged_header_is_salvaged_without_a_lock_beside_it(
+    tmp_path: Path, damaged_bytes: int
+) -> None:
+    path = tmp_path / "journal.db"
+    config = JournalConfig(path=str(path))
+    store = open_for_writing(config, MemoryLogger())
+    store.commit([stored_line(seq) for seq in range(1, 21)])
+    store.close()
+    pid_path(path).unlink(missing_ok=True)
+    path.write_bytes(bytes(damaged_bytes) + path.read_bytes()[damaged_bytes:])
+    store = open_for_writing(config, MemoryLogger())
+    assert store.salvaged is not None
+    assert (store.salvaged.lines, store.salvaged.unreadable_lines) == (20, 0)
+    assert len(store.read_after(0, 100)) == 20
+    store.close()
+
+
+def test_an_empty_journal_with_a_damaged_header_is_begun_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    open_for_writing(JournalConfig(path=str(path)), MemoryLogger()).close()
+    pid_path(path).unlink(missing_ok=True)
+    path.write_bytes(bytes(16) + path.read_bytes()[16:])
+    store = open_for_writing(JournalConfig(path=str(path)), MemoryLogger())
+    store.close()
+    assert store.quarantined_path is not None
 
 
 def test_a_journal_with_a_damaged_header_is_renamed_and_begun_again(tmp_path: Path) -> None:

@@ -85,6 +85,21 @@ def test_upgrades_that_are_killed_leave_one_copy(config: JournalConfig, tmp_path
 
 
 @names
+def test_a_damaged_column_of_an_earlier_release_is_salvaged_without_a_loss(
+    config: JournalConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.db"
+    lines = content(path)[0]
+    path.write_bytes(
+        path.read_bytes().replace(b"    seq INTEGER PRIMARY KEY AUTO", b"    sdq INTEGER PRIMARY KEY AUTO", 1)
+    )
+    store = open_for_writing(config, MemoryLogger())
+    store.close()
+    assert store.salvaged is not None
+    assert content(path)[0] == lines
+
+
+@names
 def test_a_reader_leaves_a_file_of_an_earlier_release_as_it_is(config: JournalConfig, tmp_path: Path) -> None:
     before = (tmp_path / "journal.db").read_bytes()
     store = open_for_reading(config)

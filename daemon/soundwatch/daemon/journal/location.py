@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 import platformdirs
 
@@ -21,10 +21,13 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.lock import JournalLock, pid_path
 from soundwatch.daemon.journal.migrations import FORMAT
-from soundwatch.daemon.journal.sqlite import MEMORY
+from soundwatch.daemon.journal.sqlite import MEMORY, PAGE_BYTES
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
 
 _HEADER: Final = b"SQLite format 3\0"
+_DEFINITION: Final = b"CREATE TABLE lines"
+_LINE: Final = b'{"schema":"soundwatch.event/'
+_SEARCHED_PAGES: Final = 4096  # of 4096 bytes each
 
 
 def journal_path(config: JournalConfig) -> Path | Literal[":memory:"]:
@@ -130,14 +133,28 @@ def _check_regular(path: Path) -> None:
 
 
 def _check_own(path: Path) -> None:
-    """Refuse a file of another kind, which would be renamed as a damaged journal; beside a journal is its `.lock`."""
+    """Refuse a file of another kind, which would be renamed as a damaged journal."""
     if os.name == "posix" and path.is_file() and path.stat().st_size and not pid_path(path).exists():
         with path.open("rb") as file:
-            if file.read(len(_HEADER)) != _HEADER:
+            if file.read(len(_HEADER)) != _HEADER and not _has_journal_pages(file):
                 raise StoreError(
                     f"{path} holds other data than a journal. Give another journal.path or --journal, or move it away.",
                     final=True,
                 )
+
+
+def _has_journal_pages(file: BinaryIO) -> bool:
+    """Return True if a file without the header of SQLite is a damaged journal, such as one without its `.lock`.
+
+    A journal has the definition of its table of lines on its first page, or lines on a later one. Its pages have zeros;
+    a text with such a definition or such lines has none.
+    """
+    file.seek(0)
+    for number in range(_SEARCHED_PAGES):
+        page = file.read(PAGE_BYTES)
+        if (_LINE in page or (number == 0 and _DEFINITION in page)) and b"\0" in page:
+            return True
+    return False
 
 
 def _open_locked(path: Path) -> JournalStore:
