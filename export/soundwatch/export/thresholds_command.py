@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from soundwatch.daemon.cli.options import GivenPath
+from soundwatch.daemon.cli.options import FiniteRange, GivenPath
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -41,7 +41,7 @@ from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
 @click.option("--folds", type=Folds(), help="Of the targets.  [default: those that the network has not learned from]")
 @click.option(
     "--price",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     help="Share of the sounds found that one false event an hour is worth.  [default: the recipe's]",
 )
 @click.option("--unseen", is_flag=True, help="No training used the sounds: choose on those meant for training, too.")

@@ -160,7 +160,7 @@ def test_a_playlist_is_no_recording(tmp_path: Path) -> None:
 @needs_ffmpeg
 def test_a_video_without_sound_is_no_recording(tmp_path: Path) -> None:
     size = ("-f", "lavfi", "-i", "color=size=16x16:rate=5:duration=1", "-map", "1:v", "-c:v", "mpeg4")
-    with pytest.raises(SourceError, match="is not a recording that can be read"):
+    with pytest.raises(SourceError, match=r"a.mp4 has no sound, such as a video without any. Give another file\.$"):
         Recording("file", encode(tmp_path / "a.mp4", *size), "fast", 0)
 
 

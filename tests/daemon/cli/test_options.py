@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -39,12 +40,43 @@ def test_a_start_is_a_time_that_lines_can_hold(text: str, message: str) -> None:
         "privacy audit --watch nan",
         "privacy audit --watch inf",
         "calibrate-level --level nan",
+        "evaluate m.onnx --minutes nan",
+        "evaluate m.onnx --minutes inf",
+        "train --data d --lr nan",
     ],
 )
 def test_a_number_beyond_its_range_is_refused(arguments: str) -> None:
     result = CliRunner().invoke(soundwatch, arguments.split())
     assert result.exit_code == 2
     assert "Invalid value for" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("calibrate --background 99999999999999999999", "at most 604800 s, a week"),
+        ("calibrate --background 599.99", "has 599 s; at least 600 s"),
+        ("calibrate --background x.wav --target \N{ARABIC-INDIC DIGIT THREE}/h", "is no rate"),
+        ("classify x.wav --backend triton://127.0.0.1:65536", "a port up to 65535"),
+        ("classify x.wav --backend triton://127.0.0.1:0", "a port up to 65535"),
+        ("replay x.wav -F json -F json", "its place is that of another sink"),
+        ("replay x.wav -F json:a.jsonl -F json:./b/../a.jsonl", "its place is that of another sink"),
+        ("replay x.wav -F json:", "json without a colon is standard output"),
+        ("replay x.wav -F json:-", "json without a colon is standard output"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_before_anything_is_read(
+    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(soundwatch, arguments.split())
+    assert isinstance(result.exception, ConfigError)
+    assert message in str(result.exception)
+    assert not {path.name for path in tmp_path.iterdir()} - {"state"}
+
+
+def test_a_start_may_have_the_small_letters_of_rfc_3339() -> None:
+    assert parse_start("2026-11-22t08:15:00z") == parse_start("2026-11-22T08:15:00Z")
 
 
 def test_characters_that_standard_output_cannot_hold_are_written_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +207,22 @@ def test_a_message_has_no_control_characters_of_a_name(
     assert ended.value.code in (2, 4)
     assert "\\x1b[31m" in shown.err
     assert "\x1b" not in shown.out + shown.err
+
+
+@pytest.mark.parametrize("arguments", [["schema"], ["--help"], ["tail", "--help"], ["--version"]])
+def test_a_reader_of_standard_output_that_goes_is_a_failure_of_the_output(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as without_reader, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", without_reader)
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+    assert ended.value.code == 6
+    assert capfd.readouterr().err == (
+        "soundwatch: Standard output cannot be written: Broken pipe. The output is incomplete.\n"
+    )
 
 
 @pytest.mark.parametrize(("word", "meant"), [("rpelay", "did you mean replay?"), ("help", "--help` lists all")])

@@ -39,6 +39,7 @@ from soundwatch.daemon.sinks.daemon_view import ActiveModel
 from soundwatch.daemon.sinks.direct import DirectWriter
 from soundwatch.daemon.sinks.file import JsonOptions, open_file
 from soundwatch.daemon.sinks.kinds import parse_sink
+from soundwatch.daemon.sinks.place import Place, file_place
 from soundwatch.daemon.sinks.spec import parse_options
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
@@ -248,9 +249,13 @@ def build_replay(config: Config, log: Logger) -> tuple[EngineContext, DirectWrit
         SoundwatchError: The model or a file cannot be used.
     """
     specs = [parse_sink(text) for text in config.sinks]
+    places = set[Place]()
     for spec in specs:
         if spec.kind != "json":
             raise ConfigError(f"-F {spec.text}: recordings are only written to json and json:PATH.")
+        if (place := file_place(spec.target)) in places:
+            raise ConfigError(f"-F {spec.text}: its place is that of another sink. Leave one of the two out.")
+        places.add(place)
     options = [parse_options(spec, JsonOptions) for spec in specs]
     with_scores, with_level = [option.scores for option in options], [option.level for option in options]
     context, writer = build_context(

@@ -41,6 +41,7 @@ _ADDRESS: Final = re.compile(r"^(\[[^]]* @ 0x[0-9a-f]+\] )+")  # of a part of ff
 _SLACK_S: Final = 0.2  # encoders add some packets of silence, and leave them out of the length or not
 _STOP_S: Final = 5.0
 _KEPT_BYTES: Final = 8192
+_NO_STREAM: Final = "matches no streams"
 
 
 def install_advice() -> str:
@@ -57,7 +58,8 @@ class FfmpegReader:
 
     Raises:
         FileNotFoundError: ffmpeg is not installed.
-        SourceError: ffmpeg finds no sound in the file; the message is ffmpeg's.
+        RecordingError: The file has no audio stream.
+        SourceError: ffmpeg does not read the file; the message is ffmpeg's.
     """
 
     def __init__(self, path: Path, parts: Sequence[Part] = ()) -> None:
@@ -85,7 +87,10 @@ class FfmpegReader:
         if len(header) < _AU_HEADER.size:
             self._process.wait()
             reason = self._last_message()
+            no_stream = _NO_STREAM in self._messages.text()
             self.close()
+            if no_stream:
+                raise RecordingError(f"{path} has no sound, such as a video without any. Give another file.", "empty")
             raise SourceError(reason or "no reason.")
         _, offset, _, _, self.rate_hz, self.channels = _AU_HEADER.unpack(header)
         self._receive(offset - _AU_HEADER.size)

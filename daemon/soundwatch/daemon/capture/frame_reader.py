@@ -103,6 +103,8 @@ def _open_with_ffmpeg(path: Path, error: Exception) -> FrameReader:
         advice = (
             f"M4A, MP4, WebM, WMA and AMR files are read with the program ffmpeg, which is missing: {install_advice()}"
         )
+    except RecordingError:
+        raise
     except SourceError as no_media:
         advice = f"ffmpeg says: {no_media} Convert the file, e.g. with `ffmpeg -i IN OUT.wav`."
     raise SourceError(

@@ -7,12 +7,14 @@ Never: contain logic that other modules need.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import io
 import os
 import sys
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import click
 
@@ -84,8 +86,34 @@ _OUTPUT_ERRORS: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, e
 _TRAINING_PACKAGES: Final = {"torch", "torchaudio", "onnx", "onnxscript", "matplotlib"}
 
 
+@contextlib.contextmanager
+def _output_failures() -> Iterator[None]:
+    """Raise an error of soundwatch in place of the system's about standard output; click ends with code 1 at some.
+
+    Raises:
+        SinkError: Standard output cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the interpreter fails at exit
+        raise SinkError(f"Standard output cannot be written: {error.strerror}. The output is incomplete.") from error
+
+
 class _Lazy(click.Group):
     """A group that imports only the command that is called."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the command line, and print the help if that is requested."""
+        with _output_failures():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _output_failures():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order of `COMMANDS`."""
@@ -152,8 +180,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str] | None) -> int:
     """Run a command and return its exit code."""
     try:
-        code: int = soundwatch.main(args=arguments, standalone_mode=False) or 0
-        sys.stdout.flush()
+        with _output_failures():
+            code: int = soundwatch.main(args=arguments, standalone_mode=False) or 0
+            sys.stdout.flush()
     except StoppedError:
         return 0
     except SoundwatchError as error:
@@ -175,13 +204,8 @@ def _run(arguments: list[str] | None) -> int:
                 f"{install_command(EXTRAS[package])}."
             )
         )
-    except (MemoryError, RuntimeError, SystemError) as error:
+    except (MemoryError, RuntimeError, SystemError, OSError) as error:
         return _fail_exhausted(error)
-    except OSError as error:
-        if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
-            return _fail_exhausted(error)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the interpreter fails at exit
-        return _fail(SinkError(f"Standard output cannot be written: {error.strerror}. The output is incomplete."))
     return code
 
 

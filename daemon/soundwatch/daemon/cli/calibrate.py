@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -35,6 +35,8 @@ from soundwatch.daemon.core.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     from soundwatch.daemon.detection.calibration import Calibration
+
+LONGEST_BACKGROUND_S: Final = 604_800
 
 
 @click.command()
@@ -74,7 +76,7 @@ def calibrate(
     """Raise thresholds until the background of a place gives at most the given rate of false events."""
     from soundwatch.daemon.app.calibrate import calibrate_from_source
 
-    per_h = re.fullmatch(r"(\d+(?:\.\d+)?)/h", target)
+    per_h = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)/h", target)
     if per_h is None:
         raise ConfigError(f"--target {target} is no rate; an example is 0.5/h.")
     config = apply_options(load_config(config_path), **model)
@@ -112,12 +114,14 @@ def _sound(background: str, microphone: SourceConfig) -> Iterator[Source]:
     from soundwatch.daemon.capture import Recording, open_source
     from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S, short_background
 
-    if not re.fullmatch(r"\d+(\.\d+)?", background):
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", background):
         yield Recording("background", Path(background), "fast", 0, measure=True)
         return
     seconds = float(background)
     if seconds < MIN_BACKGROUND_S:
         raise short_background(seconds)
+    if seconds > LONGEST_BACKGROUND_S:
+        raise ConfigError(f"--background {background}: at most {LONGEST_BACKGROUND_S} s, a week, can be recorded.")
     sound = open_source("background", microphone.device, microphone.channels, microphone.pcm)
     click.echo(f"Recording {sound.info.description} for {seconds:g} s; avoid sounds of the classes.", err=True)
     timer = threading.Timer(seconds, sound.stop)

@@ -175,13 +175,13 @@ start_option = click.option(
 
 
 class FiniteRange(click.FloatRange):
-    """Range of numbers between two limits; NaN, which no comparison excludes, is refused."""
+    """Range of numbers; NaN, which no comparison excludes, and infinity are refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Convert a number in the range."""
         number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number from {self.min:g} to {self.max:g}.", param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
         return number
 
 
@@ -192,7 +192,7 @@ def parse_start(text: str) -> int:
         ConfigError: The text is no time, has no zone, or lies outside the years of lines.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())  # RFC 3339 has z and t, too
     except ValueError as error:
         raise ConfigError(f"--start {text} is no time; an example is 2026-11-22T08:15:00Z.") from error
     if moment.tzinfo is None:
@@ -231,8 +231,10 @@ def apply_options(
     Raises:
         ConfigError: The backend is unknown.
     """
-    if backend is not None and not re.match(BACKENDS, backend):
-        raise ConfigError(f"--backend {backend} is unknown; use auto, onnx, torchscript or triton://HOST:PORT.")
+    if backend is not None and not re.fullmatch(BACKENDS, backend):
+        raise ConfigError(
+            f"--backend {backend} is unknown; use auto, onnx, torchscript or triton://HOST:PORT, a port up to 65535."
+        )
     options = {"file": model_file, "provider": provider, "require_cuda": require_cuda, "backend": backend}
     changes = {key: value for key, value in options.items() if value is not None}
     model: ModelConfig = msgspec.structs.replace(config.model, **changes)

@@ -113,8 +113,8 @@ def is_short(length_s: float, contract: ModelContract) -> bool:
 def short_background(length_s: float) -> ConfigError:
     """Return the error for a background that is too short."""
     return ConfigError(
-        f"The background has {length_s:.0f} s; at least {MIN_BACKGROUND_S} s were expected. A shorter one cannot show "
-        f"a rate of false events: give {MIN_BACKGROUND_S} s or more with --background, better an hour."
+        f"The background has {math.floor(length_s)} s; at least {MIN_BACKGROUND_S} s were expected. A shorter one "
+        f"cannot show a rate of false events: give {MIN_BACKGROUND_S} s or more with --background, better an hour."
     )
 
 

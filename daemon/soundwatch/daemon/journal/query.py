@@ -112,7 +112,7 @@ def _moment(text: str, now: datetime) -> str:
     try:
         if age := _AGE.fullmatch(text):
             return format_datetime(now - timedelta(seconds=int(age[1]) * UNITS_S[age[2]]))
-        named = datetime.fromisoformat(text)
+        named = datetime.fromisoformat(text.upper())  # RFC 3339 has z and t, too
         if named.tzinfo is None:
             raise ConfigError(f"{text} has no zone; add Z for UTC, or an offset such as +02:00.")
         return format_datetime(named)

@@ -129,12 +129,14 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
     if isinstance(text, Mapping) and not text.get("sink"):
         raise ConfigError("A mapping in `sinks` has no key `sink`, such as json in {sink: json, scores: true}. Add it.")
     word, options = split_options(text)
-    kind, _, target = word.partition(":")
+    kind, colon, target = word.partition(":")
     check_utf8(word, f"-F {kind if kind in OUTPUT_KINDS else HIDDEN}: its address")
     if kind not in OUTPUT_KINDS:
         known = "; ".join(kind.help for kind in OUTPUT_KINDS.values())
         shown = f"{kind}:{HIDDEN}" if target else word  # without knowledge of the kind, any part may be a secret
         raise ConfigError(f"-F {shown} names no known sink; one of these was expected: {known}.")
+    if kind == "json" and colon and target in ("", "-"):
+        raise ConfigError(f"-F {word} names no file. json without a colon is standard output.")
     spec = SinkSpec(kind, target, options, OUTPUT_KINDS[kind].default_port)
     try:
         sink_url(spec)

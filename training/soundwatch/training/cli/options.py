@@ -10,7 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from soundwatch.daemon.cli.options import GivenPath
+from soundwatch.daemon.cli.options import FiniteRange, GivenPath
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS
@@ -121,7 +121,7 @@ def layout_options(command: Command) -> Command:
 
 test_share_option = click.option(
     "--test-share",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Of each class's recordings, to score (folders and csv).  [default: 0.2]",
 )
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from soundwatch.daemon.cli.options import GivenPath
+from soundwatch.daemon.cli.options import FiniteRange, GivenPath
 from soundwatch.training.cli.options import (
     Command,
     Folds,
@@ -53,7 +53,7 @@ _OPTIONS: Final = (
     click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's."),
     click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's."),
     click.option("--batch", type=click.IntRange(1), help="Clips a step, instead of the recipe's."),
-    click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate, not the recipe's."),
+    click.option("--lr", type=FiniteRange(0, min_open=True), help="Highest learning rate, not the recipe's."),
     click.option("--balance", is_flag=True, help="Draw all classes equally often, however many clips each has."),
     precision_option,
     name_option,

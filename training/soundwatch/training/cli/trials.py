@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 import numpy as np
 
+from soundwatch.daemon.cli.options import FiniteRange
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import negatives_option, sounds_option
 from soundwatch.training.evaluation.options import TrialOptions
@@ -60,7 +61,7 @@ _OPTIONS: Final = (
     sounds_option(),
     click.option("--unseen", is_flag=True, help="No training used the negatives or sounds: use them all."),
     click.option("--snr-db", type=Ratios(), help="Clips above ambience in the street.  [default: 20,10,5,0]"),
-    click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Of a street or ambience.  [default: 60]"),
+    click.option("--minutes", type=FiniteRange(0, min_open=True), help="Of a street or ambience.  [default: 60]"),
     click.option("--limit", type=click.IntRange(1), help="Take so many clips or recordings at random.  [default: all]"),
     click.option("--seed", type=click.IntRange(0), help="Of every random draw of a trial.  [default: 1]"),
 )
