@@ -31,13 +31,18 @@ class SocketConnection {
   constructor(query, take, closed) {
     const url = new URL(`api/ws?${query}`, document.baseURI);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    this.socket = new WebSocket(url);
+    try {
+      this.socket = new WebSocket(url);
+    } catch (error) {
+      queueMicrotask(() => closed(error.message)); // a browser without WebSockets, or a policy against them
+      return;
+    }
     this.socket.onmessage = (message) => take(JSON.parse(message.data));
     this.socket.onclose = (event) => closed(event.reason);
   }
 
   close() {
-    this.socket.close();
+    this.socket?.close();
   }
 }
 
