@@ -150,7 +150,7 @@ def test_each_section_shows_its_own_error_and_loads_once_it_can(browser: Browser
     page.context.close()
 
 
-def test_a_browser_with_a_wrong_clock_and_no_websockets_shows_the_days_of_soundwatch(browser: Browser, site: Site) -> None:
+def test_a_wrong_clock_and_no_websockets_change_no_day(browser: Browser, site: Site) -> None:
     site.append(today(1))
     page, said = opened(browser, "about:blank")
     page.add_init_script("delete window.WebSocket")

@@ -80,6 +80,15 @@ def test_the_token_cannot_be_guessed_by_trying(guarded: Site) -> None:
         tries = [client.post("/login", data={"token": f"guess-number-{number:03d}-xxxx"}) for number in range(12)]
         assert [attempt.status_code for attempt in tries][-1] == 429
         assert client.post("/login", data={"token": TOKEN}).status_code == 429, "not even with the right one"
+        page = client.post("/login", data={}, headers={"Accept": "text/html,*/*;q=0.8", "Accept-Language": "de"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<p>Zu viele Versuche; etwas warten.</p>" in page.text, "a browser shows no JSON to people"
+
+
+def test_a_page_about_a_refusal_has_the_request_as_text_only(guarded: Site) -> None:
+    headers = {"Accept": "text/html", "Authorization": f"Bearer {TOKEN}"}
+    page = guarded.get("/api/health?%3Cb%3E=1", headers=headers)
+    assert (page.status_code, "&lt;b&gt; is not a parameter" in page.text) == (400, True)
 
 
 def test_a_form_of_another_site_cannot_log_in(guarded: Site) -> None:

@@ -1,6 +1,6 @@
 """Security checks of every request, before any endpoint handles it.
 
-Conventions: a refusal is JSON with one sentence. The checks, in this order: the client's request rate, the `Host`
+Conventions: a refusal is one sentence. The checks, in this order: the client's request rate, the `Host`
 header (against DNS rebinding), the origin of the requesting page (`Origin`, `Sec-Fetch-Site`), the token, and the size
 of the request. A proxy that checks its users (`,proxy=ADDRESS`) needs no token, may send any `Host`, and names the
 browser's in `X-Forwarded-Host`; a proxy on loopback has to send a known `Host`, since browsers of this machine have its
@@ -19,20 +19,17 @@ import time
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from soundwatch.daemon.core.language import Sentence, in_language
+from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
-from soundwatch.daemon.core.redact import redact_text
-from soundwatch.daemon.web.accept_language import wanted_language
 from soundwatch.daemon.web.rate_limit import OpenRequests, RateLimiter
 from soundwatch.daemon.web.refusal import RequestRefused
-from soundwatch.daemon.web.schemas import ErrorResponse
+from soundwatch.daemon.web.refusal_response import send_refusal
 from soundwatch.daemon.web.session import cookie_name, is_cookie, is_token
 from soundwatch.daemon.web.settings import Settings
 
@@ -161,22 +158,6 @@ def _response_headers(settings: Settings) -> dict[str, str]:
     policy = HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {ancestors}")
     others = {name: value for name, value in HEADERS.items() if name != "X-Frame-Options"}  # has no list of origins
     return others | {"Content-Security-Policy": policy}
-
-
-async def send_refusal(scope: Scope, send: Send, refusal: RequestRefused) -> None:
-    """Send a refusal, without secrets, as the response to a request or to a WebSocket handshake."""
-    error = redact_text(in_language(refusal.error, wanted_language(Headers(scope=scope))))
-    body = msgspec.json.encode(ErrorResponse(error=error))
-    prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(body))} | refusal.headers
-    await send(
-        {
-            "type": f"{prefix}.start",
-            "status": refusal.status,
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        }
-    )
-    await send({"type": f"{prefix}.body", "body": b"" if scope.get("method") == "HEAD" else body})
 
 
 def _check_origin(scope: Scope, headers: Headers, settings: Settings, *, forwarded: bool) -> None:

@@ -1,6 +1,6 @@
 """Refusal of a request: its HTTP status, and the reason as one sentence.
 
-Does not: write the response (`web/api.py`).
+Does not: write the response (`web/refusal_response.py`).
 """
 
 from __future__ import annotations
