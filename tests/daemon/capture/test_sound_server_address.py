@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,14 @@ def test_without_settings_the_servers_of_the_user_and_the_system_are_tried(
     assert client_settings().addresses[0] == "/tmp/server/native"  # noqa: S108
     monkeypatch.delenv("PULSE_RUNTIME_PATH")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert all(str(address).endswith("/native") for address in client_settings().addresses)
+    user = f"/run/user/{os.getuid()}/pulse/native"
+    for value in (None, ""):
+        if value is not None:
+            monkeypatch.setenv("XDG_RUNTIME_DIR", value)
+            monkeypatch.setenv("PULSE_RUNTIME_PATH", value)
+        addresses = client_settings().addresses
+        assert (addresses[0], addresses[-1]) == (user, "/run/pulse/native")
+        assert all(str(address).endswith("/native") for address in addresses)
 
 
 def test_variables_come_before_the_users_file(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -82,6 +90,18 @@ def test_the_cookie_of_the_user_is_read_if_it_is_whole(home: Path, tmp_path: Pat
     assert client_settings().cookie == b"o" * 256
     (home / "cookie").write_bytes(b"n" * 256)
     assert client_settings().cookie == b"n" * 256
+    assert client_settings().cookie_origin == f"with the cookie {home}/cookie"
+
+
+def test_the_reasons_for_no_cookie_are_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "cookie").write_bytes(b"short")
+    assert client_settings().cookie_origin == (
+        f"without a cookie ({home}/cookie has 5 bytes in place of 256; ~/.pulse-cookie: No such file or directory)"
+    )
+    monkeypatch.setenv("PULSE_COOKIE", "/none/cookie")
+    assert client_settings().cookie_origin == "without a cookie (/none/cookie: No such file or directory)"
+    monkeypatch.setenv("PULSE_COOKIE", "~nobody-here/cookie")
+    assert "~nobody-here/cookie: Could not determine home directory" in client_settings().cookie_origin
 
 
 @pytest.mark.parametrize("server", ["unix:/none/native", "unix:/" + "long/" * 60, "tcp:127.0.0.1:1", "tcp:" + "a" * 70])

@@ -11,9 +11,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from soundwatch.daemon.capture import inputs, sound_server_connection, sound_server_devices
+from soundwatch.daemon.capture import (
+    capture_worker,
+    inputs,
+    microphone,
+    sound_server_connection,
+    sound_server_devices,
+)
 from soundwatch.daemon.capture.devices import Device
 from soundwatch.daemon.capture.inputs import Inputs, find_input, inputs_text
+from soundwatch.daemon.capture.ipc import ErrorFrame
 from soundwatch.daemon.capture.sound_server_devices import list_server_devices
 from soundwatch.daemon.capture.sound_server_protocol import NO_INDEX, Command, SampleSpecification, encode_message
 from soundwatch.daemon.cli.devices import devices
@@ -110,6 +117,22 @@ def test_a_server_that_refuses_or_hangs_is_a_line_and_the_command_succeeds(
     assert message in done.stderr
     assert servers == ["unix:/nonexistent" if answer == b"" else "unix:native"]  # PortAudio waits for one that hangs
     assert os.environ["PULSE_SERVER"] == "unix:native"
+
+
+def test_a_name_that_portaudio_does_not_know_is_answered_with_the_sources_of_the_server_too(
+    sound_server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound_server.answers[Command.GET_SOURCES] = reply(*source(1, "yard mic", "Yard", 16_000, NO_INDEX))
+    for present, message in (((CARD,), "No input device matches"), ((), "No microphone")):
+        monkeypatch.setattr(microphone, "list_devices", lambda present=present: present)
+        answer = capture_worker._open(-1, "Yard", None, wait=False)
+        assert isinstance(answer, ErrorFrame)
+        assert message in answer.message
+        assert answer.message.endswith('The sound server has these:\n  --device "pulse:yard mic"  Yard')
+    del sound_server.answers[Command.GET_SOURCES]
+    answer = capture_worker._open(-1, "Yard", None, wait=False)
+    assert isinstance(answer, ErrorFrame)
+    assert "sound server has" not in answer.message
 
 
 def test_no_server_is_no_line_unless_one_is_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import time
 from typing import Final, NoReturn
 
 from soundwatch.daemon.capture.coalesce import coalesced
+from soundwatch.daemon.capture.devices import NoDeviceError
 from soundwatch.daemon.capture.ipc import ErrorFrame, OpenedFrame, encode_block, encode_message
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.portaudio import rescan_devices
@@ -75,7 +76,7 @@ def _open(out: int, device: str, channels: int | None, wait: bool) -> Microphone
             return ErrorFrame("unavailable", str(error), final=True)
         except SourceError as error:
             if not wait:
-                return ErrorFrame("absent", str(error), final=True)
+                return ErrorFrame("absent", f"{error}{_other_choices(error)}", final=True)
             if str(error) != message:
                 message = str(error)
                 _send(out, encode_message(ErrorFrame("absent", message, final=False)))
@@ -85,6 +86,15 @@ def _open(out: int, device: str, channels: int | None, wait: bool) -> Microphone
         except SourceError as error:  # a call that hangs in this process hangs until its end
             return ErrorFrame("stalled", str(error), final=True)
     return ErrorFrame("absent", message, final=True)
+
+
+def _other_choices(error: SourceError) -> str:
+    """Return lines with the sound server's sources if PortAudio has no device of the name."""
+    if not isinstance(error, NoDeviceError):
+        return ""
+    from soundwatch.daemon.capture.sound_server_devices import server_choices  # few capture processes need it
+
+    return server_choices()
 
 
 def _exit() -> NoReturn:

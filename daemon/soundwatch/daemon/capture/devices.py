@@ -29,6 +29,10 @@ _NO_INPUT: Final = (
 )
 
 
+class NoDeviceError(SourceError):
+    """PortAudio has no device of a name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """One input device.
@@ -77,16 +81,17 @@ def find_device(devices: Sequence[Device], wanted: str | int) -> Device:
         wanted: An index; "default"; a name or "name, host API" in full; or a part of one, in any case.
 
     Raises:
-        SourceError: No device or several devices match. The message lists the choices.
+        NoDeviceError: No device matches. The message lists the choices.
+        SourceError: Several devices match. The message lists the choices.
     """
     found = match_devices(devices, wanted)
     if len(found) == 1:
         return found[0]
     if not devices:
-        raise SourceError(f"Device {wanted!r} was expected. {_NO_INPUT}")
+        raise NoDeviceError(f"Device {wanted!r} was expected. {_NO_INPUT}")
     seen = f"{len(found)} input devices match {wanted!r}" if found else f"No input device matches {wanted!r}"
-    choices = "\n".join(f"  --device {_quoted(device.device)}" for device in found or devices)
-    raise SourceError(
+    choices = "\n".join(f"  --device {quoted_device(device.device)}" for device in found or devices)
+    raise (SourceError if found else NoDeviceError)(
         f"{seen}; exactly one was expected. Name one of these, or a recording that exists, `-` or `demo`:\n{choices}"
     )
 
@@ -112,12 +117,12 @@ def devices_text(devices: Sequence[Device]) -> str:
             device.host_api,
             str(device.channels),
             str(device.rate_hz),
-            f"soundwatch run --device {_quoted(device.device)}",
+            f"soundwatch run --device {quoted_device(device.device)}",
         )
         for device in devices
     ]
     table = format_table(rows)
-    example = f"In config.yaml: sources: {{mic0: {{device: {_quoted(devices[0].device)}}}}}"
+    example = f"In config.yaml: sources: {{mic0: {{device: {quoted_device(devices[0].device)}}}}}"
     lasting = [f"{device.index} is also {', '.join(device.lasting)}" for device in devices if device.lasting]
     more = "\n" + "\n".join(lasting) if lasting else ""
     return f"{table}\n\n* is the default. An index may change at the next start; a name does not.\n{example}{more}"
@@ -179,7 +184,7 @@ def match_devices(devices: Sequence[Device], wanted: str | int) -> list[Device]:
     return exact or [device for device in devices if part in f"{device.name}, {device.host_api}".casefold()]
 
 
-def _quoted(name: str) -> str:
+def quoted_device(name: str) -> str:
     """Quote a name for a shell and for YAML."""
     escaped = name.replace("\\", r"\\").replace('"', r"\"")
     return name if re.fullmatch(r"[\w.-]+", name) else f'"{escaped}"'

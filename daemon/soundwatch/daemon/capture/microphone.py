@@ -27,12 +27,12 @@ from soundwatch.daemon.capture.devices import Device, find_device, list_devices
 from soundwatch.daemon.capture.drop_detector import DropDetectorState, detect_drops
 from soundwatch.daemon.capture.portaudio import call_portaudio
 from soundwatch.daemon.capture.validate import validate_samples
+from soundwatch.daemon.core.channels import channels_to_open
 from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import SourceError, StallError
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, Samples, read_only
 
-MAX_CHANNELS: Final = 2  # more are opened only if configured
 BLOCK_MS: Final = 100
 LATENCY_S: Final = 0.3  # three blocks: the driver overflows if Python delays the callback for longer
 QUEUED_BLOCKS: Final = 100
@@ -74,12 +74,7 @@ class Microphone:
 
     def __init__(self, name: str, device: str | int = "default", channels: int | None = None) -> None:
         found = find_device(list_devices(), resolve_device(device) if isinstance(device, str) else device)
-        if channels is not None and not 1 <= channels <= found.channels:
-            raise SourceError(
-                f"{channels} channels were configured for {found.name!r}, which has {found.channels}; set 1 to "
-                f"{found.channels}, or remove the key."
-            )
-        wanted = channels or min(found.channels, MAX_CHANNELS)
+        wanted = channels_to_open(found.name, found.channels, channels)
         self.info = SourceInfo(name, f"{found.name}, {found.host_api}", found.rate_hz, wanted)
         self.start_unix_ns = 0
         self._queue: queue.SimpleQueue[CallbackBlock | None] = queue.SimpleQueue()  # its put may interrupt its get

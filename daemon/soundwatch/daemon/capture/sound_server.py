@@ -17,13 +17,13 @@ from soundwatch.daemon.capture.pcm_format import PcmFormat
 from soundwatch.daemon.capture.sound_server_address import ClientSettings, client_settings, show_address
 from soundwatch.daemon.capture.sound_server_connection import SERVER_BYTES, RefusedError, ServerConnection
 from soundwatch.daemon.capture.sound_server_protocol import ServerError, ServerHangsError, ServerSource
+from soundwatch.daemon.core.channels import channels_to_open
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.text import printable
 
 DEFAULT: Final = "pulse"
 PREFIX: Final = "pulse:"
 SERVER_DEFAULT: Final = "@DEFAULT_SOURCE@"  # the server's name for it
-MAX_CHANNELS: Final = 2  # more are recorded only if configured
 POSITIONS: Final = {1: (0,), 2: (1, 2)}  # mono; left and right
 GATHER_S: Final = 0.3  # each read costs a wake-up
 FIRST_S: Final = 2.5
@@ -54,7 +54,7 @@ def open_server_source(name: str, device: str, channels: int | None) -> NetworkS
         sound = connections.enter_context(contextlib.closing(_connect(device, settings)))
         try:
             source = _watch_source(watch, wanted)
-            pcm = _pcm_format(device, source, channels)
+            pcm = PcmFormat("f32le", source.rate_hz, channels_to_open(device, len(source.positions), channels))
             sound.record(wanted, pcm.rate_hz, _positions(source, pcm.channels), PIECE_S)
         except ServerError as error:
             raise SourceError(f"{device} cannot be recorded: the sound server {error}.") from error
@@ -106,7 +106,8 @@ def connect_server(settings: ClientSettings) -> ServerConnection:
         try:
             return ServerConnection(address, settings.cookie)
         except ServerError as error:
-            failures.append(f"{error} ({show_address(address)})")
+            cookie = f" {settings.cookie_origin}" if isinstance(error, RefusedError) else ""
+            failures.append(f"{error}{cookie} ({show_address(address)})")
             kind = ServerHangsError if isinstance(error, ServerHangsError) else kind
     raise kind(", ".join(failures))
 
@@ -145,22 +146,8 @@ def _watch_source(server: ServerConnection, wanted: str | None) -> ServerSource:
     try:
         return server.watch(SERVER_DEFAULT if wanted is None else wanted, fixed=wanted is not None)
     except RefusedError as error:
-        raise missing_source(wanted, [source.name for source in server.list_sources()]) from error
-
-
-def _pcm_format(device: str, source: ServerSource, channels: int | None) -> PcmFormat:
-    """Return the format to record.
-
-    Raises:
-        SourceError: More channels are configured than the source has.
-    """
-    number = len(source.positions)
-    if channels is not None and not 1 <= channels <= number:
-        raise SourceError(
-            f"{channels} channels were configured for {device}, which has {number}; set 1 to {number}, or remove "
-            "the key."
-        )
-    return PcmFormat("f32le", source.rate_hz, channels or min(number, MAX_CHANNELS))
+        sources = sorted(server.list_sources(), key=lambda source: source.monitor)
+        raise missing_source(wanted, [source.name for source in sources]) from error
 
 
 def _positions(source: ServerSource, channels: int) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 Conventions: an address is the path of a Unix socket, or host and port. The variables `PULSE_SERVER`, `PULSE_SOURCE` and
 `PULSE_COOKIE` come before `client.conf` (the file of `PULSE_CLIENTCONFIG`, of the user, or of the system). Without an
-address there, the server of the user and the one of the system are tried.
+address there, the server of the user and the one of the system are tried. A variable without a value counts as missing.
 Source: the manual pages pulse-client.conf(5) and pulseaudio(1).
 Does not: read the properties of an X11 display, or start a server.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,11 +34,13 @@ class ClientSettings:
         addresses: Addresses to try in order: paths of Unix sockets, or host and port.
         source: Name of the default source; None for the server's.
         cookie: Secret that a server of another user or machine asks for; zeros without one.
+        cookie_origin: File of the cookie, or the reasons why there is none, as the end of a sentence.
     """
 
     addresses: tuple[Address, ...]
     source: str | None
     cookie: bytes
+    cookie_origin: str
 
 
 def client_settings() -> ClientSettings:
@@ -50,10 +53,12 @@ def client_settings() -> ClientSettings:
     servers = os.environ.get("PULSE_SERVER") or config.get("default-server", "")
     cookie = os.environ.get("PULSE_COOKIE") or config.get("cookie-file", "")
     cookies = [Path(cookie)] if cookie else [_user_folder() / "cookie", Path("~/.pulse-cookie")]
+    secret, origin = _find_cookie(cookies)
     return ClientSettings(
         tuple(map(parse_address, servers.split())) or usual_sockets(),
         os.environ.get("PULSE_SOURCE") or config.get("default-source") or None,
-        next(filter(None, map(_read_cookie, cookies)), bytes(COOKIE_BYTES)),
+        secret,
+        origin,
     )
 
 
@@ -89,16 +94,18 @@ def show_address(address: Address) -> str:
 
 def usual_sockets() -> tuple[Address, ...]:
     """Return the sockets of a server of this user, and of the system's."""
-    folders = [Path("/run/pulse")]
-    if "PULSE_RUNTIME_PATH" in os.environ:
-        folders.insert(0, Path(os.environ["PULSE_RUNTIME_PATH"]))
-    elif "XDG_RUNTIME_DIR" in os.environ:
-        folders.insert(0, Path(os.environ["XDG_RUNTIME_DIR"]) / "pulse")
-    else:
+    folders = list[Path]()
+    if named := os.environ.get("PULSE_RUNTIME_PATH"):
+        folders.append(Path(named))
+    elif named := os.environ.get("XDG_RUNTIME_DIR"):
+        folders.append(Path(named) / "pulse")
+    else:  # as under cron, or after `su`
+        if hasattr(os, "getuid"):
+            folders.append(Path(f"/run/user/{os.getuid()}/pulse"))
         with contextlib.suppress(OSError, ValueError):
             machine = Path("/etc/machine-id").read_text("ascii").strip()
-            folders.insert(0, _user_folder() / f"{machine}-runtime")
-    return tuple(str(folder / "native") for folder in folders)
+            folders.append(_user_folder() / f"{machine}-runtime")
+    return tuple(str(folder / "native") for folder in (*folders, Path("/run/pulse")))
 
 
 def _user_folder() -> Path:
@@ -117,9 +124,17 @@ def _read_config() -> dict[str, str]:
     return {}
 
 
-def _read_cookie(file: Path) -> bytes | None:
-    """Read a cookie; None if the file is missing or too short."""
-    with contextlib.suppress(OSError, RuntimeError), file.expanduser().open("rb") as opened:
-        cookie = opened.read(COOKIE_BYTES)
-        return cookie if len(cookie) == COOKIE_BYTES else None
-    return None
+def _find_cookie(files: Sequence[Path]) -> tuple[bytes, str]:
+    """Return the first cookie, and its origin."""
+    reasons = []
+    for file in files:
+        try:
+            with file.expanduser().open("rb") as opened:
+                cookie = opened.read(COOKIE_BYTES)
+        except (OSError, RuntimeError) as error:
+            reasons.append(f"{file}: {getattr(error, 'strerror', None) or error}")
+            continue
+        if len(cookie) == COOKIE_BYTES:
+            return cookie, f"with the cookie {file}"
+        reasons.append(f"{file} has {len(cookie)} bytes in place of {COOKIE_BYTES}")
+    return bytes(COOKIE_BYTES), f"without a cookie ({'; '.join(reasons)})"

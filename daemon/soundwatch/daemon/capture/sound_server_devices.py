@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.capture.devices import Device, format_table
+from soundwatch.daemon.capture.devices import Device, format_table, quoted_device
 from soundwatch.daemon.capture.sound_server import (
     ADVICE,
     DEFAULT,
@@ -27,7 +27,6 @@ from soundwatch.daemon.capture.sound_server_address import ClientSettings, clien
 from soundwatch.daemon.capture.sound_server_connection import REPLY_S, RefusedError
 from soundwatch.daemon.capture.sound_server_protocol import ServerError, ServerHangsError
 from soundwatch.daemon.core.errors import SourceError, StallError
-from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.core.text import printable
 
 HOST_API: Final = "sound server"
@@ -43,7 +42,7 @@ def list_server_devices() -> tuple[Device, ...]:
         SourceError: The server denies access, or does not run, or its address is malformed.
     """
     settings = client_settings()
-    if settings.addresses == usual_sockets() and not any(is_there(Path(str(path))) for path in settings.addresses):
+    if settings.addresses == usual_sockets() and not any(_may_be_there(Path(str(path))) for path in settings.addresses):
         return ()
     answer: Future[tuple[Device, ...]] = Future()
 
@@ -84,6 +83,16 @@ def find_server_device(devices: Sequence[Device], device: str) -> Device:
     raise missing_source(wanted, [found.device.removeprefix(PREFIX) for found in devices])
 
 
+def server_choices() -> str:
+    """Return lines with the sources of the server, for the end of a message; none where none is listed."""
+    try:
+        devices = list_server_devices()
+    except SourceError:  # the message is about another failure
+        return ""
+    lines = (f"\n  --device {quoted_device(device.device)}  {describe_server_device(device)}" for device in devices)
+    return "\nThe sound server has these:" + "".join(lines) if devices else ""
+
+
 def server_devices_text(devices: Sequence[Device]) -> str:
     """Format the sources of a server, at least one, as a table and a note."""
     rows = [("", "source of the sound server", "channels", "rate_hz", "description")] + [
@@ -103,6 +112,17 @@ def server_devices_text(devices: Sequence[Device]) -> str:
 def describe_server_device(device: Device) -> str:
     """Return the name for people, with a mark for a monitor."""
     return printable(device.name) + (f" ({MONITOR})" if device.monitor else "")
+
+
+def _may_be_there(path: Path) -> bool:
+    """Return False if nothing is at a path; True also where this user may not look."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _ask(settings: ClientSettings) -> tuple[Device, ...]:

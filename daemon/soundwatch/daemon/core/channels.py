@@ -11,10 +11,34 @@ from typing import Final, Literal
 
 import numpy as np
 
+from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.types import Samples
 
 ChannelSelection = Literal["left", "right", "mix", "pair"]
+MAX_CHANNELS: Final = 2  # of a microphone; more are opened only if configured
 MIN_CHANNELS: Final[dict[ChannelSelection, int]] = {"left": 1, "right": 2, "mix": 1, "pair": 2}
+
+
+def channels_to_open(description: str, available: int, configured: int | None) -> int:
+    """Return the number of channels of a microphone to open.
+
+    Args:
+        description: The microphone, for the message.
+        available: Number of its channels.
+        configured: Number that `channels` needs; None for the microphone's own, two at most.
+
+    Raises:
+        SourceError: More channels are configured than the microphone has.
+    """
+    if configured is None:
+        return min(available, MAX_CHANNELS)
+    if 1 <= configured <= available:
+        return configured
+    has, choices = ("1 channel", "1 or left") if available == 1 else (f"{available} channels", f"1 to {available}")
+    raise SourceError(
+        f"{description} has {has}, and `channels` asks for {configured}, as right and pair ask for 2. Set {choices}, "
+        "or remove the key."
+    )
 
 
 def match_channels(samples: Samples, channels: int) -> Samples:
