@@ -173,7 +173,7 @@ def _session_of(data: Path, recipe: Recipe, out: Path) -> RunSetup:
 def test_metadata_that_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "metadata").mkdir()
     (tmp_path / "metadata" / "UrbanSound8K.csv").write_bytes(content)
-    with pytest.raises(DataError, match=r"UrbanSound8K\.csv (does not read|has the columns)"):
+    with pytest.raises(DataError, match=r"UrbanSound8K\.csv (is not in UTF-8|does not read|has the columns)"):
         read_metadata(tmp_path)
 
 
