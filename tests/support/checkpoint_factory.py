@@ -9,7 +9,7 @@ import torch
 
 from soundwatch.daemon.core.contract import ModelContract, encode_contract
 from soundwatch.training.distillation.sound_groups import GROUPS
-from soundwatch.training.model.checkpoint import Checkpoint, hash_network, save_checkpoint
+from soundwatch.training.model.checkpoint import Checkpoint, DataPlan, hash_network, save_checkpoint
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network import build_network
 from soundwatch.training.model.network_recipe import BlockCnn
@@ -71,10 +71,11 @@ def write_checkpoint(
 ) -> Path:
     """A checkpoint of `network`, or of a random one."""
     network = network or random_network(recipe)
+    plan = DataPlan(train_folds=(1,), test_folds=(), leaky_split=False, clips_sha256="")
     checkpoint = Checkpoint(
         contract=encode_contract(contract_of(recipe, network)),
         recipe=encode_recipe(recipe),
-        plan="{}",
+        plan=msgspec.json.encode(plan).decode(),
         model=network.state_dict(),
         ema=None,
         optimiser={},

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import ContractError, DataError
+from soundwatch.daemon.core.errors import ContractError, DataError, SinkError
 from soundwatch.daemon.pipeline.scoring import score_recording
 from soundwatch.training.cli.evaluate import evaluate as evaluate_command
 from soundwatch.training.data.labeled_clips import labeled_clips
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, write_evaluation
+from soundwatch.training.evaluation.score_track import Track, stored_track
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.fit.scoring import read_run
@@ -111,3 +112,17 @@ def test_the_command_prints_markdown_or_json(trained: Path, tiny_data: Path, tmp
     assert "these figures measure memory" in page.stderr
     printed = CliRunner().invoke(evaluate_command, [*arguments, "--json"], catch_exceptions=False).stdout
     assert json.loads(printed) == json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    refused = CliRunner().invoke(evaluate_command, [*arguments, "--out", str(model)])
+    assert isinstance(refused.exception, SinkError)
+    assert f"The report cannot be written to {model}" in str(refused.exception)
+    assert refused.stdout == ""  # refused before the work
+
+
+def test_stored_scores_that_were_cut_off_are_computed_again(tmp_path: Path) -> None:
+    track = Track(np.ones((2, 3), np.float32), np.arange(2), np.arange(2))
+    assert stored_track(tmp_path / "scores", "a", lambda: track) is track
+    (file,) = (tmp_path / "scores").iterdir()
+    stored = stored_track(tmp_path / "scores", "a", lambda: pytest.fail("scored again"))
+    np.testing.assert_array_equal(stored.values, track.values)
+    file.write_bytes(file.read_bytes()[:100])
+    assert stored_track(tmp_path / "scores", "a", lambda: track) is track

@@ -11,6 +11,7 @@ import torch
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.recipe import Recipe
+from support.checkpoint_factory import write_checkpoint
 from support.tiny_run import run_silently, run_until_cut_off, setup_on_folds
 
 
@@ -53,7 +54,7 @@ def test_other_clips_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny
     recipe = msgspec.structs.replace(tiny_recipe, epochs=1)
     run_silently(setup_on_folds(tiny_data, recipe, tmp_path / "run"))
     (tiny_data / "audio" / "fold1" / "100-0-0-0.wav").unlink()
-    with pytest.raises(ConfigError, match="was made from other clips"):
+    with pytest.raises(ConfigError, match="made from other clips than this run's: clips_sha256 differ"):
         run_silently(setup_on_folds(tiny_data, recipe, tmp_path / "run"), resume=True)
 
 
@@ -80,6 +81,37 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(1)}, path)
     with pytest.raises(ModelError, match="does not read as a checkpoint"):
         load_network(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"schema": "soundwatch.checkpoint/2"}, "its schema is 'soundwatch.checkpoint/2', not"),
+        ({"newer": 1}, "unexpected keyword argument 'newer'"),
+        ({"plan": "{}"}, "missing required field"),
+        ({"recipe": '{"newer": 1}'}, "unknown field `newer`"),
+        ({"epoch": "2", "history": None}, "epoch, history has another type"),
+        ({"model": {"weight": 1.0}}, "a weight has another type"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_named_with_what_differs(
+    tmp_path: Path, changed: dict[str, object], message: str
+) -> None:
+    path = write_checkpoint(tmp_path / FILE_NAME)
+    torch.save(torch.load(path, weights_only=True) | changed, path)
+    with pytest.raises(ModelError, match=f"checkpoint of this version of soundwatch: .*{message}.* Use the version"):
+        load_network(path)
+
+
+def test_a_checkpoint_without_the_optimizers_state_is_not_resumed(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
+) -> None:
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    run_silently(session)
+    path = session.out / FILE_NAME
+    torch.save(torch.load(path, weights_only=True) | {"optimiser": {}}, path)
+    with pytest.raises(ModelError, match=r"The state in .* does not fit its run \(KeyError\)"):
+        run_silently(session, resume=True)
 
 
 def test_weights_that_were_exchanged_are_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:

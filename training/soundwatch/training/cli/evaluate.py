@@ -18,6 +18,7 @@ from soundwatch.training.data.csv_labels import Columns
 from soundwatch.training.data.labeled_clips import LabeledClips, labeled_clips
 from soundwatch.training.data.urbansound8k import Split, split_by_folds
 from soundwatch.training.evaluation.options import TrialOptions
+from soundwatch.training.fit.report_folder import report_folder
 
 
 @click.command()
@@ -61,6 +62,9 @@ def evaluate(
     if split:
         warn_of(split, console)
     classifier = load_classifier_file(model)
+    if out:
+        with report_folder(out):
+            pass  # refused before the work
     if split and not options.trial:
         _score(classifier, labeled_clips(split), as_json, out, console)
     else:
@@ -111,6 +115,6 @@ def _score(classifier: Classifier, data: LabeledClips, as_json: bool, out: Path 
     evaluation = evaluate_model(classifier, data, console)
     if evaluation.trained_on_these:
         console.print(f"[yellow]{memory_warning(evaluation.trained_on_these)}[/]")
+    click.echo(msgspec.json.encode(evaluation).decode() if as_json else to_markdown(evaluation), nl=as_json)
     if out:
         write_evaluation(evaluation, out)
-    click.echo(msgspec.json.encode(evaluation).decode() if as_json else to_markdown(evaluation), nl=as_json)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.plots import draw_calibration, draw_confusion
+from soundwatch.training.fit.report_folder import report_folder
 from soundwatch.training.fit.scoring import RunRecord
 from soundwatch.training.model.labels import LABELS
 
@@ -158,17 +159,19 @@ def across_seeds(reports: Sequence[CrossValidation]) -> str:
 
 
 def write_report(report: CrossValidation, out: Path) -> None:
-    """Write the report and its pictures."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "crossval.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    (out / "crossval.md").write_text(to_markdown(report), encoding="utf-8")
-    draw_confusion(out / "confusion.png", np.array(report.confusion, np.int64), LABELS, f"{report.recipe}, all folds")
+    """Write the report and its pictures.
+
+    Raises:
+        SinkError: The folder cannot be written to.
+    """
+    title = f"{report.recipe}, all folds"
     known = [(part.mean_score, part.right, part.clips) for part in report.calibration]
-    draw_calibration(
-        out / "calibration.png",
-        [(score, right, clips) for score, right, clips in known if score is not None and right is not None],
-        f"{report.recipe}, all folds",
-    )
+    calibration = [(score, right, clips) for score, right, clips in known if score is not None and right is not None]
+    with report_folder(out):
+        (out / "crossval.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        (out / "crossval.md").write_text(to_markdown(report), encoding="utf-8")
+        draw_confusion(out / "confusion.png", np.array(report.confusion, np.int64), LABELS, title)
+        draw_calibration(out / "calibration.png", calibration, title)
 
 
 def _labeled(values: Sequence[float | None]) -> dict[str, float | None]:

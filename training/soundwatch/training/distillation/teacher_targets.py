@@ -129,7 +129,7 @@ def _prepare(
 def _read_stored(file: Path) -> _Stored | None:
     """Read the stored arrays; None if the file is missing or truncated."""
     try:
-        with np.load(file) as arrays:
+        with file.open("rb") as stream, np.load(stream) as arrays:
             return arrays["mel_db"], arrays["heard"], arrays["scores"]
     except (FileNotFoundError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None

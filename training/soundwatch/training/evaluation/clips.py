@@ -21,6 +21,7 @@ from soundwatch.training.data.labeled_clips import LabeledClips, check_labels, n
 from soundwatch.training.evaluation.report_page import memory_warning
 from soundwatch.training.fit.metrics import Metrics, count_confusion, measure
 from soundwatch.training.fit.plots import draw_confusion
+from soundwatch.training.fit.report_folder import report_folder
 
 
 class ClassFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,9 +130,13 @@ def to_markdown(evaluation: Evaluation) -> str:
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Write `evaluation.json`, `evaluation.md` and `confusion.png` to a folder."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=1))
-    (out / "evaluation.md").write_text(to_markdown(evaluation), encoding="utf-8")
-    confusion = np.array(evaluation.confusion, np.int64)
-    draw_confusion(out / "confusion.png", confusion, list(evaluation.classes), evaluation.model)
+    """Write `evaluation.json`, `evaluation.md` and `confusion.png` to a folder.
+
+    Raises:
+        SinkError: The folder cannot be written to.
+    """
+    with report_folder(out):
+        (out / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=1))
+        (out / "evaluation.md").write_text(to_markdown(evaluation), encoding="utf-8")
+        confusion = np.array(evaluation.confusion, np.int64)
+        draw_confusion(out / "confusion.png", confusion, list(evaluation.classes), evaluation.model)

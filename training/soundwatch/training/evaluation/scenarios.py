@@ -31,6 +31,7 @@ from soundwatch.training.evaluation.robustness import RobustnessReport, evaluate
 from soundwatch.training.evaluation.street import StreetReport, evaluate_street, foreground_clips
 from soundwatch.training.evaluation.trial_pages import openset_page, robustness_page, street_page
 from soundwatch.training.evaluation.trial_pictures import draw_openset, draw_robustness, draw_street
+from soundwatch.training.fit.report_folder import report_folder
 
 Report = EventReport | StreetReport | OpenSetReport | RobustnessReport
 
@@ -83,15 +84,20 @@ def _some(clips: tuple[Clip, ...], limit: int | None, seed: int) -> tuple[Clip, 
 
 
 def print_report(report: Report, as_json: bool, out: Path | None, console: Console) -> None:
-    """Print a report, and write its files to a folder."""
+    """Print a report, and write its files to a folder.
+
+    Raises:
+        SinkError: The folder cannot be written to.
+    """
     page = page_of(report)
-    if out:
-        _write(report, page, out)
     if as_json:
         show(page, console)
         click.echo(msgspec.json.encode(report).decode())
     else:
         click.echo(to_markdown(page), nl=False)
+    if out:
+        with report_folder(out):
+            _write(report, page, out)
 
 
 def page_of(report: Report) -> Page:
@@ -104,7 +110,6 @@ def page_of(report: Report) -> Page:
 
 
 def _write(report: Report, page: Page, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     if isinstance(report, EventReport):
         name = "street"
         draw_events(out / "street.png", report)

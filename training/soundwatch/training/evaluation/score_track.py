@@ -8,6 +8,7 @@ Does not: detect events by any rule but `decide`'s.
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Block, Classifier, Scores
 from soundwatch.daemon.detection.decide import decide, initial_state
 from soundwatch.daemon.detection.rules import build_rules
@@ -81,15 +84,34 @@ def cached_track(
 
 
 def stored_track(folder: Path, name: str, score: Callable[[], Track]) -> Track:
-    """Read the track of this name from the folder, or compute and store it."""
+    """Read the track of this name from the folder, or compute and store it.
+
+    Raises:
+        DataError: The folder cannot be read or written to.
+    """
     path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
-    if path.exists():
-        with np.load(path) as stored:
+    try:
+        with path.open("rb") as file, np.load(file) as stored:
             return Track(stored["values"], stored["first_samples"], stored["end_samples"])
+    except (FileNotFoundError, KeyError, EOFError, ValueError, zipfile.BadZipFile):
+        pass  # not stored yet, or damaged
+    except OSError as error:
+        raise DataError(f"Scores cannot be read from {folder}: {error}. Name another folder with --cache.") from error
     track = score()
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(path, values=track.values, first_samples=track.first_samples, end_samples=track.end_samples)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(path, lambda part: _write_track(part, track))
+    except OSError as error:
+        raise DataError(
+            f"Scores cannot be written to {folder}: {error}. Make room, name another folder with --cache, or leave it "
+            "out."
+        ) from error
     return track
+
+
+def _write_track(path: Path, track: Track) -> None:
+    with path.open("wb") as file:  # given a path, numpy would add its suffix
+        np.savez(file, values=track.values, first_samples=track.first_samples, end_samples=track.end_samples)
 
 
 def detect_in(track: Track, contract: ModelContract, thresholds: Sequence[float]) -> list[Detection]:

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 
 from soundwatch.daemon.core.contract import EvaluationScore, encode_contract
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.training.data.batches import Reader
 from soundwatch.training.data.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.augmented_views import View, plan_views
@@ -185,16 +185,27 @@ def _plan(session: RunSetup, recipe: Recipe, teaching: Distillation) -> list[Vie
 
 
 def _resume(run: Run, session: RunSetup, path: Path) -> None:
-    """Restore a run from its checkpoint."""
+    """Restore a run from its checkpoint.
+
+    Raises:
+        ConfigError: The checkpoint is of another run.
+        ModelError: The checkpoint does not read, or lacks a part of the state.
+    """
     state = checkpoints.read_checkpoint(path)
     checkpoints.refuse_other_run(state, session.recipe, session.plan, path)
-    run.network.load_state_dict(state.model)
-    if run.ema is not None and state.ema is not None:
-        run.ema.load_state_dict(state.ema)
-    if run.auxiliary is not None and state.hint is not None:
-        run.auxiliary.load_state_dict(state.hint)
-    run.optimizer.load_state_dict(state.optimiser)
-    run.scheduler.load_state_dict(state.scheduler)
+    try:
+        run.network.load_state_dict(state.model)
+        if run.ema is not None and state.ema is not None:
+            run.ema.load_state_dict(state.ema)
+        if run.auxiliary is not None and state.hint is not None:
+            run.auxiliary.load_state_dict(state.hint)
+        run.optimizer.load_state_dict(state.optimiser)
+        run.scheduler.load_state_dict(state.scheduler)
+    except (RuntimeError, LookupError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"The state in {path} does not fit its run ({type(error).__name__}); a checkpoint that `soundwatch train` "
+            "wrote with this version of torch was expected. Start a new run with another --out."
+        ) from error
     run.epoch, run.history = state.epoch, state.history
 
 

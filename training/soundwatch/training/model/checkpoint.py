@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import ModelContract, decode_contract, encode_contract
-from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network import MeanMaxPool, build_network
 from soundwatch.training.model.recipe import Recipe, decode_recipe
@@ -106,20 +106,34 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote, onto the CPU.
 
     Raises:
-        ModelError: The file does not exist or is not a checkpoint of soundwatch.
+        ModelError: The file does not exist, is not a checkpoint of soundwatch, or is one of another version.
     """
     wanted = "a checkpoint that `soundwatch train` wrote was expected"
     if not path.is_file():
         raise ModelError(f"No file {path}; {wanted}.")
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-        if values.pop("schema") != SCHEMA:
-            raise KeyError(SCHEMA)
-        checkpoint = Checkpoint(**values)
-        _check_types(checkpoint)
-        return checkpoint
+        values: dict[str, Any] = dict(torch.load(path, map_location="cpu", weights_only=True))
+        schema = values.pop("schema")
     except Exception as error:  # torch's unpickler raises any exception on a damaged file
         raise ModelError(f"{path} does not read as a checkpoint ({type(error).__name__}); {wanted}.") from error
+    try:
+        if schema != SCHEMA:
+            raise TypeError(f"its schema is {schema!r}, not {SCHEMA!r}")
+        checkpoint = Checkpoint(**values)
+        _check_types(checkpoint)
+        decode_recipe(checkpoint.recipe)
+        decode_plan(checkpoint.plan)
+    except (TypeError, msgspec.MsgspecError, ConfigError, ContractError) as error:
+        raise ModelError(
+            f"{path} does not read as a checkpoint of this version of soundwatch: {error}. Use the version that wrote "
+            "it, or train it again."
+        ) from error
+    return checkpoint
+
+
+def decode_plan(text: str) -> DataPlan:
+    """Read the data plan of a checkpoint."""
+    return msgspec.json.decode(text, type=DataPlan)
 
 
 def replace_contract(path: Path, contract: ModelContract) -> None:
@@ -133,10 +147,22 @@ def replace_contract(path: Path, contract: ModelContract) -> None:
 
 def _check_types(checkpoint: Checkpoint) -> None:
     """Raise `TypeError` if a value has another type than `save_checkpoint` writes."""
-    texts, states = (checkpoint.contract, checkpoint.recipe, checkpoint.plan), (checkpoint.model, checkpoint.ema or {})
-    tensors = [value for state in states for value in state.values()]
-    if not all(isinstance(text, str) for text in texts) or not all(isinstance(tensor, Tensor) for tensor in tensors):
-        raise TypeError("a value has another type")
+    wanted = {
+        "contract": str,
+        "recipe": str,
+        "plan": str,
+        "model": dict,
+        "ema": dict | None,
+        "optimiser": dict,
+        "scheduler": dict,
+        "epoch": int,
+        "history": list,
+        "hint": dict | None,
+    }
+    wrong = [name for name, kind in wanted.items() if not isinstance(getattr(checkpoint, name), kind)]
+    states = (checkpoint.model, checkpoint.ema or {}, checkpoint.hint or {})
+    if wrong or not all(isinstance(value, Tensor) for state in states for value in state.values()):
+        raise TypeError(f"{', '.join(wrong) or 'a weight'} has another type")
 
 
 def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
@@ -150,8 +176,8 @@ def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
     try:
         network = build_network(decode_recipe(checkpoint.recipe), len(contract.labels))
         network.load_state_dict(checkpoint.model if checkpoint.ema is None else checkpoint.ema)
-    except (msgspec.MsgspecError, ConfigError, RuntimeError) as error:
-        raise ModelError(f"The weights in {path} do not fit its recipe: {error}. Train it again.") from error
+    except RuntimeError as error:  # torch's message has a line for each layer
+        raise ModelError(f"The weights in {path} do not fit its recipe. Train it again.") from error
     if hash_network(network) != contract.weights_sha256:
         raise ModelError(f"The weights in {path} are not those that its contract names; train it again.")
     return network.eval(), contract
@@ -185,6 +211,8 @@ def open_finished(folder: Path) -> FinishedRun:
         ConfigError: Epochs are left to train.
         ModelError: The folder has no checkpoint that can be read.
     """
+    if folder.is_file():
+        raise ModelError(f"{folder} is a file; give the folder of the run, {folder.parent}.")
     path = folder / FILE_NAME
     state = read_checkpoint(path)
     network, contract = load_network(path)
@@ -193,8 +221,7 @@ def open_finished(folder: Path) -> FinishedRun:
         raise ConfigError(
             f"{folder} ended after epoch {state.epoch} of {recipe.epochs}; finish that run with --resume."
         )
-    plan = msgspec.json.decode(state.plan, type=DataPlan)
-    return FinishedRun(folder, recipe, plan, network, contract, state.hint)
+    return FinishedRun(folder, recipe, decode_plan(state.plan), network, contract, state.hint)
 
 
 def hash_network(network: nn.Module) -> str:
@@ -219,7 +246,8 @@ def refuse_other_run(checkpoint: Checkpoint, recipe: Recipe, plan: DataPlan, pat
     Raises:
         ConfigError: The recipe or the data differ, or the checkpoint is a mean of several runs.
     """
-    if msgspec.json.decode(checkpoint.plan, type=DataPlan).averaged:
+    before = decode_plan(checkpoint.plan)
+    if before.averaged:
         raise ConfigError(f"{path} is the mean of several runs, which cannot be resumed; choose another --out.")
     found = decode_recipe(checkpoint.recipe)
     if found.sha256 != recipe.sha256:
@@ -229,8 +257,9 @@ def refuse_other_run(checkpoint: Checkpoint, recipe: Recipe, plan: DataPlan, pat
             f"{recipe.name} in {', '.join(names)}; resume with the recipe, --seed and --epochs it was started with, "
             "or choose another --out."
         )
-    if checkpoint.plan != msgspec.json.encode(plan).decode():
+    names = [name for name in plan.__struct_fields__ if getattr(before, name) != getattr(plan, name)]
+    if names:
         raise ConfigError(
-            f"{path} was made from other clips: {checkpoint.plan}. Resume with the same --data, folds, --negatives, "
-            "--init-from and --hard-from, or choose another --out."
+            f"{path} was made from other clips than this run's: {', '.join(names)} differ. Resume with the same "
+            "--data, folds, --negatives, --init-from and --hard-from, or choose another --out."
         )

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
-from soundwatch.training.model.checkpoint import load_network, read_checkpoint
+from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.network import build_network
 from soundwatch.training.model.recipe import Recipe, decode_recipe
 from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
@@ -79,6 +79,8 @@ def open_model(model: str | Path) -> tuple[nn.Sequential, ModelContract]:
     if Path(model).suffix == ".pt":
         return load_network(Path(model))
     path = resolve_model(model)
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; give its checkpoint, {path / FILE_NAME}.")
     if path.suffix != ".onnx":
         raise ModelError(f"{path} is neither a checkpoint (.pt) nor an ONNX file (.onnx); give one of them.")
     return _from_onnx(path, adapt_recipe(load_recipe("finetune"), str(path)))

@@ -80,6 +80,16 @@ def write_speech_dataset(
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
+    try:
+        _write_sounds(folder, clips, detector, talks, seed, console)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise DataError(f"Sounds cannot be written to {folder}: {error}. Make room, or name another folder.") from error
+
+
+def _write_sounds(
+    folder: Path, clips: Sequence[Path], detector: SpeechDetector, talks: int, seed: int, console: Console
+) -> None:
+    """Write the clips, then the speech over clips without speech."""
     others = list[Path]()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / TERMS).write_text(_TERMS_TEXT, encoding="utf-8")
