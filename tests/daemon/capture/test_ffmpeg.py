@@ -29,6 +29,11 @@ NO_SOUND = (
         (("pipe:0: No route to host",), "cannot be reached"),
         (("pipe:0: Protocol not found",), "does not read this kind of address"),
         (("pipe:0: Invalid data found when processing input",), "sends no media"),
+        (("[http @ 0x1] Stream ends prematurely at 34, should be 1", "pipe:0: Input/output error"), "(.m3u, .pls)"),
+        (("[concat @ 0x1] Impossible to open 'http://host/loop'", "pipe:0: Input/output error"), "has ended the conn"),
+        (("pipe:0: Server returned 4XX Client Error, but not one of 40{0,1,3,4}",), "refuses the request (4XX)"),
+        (("pipe:0: Connection reset by peer",), "try https://"),
+        (("pipe:0: No such file or directory",), "without file://"),
         (("first cause", "second", "third"), "first cause"),
         ((), ""),
     ],
@@ -38,9 +43,9 @@ def test_the_first_known_fault_before_any_sound_is_the_reason(messages: tuple[st
 
 
 def test_the_last_message_after_sound_is_the_reason() -> None:
-    assert explain_end(("[aac] decode error 404", "pipe:0: Input/output error"), received=True).endswith(
-        "Input/output error"
-    )
+    messages = ("[aac] decode error 404", "[http @ 0x1] Stream ends prematurely at 9", "pipe:0: Input/output error")
+    assert explain_end(messages, received=True).startswith("the server has ended the connection")
+    assert explain_end((*messages, "another"), received=True) == "another"
 
 
 @pytest.mark.parametrize(
@@ -60,5 +65,5 @@ def test_a_camera_is_read_over_tcp_with_each_version_of_ffmpeg(
 
     monkeypatch.setattr(subprocess, "run", shown)
     ffmpeg._reads_options.cache_clear()
-    assert ffmpeg._script("rtsp://cam/1?a=b", "rtsp") == f"ffconcat version 1.0\n{script}"
+    assert ffmpeg._script("RTSP://cam/1?a=b", "rtsp") == f"ffconcat version 1.0\n{script}"
     ffmpeg._reads_options.cache_clear()

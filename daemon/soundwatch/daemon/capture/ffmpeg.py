@@ -35,6 +35,7 @@ PROTOCOLS: Final = (
     "ffrtmpcrypt,ffrtmphttp,srt,rist,mmsh,mmst,ftp,sctp,unix,icecast,hls"
 )
 _CODE: Final = r"(?:returned|failed:|error) "
+_NO_MEDIA: Final = "Check the path of the address; in place of a playlist (.m3u, .pls) write an address that it names"
 # What ffmpeg prints, and what it means. The first pattern that a line matches gives the reason.
 KNOWN_FAULTS: Final = (
     (
@@ -48,7 +49,9 @@ KNOWN_FAULTS: Final = (
     (_CODE + r"403\b|Forbidden", "the server refuses access (403). Check the user's permissions"),
     (_CODE + r"404\b|Not Found", "the server has no such stream (404 Not Found). Check the path of the address"),
     (_CODE + r"4[56][0-9]\b", "the server offers no transport that ffmpeg can use. Try RTSP over TCP on the camera"),
+    (_CODE + r"4", "the server refuses the request (4XX). It may allow fewer listeners or requests"),
     (_CODE + r"5(XX|[0-9][0-9])\b", "the server fails (5XX). Restart the camera or the server"),
+    (r"reset by peer", "the server has reset the connection. Check the port, and try https:// in place of http://"),
     (r"Connection refused", "no program listens at this port (Connection refused). Check the port"),
     (r"No route to host|Network is unreachable", "the host cannot be reached. Check the network"),
     (r"timed out", "the host does not answer (timed out). Check the address and the network"),
@@ -58,7 +61,12 @@ KNOWN_FAULTS: Final = (
     ),
     (r"[Cc]ertificate|TLS|SSL", "the encrypted connection cannot be set up. Check the server's certificate"),
     (r"Protocol not found|not on whitelist", "ffmpeg does not read this kind of address. Check the part before ://"),
-    (r"Invalid data found", "the server sends no media that ffmpeg reads. Check the path of the address"),
+    (r"Invalid data found|ends prematurely", f"the server sends no media that ffmpeg reads. {_NO_MEDIA}"),
+    (r"No such file or directory", "there is no such file. Write the path of a recording without file://"),
+    (
+        r"Input/output error",
+        "the server has ended the connection, or gives no stream. Check the address if that happens again",
+    ),
 )
 
 
@@ -141,6 +149,7 @@ def explain_end(messages: tuple[str, ...], received: bool) -> str:
 def _script(url: str, scheme: str) -> str:
     """Write a script of the concat demuxer with one address."""
     options = ""
+    url = scheme + url[len(scheme) :]  # ffmpeg knows schemes in small letters only
     if scheme in ("rtsp", "rtsps"):  # over UDP, lost packets would go unreported
         if _reads_options():
             options = "option rtsp_flags prefer_tcp\n"
