@@ -100,6 +100,25 @@ def test_an_address_with_a_wrong_bracket_is_refused_with_a_sentence(text: str) -
         parse_sink(text)
 
 
+@pytest.mark.parametrize("text", ["webhook:http://a..b/x", "http://a..b", "mqtts://ä..ö", f"tcp://{'a' * 64}:1"])
+def test_an_address_whose_host_can_have_no_name_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ConfigError, match="between two dots, 1 to 63 characters were expected"):
+        parse_sink(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("command:/bin/true,timeout_s=inf", "timeout_s"),
+        ("webhook:http://h/,timeout_s=1e300", "timeout_s"),
+        ("mqtt://h,level_s=inf", "level_s"),
+    ],
+)
+def test_a_time_that_no_clock_waits_for_is_refused(harness: SinkHarness, text: str, option: str) -> None:
+    with pytest.raises(ConfigError, match=f"Expected `number` <= .* at `{option}`"):
+        prepare_sink(parse_sink(text), harness.view)
+
+
 @pytest.mark.parametrize(
     "text",
     [

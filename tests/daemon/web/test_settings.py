@@ -115,6 +115,12 @@ def test_an_unknown_option_is_refused_with_the_nearest() -> None:
         settings("http://127.0.0.1:1,tokenfile=x")
 
 
+@pytest.mark.parametrize("host", ["https://watch.example.org", "watch.example.org:443", "a b", "[x"])
+def test_a_host_that_is_no_name_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match="a name without http:// and without a port was expected"):
+        settings(f"http://127.0.0.1:8433,host={host}")
+
+
 def test_on_loopback_only_its_own_names_are_its_own() -> None:
     own = settings("http://127.0.0.1:8433,host=watch.example.org")
     for name in ("localhost", "127.0.0.1", "::1", "watch.example.org"):

@@ -22,6 +22,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.paths import expand_path, is_file, is_there
@@ -55,7 +56,7 @@ class CommandOptions(msgspec.Struct, frozen=True, kw_only=True):
     types: str = "start+end"
     max_parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
-    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=DAY_S)] = 30.0
 
 
 class CommandSink:

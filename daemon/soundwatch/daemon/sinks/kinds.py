@@ -139,7 +139,13 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
         raise ConfigError(f"-F {word} names no file. json without a colon is standard output.")
     spec = SinkSpec(kind, target, options, OUTPUT_KINDS[kind].default_port)
     try:
-        sink_url(spec)
+        url = sink_url(spec)
+        if url is not None and url.hostname:
+            url.hostname.encode("idna")  # as every look-up of the name does
+    except UnicodeError:
+        raise ConfigError(
+            f"-F {kind}: the name of its host is none: between two dots, 1 to 63 characters were expected."
+        ) from None
     except ValueError:  # its text shows a part of the address, which may be a secret
         raise ConfigError(
             f"-F {kind}: its address cannot be read. Write an IPv6 address in brackets, as [::1]."

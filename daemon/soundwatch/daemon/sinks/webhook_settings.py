@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.language import Language
 from soundwatch.daemon.core.paths import expand_path
@@ -49,7 +50,7 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
     token_file: str | None = None
     template: str = "json"
     types: str | None = None
-    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=DAY_S)] = 10.0
     max_age_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
     time_zone: str = "UTC"
     language: Language = "en"
@@ -85,7 +86,7 @@ def load_settings(spec: SinkSpec, options: WebhookOptions) -> WebhookSettings:
     url = _read(options.url_file) if options.url_file else spec.target
     try:
         parts = urlsplit(url)
-        named = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        named = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         named = False
     if not named or not url.isprintable():

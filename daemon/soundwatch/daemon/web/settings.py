@@ -26,6 +26,7 @@ from soundwatch.daemon.web.tls import TlsFiles, load_context
 TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # name of the variable
 MIN_TOKEN_LENGTH: Final = 16
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+_NAME: Final = re.compile(r"[^\s/:@?#\[\]]+")
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE)
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -135,6 +136,11 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     if not is_loopback(host):
         names |= {machine.lower(), f"{machine.lower()}.local"}
     if options.host:
+        if not _NAME.fullmatch(options.host) and parse_ip(options.host) is None:
+            raise ConfigError(
+                f"-F {spec.text}: host={options.host} is not the name of a host; a name without http:// and without a "
+                "port was expected, as host=watch.example.org."
+            )
         names.add(options.host.lower())
     proxy_host = (options.host or "").lower()
     origins = _parse_origins(spec, options.frame or "")

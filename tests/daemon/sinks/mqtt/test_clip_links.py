@@ -71,7 +71,13 @@ def test_without_a_page_or_without_clips_nothing_is_described() -> None:
     assert with_clips["mic0_clip"]["unique_id"] == "soundwatch_edge1_mic0_clip"
 
 
-@pytest.mark.parametrize("page", ["balcony.lan", "ftp://balcony.lan", "https://me:pw@balcony.lan", "https://h/?a=1"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("balcony.lan", "ftp://balcony.lan", "https://me:pw@balcony.lan", "https://h/?a=1"),
+        *("http://[x", "http://h:99999", "http://h:0", "http://a..b", "http://h/a b"),
+    ],
+)
 def test_a_page_that_is_no_url_is_refused(page: str) -> None:
     harness = SinkHarness()
     with pytest.raises(ConfigError, match="is not the URL of the page"):

@@ -17,6 +17,7 @@ from support.sink_harness import SinkHarness
         ("mqtt://", "is no broker's address"),
         ("mqtt:broker", "is no broker's address"),
         ("mqtt://broker:x", "is no broker's address"),
+        ("mqtt://broker:0", "is no broker's address"),
         ("mqtt://broker/topic", "is no broker's address"),
         ("mqtt://me:secret@broker", "Set MQTT_USERNAME and MQTT_PASSWORD"),
         ("mqtt://broker,ca=ca.pem", "write mqtts://"),

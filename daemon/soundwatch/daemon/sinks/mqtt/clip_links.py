@@ -7,6 +7,7 @@ are left out.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -52,12 +53,22 @@ def check_page(spec: SinkSpec, page: str | None) -> None:
     """
     if page is None:
         return
-    parts = urlsplit(page)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+    if not _is_page(page):
         raise ConfigError(
             f"-F {spec.text}: page={page} is not the URL of the page; http(s)://HOST[:PORT][/PATH] was expected, as "
             "readers of the messages reach it."
         )
+
+
+def _is_page(page: str) -> bool:
+    """Return whether a text is a URL without a user, a query and a fragment."""
+    try:
+        parts = urlsplit(page)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:  # brackets without an address, a name that cannot be one, or a port that is no number
+        return False
+    extra = parts.query or parts.fragment or parts.username is not None
+    return parts.scheme in ("http", "https") and bool(host) and port != 0 and not extra and not re.search(r"\s", page)
 
 
 def clip_link(entry: JournalEntry, page: str) -> ClipLink | None:

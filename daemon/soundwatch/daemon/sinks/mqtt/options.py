@@ -52,7 +52,7 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
 
     retain: bool = True
     discovery: bool = True
-    level_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    level_s: Annotated[float, msgspec.Meta(ge=0, le=DAY_S)] = 10.0
     commands: bool = False
     fleet: bool = False
     report_s: Annotated[float, msgspec.Meta(gt=0, le=DAY_S)] = 30.0
@@ -79,7 +79,7 @@ def parse_address(spec: SinkSpec) -> tuple[str, int]:
     """
     try:
         url = urlsplit(f"{spec.kind}:{spec.target}")
-        host, port = url.hostname, url.port or spec.default_port or 0
+        host, port = url.hostname, (spec.default_port or 0) if url.port is None else url.port
     except ValueError:
         host, port, url = None, 0, urlsplit("")
     if url.username is not None or url.password is not None:
@@ -87,7 +87,7 @@ def parse_address(spec: SinkSpec) -> tuple[str, int]:
             f"-F {spec.kind}://: credentials do not belong into an address, where others can read them. Set "
             "MQTT_USERNAME and MQTT_PASSWORD, or give credentials_file=PATH."
         )
-    if not host or url.path.strip("/") or url.query:
+    if not host or not port or url.path.strip("/") or url.query:
         raise ConfigError(
             f"-F {spec.text} is no broker's address; {spec.kind}://HOST or {spec.kind}://HOST:PORT was expected."
         )
