@@ -19,7 +19,14 @@ from typing import Any, Final
 import click
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError, SoundwatchError, exhausted
+from soundwatch.daemon.core.errors import (
+    ConfigError,
+    ModelError,
+    ReaderClosedError,
+    SinkError,
+    SoundwatchError,
+    exhausted,
+)
 from soundwatch.daemon.core.extras import EXTRAS, install_command
 from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.core.text import did_you_mean, printable_lines
@@ -91,6 +98,7 @@ def _output_failures() -> Iterator[None]:
     """Raise an error of soundwatch in place of the system's about standard output; click ends with code 1 at some.
 
     Raises:
+        ReaderClosedError: The reader of standard output has gone.
         SinkError: Standard output cannot be written.
     """
     try:
@@ -99,7 +107,8 @@ def _output_failures() -> Iterator[None]:
         if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the interpreter fails at exit
-        raise SinkError(f"Standard output cannot be written: {error.strerror}. The output is incomplete.") from error
+        failure = ReaderClosedError if error.errno == errno.EPIPE else SinkError
+        raise failure(f"Standard output cannot be written: {error.strerror}. The output is incomplete.") from error
 
 
 class _Lazy(click.Group):
@@ -185,6 +194,8 @@ def _run(arguments: list[str] | None) -> int:
             sys.stdout.flush()
     except StoppedError:
         return 0
+    except ReaderClosedError as error:
+        return error.exit_code  # without a message, as other programs before `head`
     except SoundwatchError as error:
         return _fail(error)
     except click.ClickException as error:
