@@ -1,4 +1,4 @@
-"""Tables of benchmarks/trials.py: streets, other sounds, and conditions of microphones."""
+"""Tables of benchmarks/robustness.py: conditions of microphones, other sounds and ambience."""
 
 from __future__ import annotations
 
@@ -10,77 +10,13 @@ from harness import Results, Table, machine_of, share, table
 def network_title(entry: Results) -> str:
     """A tested network with its held-out data."""
     folds = ", ".join(map(str, entry["holds_back_folds"]))
-    return f"`{entry['recipe']}` without fold {folds}" if folds else f"`{entry['recipe']}` as formerly shipped"
-
-
-def by_thresholds(results: Results) -> dict[str, list[Results]]:
-    """Entries under what their thresholds are."""
-    kinds = dict.fromkeys(entry["thresholds"] for entry in results["entries"])
-    return {kind: [entry for entry in results["entries"] if entry["thresholds"] == kind] for kind in kinds}
+    return f"`{entry['recipe']}` without fold {folds}" if folds else f"`{entry['recipe']}` as shipped"
 
 
 def models(entries: list[Results]) -> str:
     """The identities of the networks."""
     names = {f"`{entry['report']['model']}` ({network_title(entry)})": None for entry in entries}
     return ", ".join(names)
-
-
-def together(founds: list[Results]) -> tuple[str, str, str]:
-    """Recall, precision and F1 of several scenes as one."""
-    there, estimated, right = (sum(found[key] for found in founds) for key in ("there", "told", "right"))
-    shares = (
-        right / there if there else None,
-        right / estimated if estimated else None,
-        2 * right / max(1, there + estimated),
-    )
-    recall, precision, f1 = ("none" if value is None else share(value) for value in shares)
-    return recall, precision, f1
-
-
-def street_table(results: Results) -> Table:
-    """A row for each kind of thresholds and each ratio, all scenes as one; in brackets each of them."""
-    rows = []
-    for thresholds, entries in by_thresholds(results).items():
-        for levels in zip(*(entry["report"]["levels"] for entry in entries), strict=True):
-            recall, precision, f1 = together([level["found"] for level in levels])
-            hours = sum(level["hours"] for level in levels)
-            false, alone = (
-                sum(level[key] * level["hours"] for level in levels) / hours
-                for key in ("false_events_per_h", "false_events_alone_per_h")
-            )
-            waits = [level["latency_s"] for level in levels if level["latency_s"]]
-            rows.append(
-                (
-                    thresholds,
-                    f"{levels[0]['snr_db']:g} dB",
-                    f"{recall} ({', '.join(share(level['found']['recall']) for level in levels)})",
-                    precision,
-                    f1,
-                    together([level["found_tight"] for level in levels])[0],
-                    f"{false:.1f}",
-                    f"{alone:.1f}",
-                    *(", ".join(f"{wait[key]:.1f}" for wait in waits) for key in ("median", "p95")),
-                    ", ".join(f"{level['onset_late_s']['median']:.1f}" for level in levels if level["onset_late_s"]),
-                )
-            )
-    headings = ("thresholds", "SNR", "found (each fold)", "right", "F1", "found, tight collar", "false events/h")
-    more = ("of them far from any clip", "latency, median s", "95 %, s", "onset put late by, median s")
-    clips = sum(entry["report"]["clips"] for entry in next(iter(by_thresholds(results).values())))
-    note = f"{clips} clips at each ratio; {models(results['entries'])}"
-    return table((*headings, *more), rows, f"{note}. {machine_of(results)}")
-
-
-def street_classes_table(results: Results) -> Table:
-    """Return a row for each class, all scenes as one: the share found at each ratio, at the second the share right."""
-    entries = next(iter(by_thresholds(results).values()))
-    levels = list(zip(*(entry["report"]["levels"] for entry in entries), strict=True))
-    rows = []
-    for label in levels[0][0]["classes"]:
-        found = [together([scene["classes"][label] for scene in scenes]) for scenes in levels]
-        clips = sum(scene["classes"][label]["there"] for scene in levels[0])
-        rows.append((label, str(clips), *(recall for recall, _, _ in found), found[1][1]))
-    ratios = [f"{scenes[0]['snr_db']:g} dB" for scenes in levels]
-    return table(("class", "clips", *(f"found, {ratio}" for ratio in ratios), f"right, {ratios[1]}"), rows)
 
 
 def openset_table(results: Results) -> Table:
@@ -92,7 +28,6 @@ def openset_table(results: Results) -> Table:
         rows.append(
             (
                 network_title(entry),
-                entry["thresholds"],
                 f"{report['negatives']['raised']} of {report['negatives']['recordings']}",
                 f"{100 * report['raised_share']:.1f} % ({low} to {high} %)",
                 f"{report['ambience_h'] * 60:.0f} min",
@@ -100,7 +35,7 @@ def openset_table(results: Results) -> Table:
                 f"{without_babble(report['ambience']):.1f}",
             )
         )
-    headings = ("network", "thresholds", "raise an event", "share (95 % confidence)", "ambience", "false events/h")
+    headings = ("network", "raise an event", "share (95 % confidence)", "ambience", "false events/h")
     return table((*headings, "without babble"), rows, f"{models(results['entries'])}. {machine_of(results)}")
 
 
@@ -111,11 +46,6 @@ def without_babble(parts: list[Results]) -> float:
     return float(events / sum(part["minutes"] for part in quiet) * 60)
 
 
-def columns(results: Results) -> list[str]:
-    """A heading for each network and its thresholds."""
-    return [f"{network_title(entry)}, {entry['thresholds']}" for entry in results["entries"]]
-
-
 def openset_kinds_table(results: Results) -> Table:
     """Return a row for each kind of recording that raised an event in some network."""
     reports = [entry["report"] for entry in results["entries"]]
@@ -123,7 +53,7 @@ def openset_kinds_table(results: Results) -> Table:
     raised = {kind: [str(report["kinds"][kind]["raised"]) for report in reports] for kind in kinds}
     recordings = reports[0]["kinds"]
     return table(
-        ("kind", "recordings", *columns(results)),
+        ("kind", "recordings", *map(network_title, results["entries"])),
         ((kind, str(recordings[kind]["recordings"]), *raised[kind]) for kind in kinds),
     )
 
@@ -135,7 +65,7 @@ def ambience_table(results: Results) -> Table:
         level = "" if parts[0]["level_dbfs"] is None else f"{parts[0]['level_dbfs']:g} dBFS"
         events = [", ".join(f"{n} {label}" for label, n in part["events"].items()) or "none" for part in parts]
         rows.append((parts[0]["kind"], level, f"{parts[0]['minutes']:.0f} min", *events))
-    return table(("kind", "level", "length", *columns(results)), rows)
+    return table(("kind", "level", "length", *map(network_title, results["entries"])), rows)
 
 
 def verdict(change: float, error: float) -> str:
@@ -162,10 +92,6 @@ def robustness_table(results: Results) -> Table:
 
 
 TABLES: Final = {
-    "street": {
-        "street": street_table,
-        "street-classes": street_classes_table,
-    },
     "openset": {
         "openset": openset_table,
         "openset-kinds": openset_kinds_table,
