@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -50,50 +51,53 @@ def compiled(folder: Path, name: str, source: str) -> None:
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", folder / name, folder / "stub.c"], check=True)
 
 
-def run(folder: Path, program: str, **settings: str) -> str:
+def run(folder: Path, program: str, *words: str, **settings: str) -> str:
     environment = {**os.environ, "LD_LIBRARY_PATH": str(folder), **settings}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", program, *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-ASK = (
-    "import os; from soundwatch.daemon.inference.providers import cuda_unavailable_reason; "
-    "print(cuda_unavailable_reason(int(os.environ.get('CARD', '0'))))"
+ASK = """
+import json, os, sys
+from soundwatch.daemon.inference.providers import cuda_unavailable_reason
+for settings in json.loads(sys.argv[1]):
+    os.environ.update(settings)
+    print(cuda_unavailable_reason(int(settings.get("CARD", "0"))))
+    for name in settings:
+        del os.environ[name]
+"""
+REASONS = (
+    ({}, "None"),
+    ({"VERSION": "13010", "MAJOR": "7", "MINOR": "5"}, "None"),
+    ({"CARDS": "2", "CARD": "1"}, "None"),
+    ({"INIT": "100"}, "the NVIDIA driver refuses cuInit with error 100: no card"),
+    ({"INIT": "803"}, "the NVIDIA driver refuses cuInit with error 803: driver and library versions differ"),
+    ({"INIT": "12345"}, "the NVIDIA driver refuses cuInit with error 12345: see the error codes"),
+    ({"VERSION": "12040"}, "the NVIDIA driver supports CUDA 12.4, and CUDA 13 needs a driver of version 580"),
+    ({"COUNT": "999"}, "the NVIDIA driver refuses cuDeviceGetCount with error 999: unknown error"),
+    ({"CARDS": "0"}, "there is no card 0; the driver has 0"),
+    ({"CARD": "3"}, "there is no card 3; the driver has 1"),
+    ({"GET": "101"}, "the NVIDIA driver refuses cuDeviceGet with error 101: no such card"),
+    ({"ATTRIBUTE": "2"}, "the NVIDIA driver refuses cuDeviceGetAttribute with error 2: out of memory"),
+    ({"MAJOR": "6", "MINOR": "1"}, "the card has compute capability 6.1, and CUDA 13 needs 7.5 (Turing) or newer"),
+    ({"MAJOR": "7", "MINOR": "0"}, "the card has compute capability 7.0, and CUDA 13 needs 7.5 (Turing) or newer"),
 )
 
 
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({}, "None"),
-        ({"VERSION": "13010", "MAJOR": "7", "MINOR": "5"}, "None"),
-        ({"CARDS": "2", "CARD": "1"}, "None"),
-        ({"INIT": "100"}, "the NVIDIA driver refuses cuInit with error 100: no card"),
-        ({"INIT": "803"}, "the NVIDIA driver refuses cuInit with error 803: driver and library versions differ"),
-        ({"INIT": "12345"}, "the NVIDIA driver refuses cuInit with error 12345: see the error codes"),
-        (
-            {"VERSION": "12040"},
-            "the NVIDIA driver supports CUDA 12.4, and CUDA 13 needs a driver of version 580",
-        ),
-        ({"COUNT": "999"}, "the NVIDIA driver refuses cuDeviceGetCount with error 999: unknown error"),
-        ({"CARDS": "0"}, "there is no card 0; the driver has 0"),
-        ({"CARD": "3"}, "there is no card 3; the driver has 1"),
-        ({"GET": "101"}, "the NVIDIA driver refuses cuDeviceGet with error 101: no such card"),
-        ({"ATTRIBUTE": "2"}, "the NVIDIA driver refuses cuDeviceGetAttribute with error 2: out of memory"),
-        ({"MAJOR": "6", "MINOR": "1"}, "the card has compute capability 6.1, and CUDA 13 needs 7.5 (Turing) or newer"),
-        ({"MAJOR": "7", "MINOR": "0"}, "the card has compute capability 7.0, and CUDA 13 needs 7.5 (Turing) or newer"),
-    ],
-)
-def test_the_driver_gives_its_version_and_the_gpu(tmp_path: Path, settings: dict[str, str], reason: str) -> None:
+def test_the_driver_gives_its_version_and_the_gpu(tmp_path: Path) -> None:
     compiled(tmp_path, "libcuda.so.1", DRIVER)
-    assert run(tmp_path, ASK, **settings).startswith(reason)
+    found = run(tmp_path, ASK, json.dumps([settings for settings, _ in REASONS])).splitlines()
+    assert len(found) == len(REASONS)
+    for line, (settings, reason) in zip(found, REASONS, strict=True):
+        assert line.startswith(reason), settings
 
 
 def test_a_driver_that_lacks_a_function_or_is_no_library_is_refused(tmp_path: Path) -> None:
     compiled(tmp_path, "libcuda.so.1", "int cuInit(unsigned flags) { return 0; }")
-    assert run(tmp_path, ASK).startswith("the NVIDIA driver is incomplete")
+    assert run(tmp_path, ASK, "[{}]").startswith("the NVIDIA driver is incomplete")
     (tmp_path / "libcuda.so.1").write_text("not a library")
-    assert run(tmp_path, ASK).startswith("the NVIDIA driver does not load")
+    assert run(tmp_path, ASK, "[{}]").startswith("the NVIDIA driver does not load")
 
 
 LOCK = """
