@@ -67,7 +67,7 @@ for settings in json.loads(sys.argv[1]):
     for name in settings:
         del os.environ[name]
 """
-REASONS = (
+REASONS: tuple[tuple[dict[str, str], str], ...] = (
     ({}, "None"),
     ({"VERSION": "13010", "MAJOR": "7", "MINOR": "5"}, "None"),
     ({"CARDS": "2", "CARD": "1"}, "None"),
