@@ -24,6 +24,29 @@ def short_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
+def test_a_unix_socket_whose_path_was_removed_is_made_again(short_folder: Path) -> None:
+    harness, path = SinkHarness(), short_folder / "sock"
+    worker = harness.open(f"unix:{path}")
+    harness.event("start")
+    harness.wait_for(worker)
+    former = Client(str(path))
+    former.socket.sendall(b'{"since": 0}\n')
+    assert former.line()["type"] == "start"
+    path.unlink()
+    harness.event("end")
+    harness.wait_for(worker)
+    client = Client(str(path))
+    client.socket.sendall(b'{"since": 0}\n')
+    assert [client.line()["type"] for _ in range(2)] == ["start", "end"]
+    assert former.line()["type"] == "end", "a reader that was connected stays"
+    assert (worker.status.state, harness.log.events.count("socket_restored")) == ("working", 1)
+    for each in (client, former):
+        each.close()
+    harness.close()
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
 def test_a_unix_socket_is_private_and_removed_with_the_daemon(short_folder: Path) -> None:
     path = short_folder / "events.sock"
     harness = SinkHarness()

@@ -66,7 +66,7 @@ def prepare_unix(spec: SinkSpec, options: UnixOptions, view: DaemonView) -> Prep
     def open_() -> SocketServerSink:
         _check_unix(path)
         subscribe = partial(subscribe_lines, view.live, scores=options.scores, level=options.level)
-        return SocketServerSink(f"unix:{path}", _bind_unix(path), view, subscribe, path)
+        return SocketServerSink(f"unix:{path}", partial(_bind_unix, path), view, subscribe, path)
 
     return PreparedSink(
         name=f"unix:{path}",
@@ -95,7 +95,8 @@ def prepare_tcp(spec: SinkSpec, options: TcpOptions, view: DaemonView) -> Prepar
 
     def open_() -> SocketServerSink:
         subscribe = partial(subscribe_lines, view.live, scores=options.scores, level=options.level)
-        return SocketServerSink(spec.text, _bind_tcp(spec, host, port, options, view), view, subscribe)
+        listen = partial(_bind_tcp, spec, host, port, options, view)
+        return SocketServerSink(spec.text, listen, view, subscribe)
 
     return PreparedSink(
         name=spec.text,

@@ -37,25 +37,30 @@ class SocketServerSink:
 
     Args:
         name: Name in the log.
-        server: The listening socket.
+        listen: Opens the listening socket.
         view: View of the daemon.
         subscribe: Subscribes to the scores and levels that clients get too; returns a function that ends this.
-        path: Path of a Unix socket, which is removed at the end.
+        path: Path of a Unix socket, which is made again if it was removed, and is removed at the end.
+
+    Raises:
+        SinkError: The socket cannot be opened.
     """
 
     def __init__(
         self,
         name: str,
-        server: socket.socket,
+        listen: Callable[[], socket.socket],
         view: DaemonView,
         subscribe: Callable[[Callable[[WindowResult | LevelLine], None]], Callable[[], None]],
         path: Path | None = None,
     ) -> None:
         self._name = name
-        self._server = server
+        self._listen = listen
+        self._server = server = listen()
+        self._former: list[socket.socket] = []  # listening sockets whose path was removed
         self._view = view
         self._path = path
-        self._inode = path.stat().st_ino if path is not None else 0
+        self._inode = self._found_inode()
         self._clients: list[SocketClient] = []
         self._lock = threading.Lock()  # guards the clients and the number
         self._last_seq = view.journal.last_seq
@@ -70,7 +75,12 @@ class SocketServerSink:
         self._thread.start()
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Announce new lines to the clients."""
+        """Announce new lines to the clients; a socket whose path was removed is opened again before.
+
+        Raises:
+            SinkError: The socket cannot be opened again.
+        """
+        self._restore()
         with self._lock:
             self._last_seq = entries[-1].seq
             for client in self._clients:
@@ -82,12 +92,29 @@ class SocketServerSink:
         self._unsubscribe()
         if self._path is not None:
             with contextlib.suppress(OSError):
-                if self._path.stat().st_ino == self._inode:
+                if self._found_inode() == self._inode:
                     self._path.unlink()
             self._path = None
         self._closing.set()
         self._wake()
         self._thread.join(CLOSING_S)
+
+    def _found_inode(self) -> int | None:
+        """Return the inode at the path; None for none."""
+        try:
+            return None if self._path is None else self._path.stat().st_ino
+        except FileNotFoundError:
+            return None
+
+    def _restore(self) -> None:
+        if self._path is None or self._found_inode() == self._inode:
+            return
+        server = self._listen()
+        server.setblocking(False)
+        self._former.append(self._server)
+        self._server, self._inode = server, self._found_inode()
+        self._view.log.warning("socket_restored", sink=self._name)
+        self._wake()
 
     def _add(self, result: WindowResult | LevelLine) -> None:
         if self._clients:
@@ -110,7 +137,7 @@ class SocketServerSink:
                         self._exchange(client, writable=True)
                         client.disconnect("stopped")
         finally:
-            for socket_ in (self._server, self._wake_sender, self._wake_receiver):
+            for socket_ in (*self._former, self._server, self._wake_sender, self._wake_receiver):
                 socket_.close()
             for client in self._clients:
                 client.close()
@@ -128,6 +155,8 @@ class SocketServerSink:
 
     def _poll(self) -> None:
         """Wait for an event and handle it."""
+        while self._former:
+            self._former.pop().close()
         with POLLING() as selector:
             selector.register(self._wake_receiver, selectors.EVENT_READ)
             if not self._closing.is_set():
@@ -139,11 +168,11 @@ class SocketServerSink:
                     selector.register(client.connection, events, client)
             found = selector.select(LOOK_S if self._clients else None)  # without a client nothing can be late
         for key, events in found:
-            if key.fileobj is self._server:
-                self._accept()
-            elif key.fileobj is self._wake_receiver:
+            if key.fileobj is self._wake_receiver:
                 with contextlib.suppress(OSError):
                     self._wake_receiver.recv(4096)
+            elif key.data is None:  # a listening socket
+                self._accept()
             else:
                 self._exchange(key.data, readable=bool(events & selectors.EVENT_READ), writable=True)
         self._hand_out_live_lines()
