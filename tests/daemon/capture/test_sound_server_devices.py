@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +24,12 @@ from soundwatch.daemon.capture import (
 from soundwatch.daemon.capture.devices import Device
 from soundwatch.daemon.capture.inputs import Inputs, find_input, inputs_text
 from soundwatch.daemon.capture.ipc import ErrorFrame
+from soundwatch.daemon.capture.sound_server import open_server_source
 from soundwatch.daemon.capture.sound_server_devices import list_server_devices
 from soundwatch.daemon.capture.sound_server_protocol import NO_INDEX, Command, SampleSpecification, encode_message
 from soundwatch.daemon.cli.devices import devices
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.errors import SourceError, StallError
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.diagnostics import audio_checks
 from soundwatch.daemon.diagnostics.finding import CheckInput
@@ -133,6 +137,22 @@ def test_a_name_that_portaudio_does_not_know_is_answered_with_the_sources_of_the
     answer = capture_worker._open(-1, "Yard", None, wait=False)
     assert isinstance(answer, ErrorFrame)
     assert "sound server has" not in answer.message
+
+
+def test_a_server_at_which_as_many_programs_wait_as_may_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PULSE_SERVER", "unix:native")
+    with socket.socket(socket.AF_UNIX) as server, contextlib.ExitStack() as clients:
+        server.bind("native")
+        server.listen(0)
+        waiting = [clients.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(4)]
+        for client in waiting:
+            client.setblocking(False)
+        assert errno.EAGAIN in [client.connect_ex("native") for client in waiting]
+        with pytest.raises(StallError, match=r"does not answer the programs that wait for it .* It hangs: restart it"):
+            list_server_devices()
+        with pytest.raises(SourceError, match=r"pulse was expected, .* It hangs: restart it"):
+            open_server_source("mic0", "pulse", None)
 
 
 def test_no_server_is_no_line_unless_one_is_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

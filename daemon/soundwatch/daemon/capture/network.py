@@ -289,6 +289,6 @@ def connect_fifo(path: Path) -> Connection:
 
     def close(_: bool) -> str:
         os.close(fd)
-        return "no program writes to it"
+        return "no program writes to it."
 
     return Connection(fd, close)

@@ -28,6 +28,7 @@ POSITIONS: Final = {1: (0,), 2: (1, 2)}  # mono; left and right
 GATHER_S: Final = 0.3  # each read costs a wake-up
 FIRST_S: Final = 2.5
 ADVICE: Final = "Check that the server (PulseAudio, PipeWire) runs for this user, or set PULSE_SERVER and PULSE_COOKIE."
+HANGS_ADVICE: Final = "It hangs: restart it (PulseAudio, PipeWire), or the machine that it runs on."
 LONGEST_PAUSE_S: Final = 1.0  # a source that returns is recorded within two seconds
 
 
@@ -134,7 +135,8 @@ def _connect(device: str, settings: ClientSettings) -> ServerConnection:
     try:
         return connect_server(settings)
     except ServerError as error:
-        raise SourceError(f"{device} was expected, and the sound server {error}. {ADVICE}") from error
+        advice = HANGS_ADVICE if isinstance(error, ServerHangsError) else ADVICE
+        raise SourceError(f"{device} was expected, and the sound server {error}. {advice}") from error
 
 
 def _watch_source(server: ServerConnection, wanted: str | None) -> ServerSource:

@@ -1,4 +1,4 @@
-"""Addresses and cookie of the sound server, as the servers' own client library finds them.
+"""Addresses and cookie of the sound server, and connections, as the servers' own client library finds them.
 
 Conventions: an address is the path of a Unix socket, or host and port. The variables `PULSE_SERVER`, `PULSE_SOURCE` and
 `PULSE_COOKIE` come before `client.conf` (the file of `PULSE_CLIENTCONFIG`, of the user, or of the system). Without an
@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from soundwatch.daemon.capture.sound_server_protocol import ServerError, ServerHangsError
 from soundwatch.daemon.core.errors import SourceError
 
 PORT: Final = 4713
@@ -106,6 +108,34 @@ def usual_sockets() -> tuple[Address, ...]:
             machine = Path("/etc/machine-id").read_text("ascii").strip()
             folders.append(_user_folder() / f"{machine}-runtime")
     return tuple(str(folder / "native") for folder in (*folders, Path("/run/pulse")))
+
+
+def connect_address(address: Address, timeout_s: float) -> socket.socket:
+    """Connect to an address, with a time limit on each later operation.
+
+    Raises:
+        ServerHangsError: The server does not answer in time.
+        ServerError: No server answers there.
+    """
+    try:
+        if not isinstance(address, str):
+            return socket.create_connection(address, timeout_s)
+        connected = socket.socket(socket.AF_UNIX)
+        try:
+            connected.settimeout(timeout_s)
+            connected.connect(address)
+        except BaseException:
+            connected.close()
+            raise
+    except TimeoutError as error:
+        raise ServerHangsError(f"does not answer within {timeout_s:g} s") from error
+    except BlockingIOError as error:  # of a Unix socket at which as many clients wait as it may have
+        raise ServerHangsError("does not answer the programs that wait for it") from error
+    except OSError as error:
+        raise ServerError(f"does not answer: {error.strerror or error}") from error
+    except (ValueError, AttributeError) as error:  # a faulty name; a system without Unix sockets
+        raise ServerError(f"does not answer: {error}") from error
+    return connected
 
 
 def _user_folder() -> Path:

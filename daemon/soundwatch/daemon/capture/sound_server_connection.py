@@ -15,7 +15,7 @@ import socket
 import time
 from typing import Final
 
-from soundwatch.daemon.capture.sound_server_address import COOKIE_BYTES, Address
+from soundwatch.daemon.capture.sound_server_address import COOKIE_BYTES, Address, connect_address
 from soundwatch.daemon.capture.sound_server_protocol import (
     CONTROL,
     FLOAT32LE,
@@ -80,7 +80,7 @@ class ServerConnection:
         self._fixed = False
         self._watched: int | None = None
         self._ended = False
-        self._socket = _connect(address)
+        self._socket = connect_address(address, REPLY_S)
         try:
             self._request(Command.AUTHENTICATE, VERSION, cookie)
             self._request(Command.SET_CLIENT_NAME, PROPERTIES)
@@ -272,28 +272,3 @@ class ServerConnection:
                 self.end("it was removed: the sound server has replaced it by another one.")
             case Command.STREAM_SUSPENDED if any(argument is True for argument in arguments):  # 1 == True
                 self.end("the sound server has suspended it.")
-
-
-def _connect(address: Address) -> socket.socket:
-    """Connect to an address, with a time limit on each later operation.
-
-    Raises:
-        ServerError: No server answers there.
-    """
-    try:
-        if not isinstance(address, str):
-            return socket.create_connection(address, REPLY_S)
-        connected = socket.socket(socket.AF_UNIX)
-        try:
-            connected.settimeout(REPLY_S)
-            connected.connect(address)
-        except BaseException:
-            connected.close()
-            raise
-    except TimeoutError as error:
-        raise ServerHangsError(f"does not answer within {REPLY_S:g} s") from error
-    except OSError as error:
-        raise ServerError(f"does not answer: {error.strerror or error}") from error
-    except (ValueError, AttributeError) as error:  # a faulty name; a system without Unix sockets
-        raise ServerError(f"does not answer: {error}") from error
-    return connected

@@ -18,6 +18,7 @@ from soundwatch.daemon.capture.devices import Device, format_table, quoted_devic
 from soundwatch.daemon.capture.sound_server import (
     ADVICE,
     DEFAULT,
+    HANGS_ADVICE,
     PREFIX,
     SERVER_DEFAULT,
     connect_server,
@@ -31,7 +32,6 @@ from soundwatch.daemon.core.text import printable
 
 HOST_API: Final = "sound server"
 MONITOR: Final = "monitor: what this machine plays"
-HANGS_ADVICE: Final = "It hangs: restart it (PulseAudio, PipeWire), or the machine that it runs on."
 
 
 def list_server_devices() -> tuple[Device, ...]:
