@@ -33,6 +33,14 @@ def test_recordings_are_found_by_their_suffix_in_any_case_and_script(tmp_path: P
     assert find_recordings([tmp_path]).other_files == 1
 
 
+def test_subfolders_whose_names_begin_with_a_dot_are_left_out(tmp_path: Path) -> None:
+    root = tmp_path / ".recordings"  # named by the user
+    write(root / "a.wav", root / ".Trash-1000" / "files" / "b.wav", root / "day" / ".stversions" / "c.wav")
+    (root / ".link").symlink_to(root / "day")
+    assert names(root) == ["a.wav"]
+    assert [str(found.path.relative_to(root)) for found in find_recordings([root]).recordings] == names(root)
+
+
 def test_links_to_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     write(root / "own" / "a.wav", outside / "deep" / "b.wav")

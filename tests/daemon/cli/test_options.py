@@ -75,6 +75,39 @@ def test_a_value_that_cannot_be_used_is_refused_before_anything_is_read(
     assert not {path.name for path in tmp_path.iterdir()} - {"state"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("check-config a.yaml --config b.yaml", "a.yaml and --config b.yaml are two files"),
+        ("check-config a.yaml --migrate --effective", "give one of them"),
+        ("check-config --migrate /dev/stdin", "is a pipe or a device, which cannot be read again"),
+        ("check-config --migrate none.yaml", "none.yaml cannot be read: No such file"),
+        ("clips pictures --clips none", "There is no folder of clips at none"),
+        ("teach out --clips none", "There is no folder of clips at none"),
+        ("tail --journal memory", "in the memory of the program that writes it"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_no_silent_success(
+    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(soundwatch, arguments.split())
+    assert result.exit_code
+    assert message in f"{result.output}{result.exception}"
+
+
+def test_a_configuration_from_a_pipe_is_read_once() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"sinks: [{sink: 'command:/bin/true', at_once: 2}]")
+    os.close(writer)
+    try:
+        result = CliRunner().invoke(soundwatch, ["check-config", f"/dev/fd/{reader}"])
+    finally:
+        os.close(reader)
+    assert result.exit_code == 0
+    assert "# sinks: at_once is the former name of max_parallel" in result.output
+
+
 def test_a_start_may_have_the_small_letters_of_rfc_3339() -> None:
     assert parse_start("2026-11-22t08:15:00z") == parse_start("2026-11-22T08:15:00Z")
 

@@ -1,6 +1,7 @@
 """Files under a folder: in all its subfolders, and behind links to folders.
 
-Conventions: sorted by path; names that begin with a dot are left out. A folder is visited once, by its own path rather
+Conventions: sorted by path; files and subfolders whose names begin with a dot (a wastebasket, the data of another
+program) are left out. A folder is visited once, by its own path rather
 than by a link, so that a link to a folder above it is no endless loop. A link to nothing counts as a file, so that its
 reader reports it. A name that is not UTF-8 is reported, since no line can hold it.
 Does not: open the files.
@@ -51,6 +52,7 @@ def files_under(folder: Path) -> FolderFiles:
             if _is_visited(here, visited):
                 folders.clear()
                 continue
+            folders[:] = [name for name in folders if not name.startswith(".")]
             for path in (here / name for name in names if not name.startswith(".")):
                 if fault := utf8_fault(str(path), printable(str(path))):
                     left_out.append(fault)

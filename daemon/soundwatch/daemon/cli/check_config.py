@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 import yaml
+from click.core import ParameterSource
 
 from soundwatch.daemon.cli.options import GivenPath, config_option
-from soundwatch.daemon.core.config_file import load_config, parse_config, parse_yaml
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config_file import check_rereadable, parse_config, parse_yaml, read_config
 
 if TYPE_CHECKING:
     from soundwatch.daemon.detection.effective import SourceSettings
@@ -31,6 +33,11 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
     """Check a configuration, its model and its sinks, and print all values as YAML, without secrets."""
     if as_json and not effective:
         raise click.UsageError("--json prints settings in force: add --effective.")
+    if migrate and effective:
+        raise click.UsageError("--migrate changes the file, and --effective prints settings: give one of them.")
+    named = click.get_current_context().get_parameter_source("config_path") is ParameterSource.COMMANDLINE
+    if path is not None and named:
+        raise click.UsageError(f"{path} and --config {config_path} are two files: give one of them.")
     from soundwatch.daemon.app.check import check_config as check
     from soundwatch.daemon.core.config_migration import former_names
     from soundwatch.daemon.core.redact import redacted_config
@@ -38,10 +45,12 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
     from soundwatch.daemon.inference.classifier import LoadedModel
     from soundwatch.daemon.inference.loading import load_classifier
 
-    config = load_config(path or config_path)
+    file = path or config_path
     if migrate:
-        _migrate(path or config_path)
+        _migrate(file)
         return
+    content = b"" if file is None else read_config(file)
+    config = Config() if file is None else parse_config(content, file)
     classifier = load_classifier(config)
     contract = classifier.contract
     checked = check(config, contract)
@@ -57,12 +66,11 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
         click.echo(f"#   {label}: {threshold}")
     if checked.shadow is not None:
         click.echo(f"# shadow {checked.shadow.identity}")
-    if (file := path or config_path) is not None:
-        for key, former, present in former_names(parse_yaml(file.read_bytes(), str(file))):
-            click.echo(
-                f"# {'.'.join(key)}: {former} is the former name of {present}; to write the new one: "
-                "soundwatch check-config --migrate FILE"
-            )
+    for key, former, present in former_names(parse_yaml(content, str(file))):
+        click.echo(
+            f"# {'.'.join(key)}: {former} is the former name of {present}; to write the new one: "
+            "soundwatch check-config --migrate FILE"
+        )
 
 
 def _migrate(path: Path | None) -> None:
@@ -73,7 +81,9 @@ def _migrate(path: Path | None) -> None:
 
     if path is None:
         raise click.UsageError("--migrate changes a file: give its path.")
-    content = path.read_bytes()
+    check_rereadable(path)
+    content = read_config(path)
+    parse_config(content, path)
     tree = parse_yaml(content, str(path))
     names = list(former_names(tree))
     if not names:

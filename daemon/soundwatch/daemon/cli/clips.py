@@ -10,7 +10,6 @@ import click
 from soundwatch.daemon.cli.options import apply_clips, config_option, stored_clips_option
 from soundwatch.daemon.core import clip_files
 from soundwatch.daemon.core.config_file import load_config
-from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.text import printable
 
 
@@ -30,11 +29,7 @@ def pictures(config_path: Path | None, clips_folder: str | None) -> None:
     """
     from soundwatch.daemon.clips.draw import clips_without_picture, draw_pictures
 
-    folder = clip_files.clips_folder(apply_clips(load_config(config_path), clips_folder).clips)
-    if folder is None:
-        raise ConfigError(
-            "No folder of clips is configured; name one with --clips DIR, or a configuration with --config."
-        )
+    folder = clip_files.existing_clips_folder(apply_clips(load_config(config_path), clips_folder).clips)
     missing = clips_without_picture(folder)
     with click.progressbar(draw_pictures(missing), length=len(missing), label="pictures", file=sys.stderr) as results:
         skipped = [result for result in results if result.error is not None]

@@ -16,7 +16,6 @@ from soundwatch.daemon.cli.options import (
 )
 from soundwatch.daemon.core import clip_files
 from soundwatch.daemon.core.config_file import load_config
-from soundwatch.daemon.core.errors import ConfigError
 
 
 @click.command()
@@ -30,11 +29,7 @@ def teach(folder: Path, config_path: Path | None, journal: str | None, clips_fol
     from soundwatch.daemon.journal.location import open_for_reading
 
     config = apply_clips(apply_journal(load_config(config_path), journal), clips_folder)
-    clips = clip_files.clips_folder(config.clips)
-    if clips is None:
-        raise ConfigError(
-            "No folder of clips is configured; name one with --clips DIR, or a configuration with --config."
-        )
+    clips = clip_files.existing_clips_folder(config.clips)
     store = open_for_reading(config.journal)
     exported = dataset.export_labeled_clips(store, clips, folder)
     for class_, count in sorted(exported.copied.items()):

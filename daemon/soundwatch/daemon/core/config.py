@@ -48,7 +48,7 @@ class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 SHA256: Final = r"^[0-9a-fA-F]{8,64}$"
 _PORT: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-BACKENDS: Final = rf"^(auto|onnx|torchscript|triton://[^/@:\s]+:{_PORT}/?)$"
+BACKENDS: Final = rf"^(auto|onnx|torchscript|triton://[^/@: ]+:{_PORT}/?)$"
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

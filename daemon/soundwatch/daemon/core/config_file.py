@@ -32,14 +32,20 @@ def load_config(path: Path | None) -> Config:
     Raises:
         ConfigError: The file cannot be read, is not YAML, has an unknown key, or a value out of range.
     """
-    if path is None:
-        return Config()
+    return Config() if path is None else parse_config(read_config(path), path)
+
+
+def read_config(path: Path) -> bytes:
+    """Read the content of a configuration file: once, since a pipe gives it only once.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            content = file.read(LONGEST_BYTES + 1)
+            return file.read(LONGEST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}. Give the path of a YAML file.") from error
-    return parse_config(content, path)
 
 
 def check_rereadable(path: Path | None) -> None:

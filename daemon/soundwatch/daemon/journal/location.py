@@ -78,7 +78,8 @@ def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
             log.info("journal_migrated", format=FORMAT, copy=str(store.migrated_from))
         return store
     except OSError as error:
-        return _fall_back(config, StoreError(f"{path} cannot be opened as a journal: {error.strerror}."), log)
+        reason = f"{path} cannot be opened as a journal: {error.strerror}. Give another journal.path or --journal."
+        return _fall_back(config, StoreError(reason), log)
     except StoreError as error:
         if error.final:
             raise
@@ -92,7 +93,12 @@ def open_for_reading(config: JournalConfig) -> JournalStore:
         StoreError: There is no file, or it is no journal.
     """
     path = journal_path(config)
-    if not isinstance(path, Path) or not _reachable(str(path)).exists():
+    if not isinstance(path, Path):
+        raise StoreError(
+            "The journal is in the memory of the program that writes it (memory), where no other program reads it. "
+            "Give a file with journal.path or --journal."
+        )
+    if not _reachable(str(path)).exists():
         raise StoreError(
             f"There is no journal at {path}. `soundwatch run` makes one; give its configuration with --config, or its "
             "file with --journal."
