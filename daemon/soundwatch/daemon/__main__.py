@@ -10,12 +10,15 @@ within a C++ destructor, which aborts the process ("terminate called without an 
 
 import atexit
 import contextlib
+import mmap
 import os
 import signal
 import sys
+import threading
 from types import FrameType, TracebackType
 
 _IMPORTLIB = "<frozen importlib._bootstrap>"
+_LEAST_BYTES = 128 << 20  # of the imports and the buffers of numpy's BLAS
 
 
 class _Exit:
@@ -31,6 +34,7 @@ def main() -> None:
             signal.signal(number, _stop)
     atexit.register(_exit)  # the function registered first is called last
     sys.excepthook, sys.unraisablehook = _report, _report_unraisable
+    _check_memory()
     from soundwatch.daemon.cli import main as run
 
     try:
@@ -38,6 +42,21 @@ def main() -> None:
     except SystemExit as request:
         _Exit.code = request.code if isinstance(request.code, int) else 1
         raise
+
+
+def _check_memory() -> None:
+    """Fail while a failure can be reported: without memory, numpy's BLAS exits, and a thread that ends aborts.
+
+    A thread of Python ends by `pthread_exit`, for which glibc loads the library of unwinding once.
+
+    Raises:
+        OSError: There is too little memory for the program.
+    """
+    if sys.platform != "win32":
+        mmap.mmap(-1, _LEAST_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()  # counts as data and as addresses
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -50,10 +69,18 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Print the traceback of a bug; an interrupt that reaches this place is a stop as any other."""
-    if not issubclass(kind, KeyboardInterrupt):
+    """Print the traceback of a bug, or the shortage that ended the imports; an interrupt is a stop as any other."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    from soundwatch.daemon.core.errors import exhausted
+
+    failure = exhausted(error)
+    if failure is None:
         _Exit.code = 1
         sys.__excepthook__(kind, error, traceback)
+    else:
+        _Exit.code = failure.exit_code
+        sys.stderr.write(f"soundwatch: {failure}\n")
 
 
 def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:

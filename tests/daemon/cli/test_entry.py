@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -88,6 +89,19 @@ threading.Thread(target=infer, daemon=True).start()
 running.wait()
 sys.exit(3)"""
     assert end_of(command) == (3, "", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are those of Linux")
+@pytest.mark.parametrize(
+    ("limit", "megabytes"), [("AS", 60), pytest.param("AS", 160, marks=pytest.mark.slow), ("DATA", 50)]
+)
+def test_a_limit_of_memory_ends_the_imports_with_a_message_and_its_code(limit: str, megabytes: int) -> None:
+    limits = f"resource.RLIMIT_{limit}, ({megabytes << 20}, {megabytes << 20})"
+    code = f"import resource, sys; resource.setrlimit({limits})\nsys.argv = ['soundwatch', 'check-config']\n"
+    words = [sys.executable, "-c", f"{code}from soundwatch.daemon.__main__ import main\nmain()"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (13, "")
+    assert re.fullmatch(r"soundwatch: (There is|The system starts) no more .* use fewer sources\.\n", done.stderr)
 
 
 def test_the_package_runs_as_a_program() -> None:

@@ -197,7 +197,7 @@ def _run(arguments: list[str] | None) -> int:
     except ReaderClosedError as error:
         return error.exit_code  # without a message, as other programs before `head`
     except SoundwatchError as error:
-        return _fail(error)
+        return _fail(error, exhausted(error))
     except click.ClickException as error:
         text = io.StringIO()
         error.show(text)
@@ -229,7 +229,8 @@ def _fail_exhausted(error: Exception) -> int:
     return _fail(failure)
 
 
-def _fail(error: SoundwatchError) -> int:
-    text = printable_lines(f"soundwatch: {error}")
-    try_write_stderr(f"{journald.priority_prefix('error')}{text}\n".encode())
-    return error.exit_code
+def _fail(error: SoundwatchError, cause: SoundwatchError | None = None) -> int:
+    """Report an error, and the shortage that caused it, which has the exit code then."""
+    text = str(error) if cause is None or cause is error else f"{error} {cause}"
+    try_write_stderr(f"{journald.priority_prefix('error')}soundwatch: {text}\n".encode("utf-8", "backslashreplace"))
+    return (cause or error).exit_code

@@ -57,7 +57,7 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
             else:
                 click.echo(f"{printable(str(path))}: {_best(scores)}" + (f"; also {_best(tags)}" if tags else ""))
     if failures:
-        raise SourceError(f"{len(failures)} of {len(files)} recordings could not be scored.")
+        raise SourceError(f"{len(failures)} of {len(files)} recordings could not be scored.") from failures[-1]
 
 
 def _best(scores: dict[str, float]) -> str:

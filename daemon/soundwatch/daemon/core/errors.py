@@ -27,7 +27,10 @@ soundwatch. Silence, or a sound of none of the classes, is a value and never an 
 from __future__ import annotations
 
 import errno
-from typing import ClassVar
+from traceback import walk_tb
+from typing import ClassVar, Final
+
+_LOADING_ERRORS: Final = ("failed to map segment", "annot allocate memory", "bad_alloc")  # of glibc and ONNX Runtime
 
 
 class SoundwatchError(Exception):
@@ -65,7 +68,9 @@ class SourceError(SoundwatchError):
 def unexpected_failure(description: str, error: Exception) -> SourceError:
     """Return the error of a source that failed in a way that was not foreseen, as without memory or descriptors."""
     reason = getattr(error, "strerror", None) or str(error)
-    return SourceError(f"{description} failed: {type(error).__name__}{f': {reason}' if reason else ''}.")
+    failure = SourceError(f"{description} failed: {type(error).__name__}{f': {reason}' if reason else ''}.")
+    failure.__cause__ = error
+    return failure
 
 
 class StallError(SourceError):
@@ -133,21 +138,34 @@ class ExhaustedError(SoundwatchError):
 
 
 def exhausted(error: BaseException) -> ExhaustedError | None:
-    """Return the error to end with if the system gives no more memory, threads or open files; None for a bug."""
-    if isinstance(error, SystemError) and error.__cause__ is not None:  # a function of numpy that ignored the cause
-        return exhausted(error.__cause__)
+    """Return the error to end with if the system gives no more memory, threads or open files; None for a bug.
+
+    The error itself may be the consequence of the shortage: a failed import, a failed source, or numpy's `SystemError`.
+    """
     if isinstance(error, MemoryError):
         reason = str(error).rstrip(".") or "an allocation failed"
         found = f"There is no more memory: {reason}."
     elif isinstance(error, RuntimeError) and str(error) == "can't start new thread":
         found = "The system starts no more threads."
-    elif isinstance(error, OSError) and error.errno == errno.ENOMEM:
+    elif (isinstance(error, OSError) and error.errno == errno.ENOMEM) or _is_failed_loading(error):
         found = "There is no more memory."
     elif isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         found = "The program can open no more files."
     else:
-        return None
+        return None if error.__cause__ is None else exhausted(error.__cause__)
     return ExhaustedError(
         f"{found} Raise the program's limits of memory, of threads and of open files, end other programs, or use "
         "fewer sources."
     )
+
+
+def _is_failed_loading(error: BaseException) -> bool:
+    """Return True if a module or a library was not loaded for want of memory."""
+    if isinstance(error, SystemError) and error.__traceback__ is not None:
+        last = [frame for frame, _ in walk_tb(error.__traceback__)][-1]
+        return "importlib" in last.f_code.co_filename  # the interpreter lost the exception of an allocation
+    if not isinstance(error, ImportError | OSError):
+        return False
+    if any(text in str(error) for text in _LOADING_ERRORS):
+        return True
+    return error.__context__ is not None and _is_failed_loading(error.__context__)  # of another path of the library
