@@ -37,6 +37,7 @@ TRAINING_FLOORS: Final = (
 )
 # Functions of threads that may end by an exception, which the log then reports (`thread_failed`), and the reason.
 UNGUARDED_THREADS: Final = {
+    "__main__.py int": "it returns 0; its end loads what the end of every thread needs",
     "capture/capture_worker.py _exit_with_daemon": "a process of its own, whose end is a lost source",
     "capture/ffmpeg.py read_messages": "the source only lacks the reason of its end",
     "capture/ffmpeg_file.py _read": "the recording only lacks the reason of its end",
