@@ -59,6 +59,17 @@ def test_the_picture_of_a_clip_is_served_from_its_folder_only(site: Site, tmp_pa
     assert site.get(f"/api/clips/{IDS[0]}/picture").status_code == 404, "its clip was removed by hand"
 
 
+def test_a_clip_that_could_not_be_written_is_a_problem_until_one_is(site: Site) -> None:
+    def problems() -> list[str]:
+        found: list[str] = site.get("/api/health", headers={"Accept-Language": "de"}).json()["problems"]
+        return found
+
+    site.append(clip_line(1, None, "disk"), clip_line(2, None, "speech"))
+    assert problems() == ["Die letzte Aufnahme von mic0 wurde nicht geschrieben: Speicherplatz."]
+    site.append(clip_line(3, "a.flac"))
+    assert problems() == []
+
+
 def test_no_line_can_make_it_send_another_file(site: Site, tmp_path: Path) -> None:
     (tmp_path / "secret.flac").write_bytes(b"fLaC secret")
     (tmp_path / "clips" / "link.flac").symlink_to(tmp_path / "secret.flac")

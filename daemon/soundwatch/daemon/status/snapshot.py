@@ -24,7 +24,7 @@ from soundwatch.daemon.events.health_schema import (
     SourceHealthLine,
 )
 from soundwatch.daemon.events.level_schema import LevelPeriodLine
-from soundwatch.daemon.events.schema import EventLine, GapLine, HelloLine, Line, StatsLine
+from soundwatch.daemon.events.schema import ClipLine, ClipRefusal, EventLine, GapLine, HelloLine, Line, StatsLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class SourceStatus:
         gaps: Number of gaps.
         lost_s: Sound missing in all gaps.
         unpaused_state: State apart from a pause.
+        lost_clip: Reason why the last clip could not be written; None once one is written.
     """
 
     state: SourceState = "opening"
@@ -54,6 +55,7 @@ class SourceStatus:
     gaps: int = 0
     lost_s: float = 0.0
     unpaused_state: SourceState = "opening"
+    lost_clip: ClipRefusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ def _of_source(source: SourceStatus, line: Line) -> SourceStatus:
             return _of_event(source, line)
         case GapLine():
             return replace(source, gaps=source.gaps + 1, lost_s=source.lost_s + line.duration_s)
+        case ClipLine() if line.reason != "speech":  # that one was not to be written
+            return replace(source, lost_clip=line.reason)
         case SourceHealthLine():
             return _of_transition(source, line)
         case QualityLine():

@@ -178,6 +178,11 @@ def _problems(view: DaemonView, language: Language) -> Iterator[str]:
         if source.faults:
             faults = ", ".join(sound_name(fault, language) for fault in source.faults)
             yield translated("The sound of {source} has faults: {faults}.", language, source=name, faults=faults)
+        if source.lost_clip is not None and view.config().clips.folder is not None:
+            reason = sound_name(source.lost_clip, language)
+            yield translated(
+                "The last clip of {source} was not written: {reason}.", language, source=name, reason=reason
+            )
     if snapshot.overload is not None and snapshot.overload.state == "degraded":
         yield translated("The machine is too slow for its sources: fewer windows are classified.", language)
     if view.journal.failing:
