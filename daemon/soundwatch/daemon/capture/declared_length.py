@@ -14,13 +14,14 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.capture.containers.chunks import STREAMED_BYTES
+
 _SHORTER: Final = re.compile(
     r"^\s*(?:data|SSND|Data Size|riff|Riff size|FORM|BODY)\s*: (\d+) \(should be (\d+)\)", re.M
 )
 _TRUNCATED: Final = re.compile(r"^Seems to be a truncated file\.", re.M)  # of VOC
 _AVR_FRAMES: Final = re.compile(r"^\s*Frames\s*: (\d+)", re.M)
 _NIST_FRAMES: Final = re.compile(rb"^sample_count -i (\d+)", re.M)
-_STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
 _WITH_LENGTH: Final = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "avi", "flv", "caf", "wv", "tta"))
 
 
@@ -37,7 +38,7 @@ def missing_sound(file_format: str, log: str, head: bytes, samples: int) -> tupl
         The declared length and the length that is there, as parts of a sentence; None if nothing is missing.
     """
     for wanted, present in _SHORTER.findall(log):
-        if int(present) < int(wanted) < _STREAMED_BYTES:
+        if int(present) < int(wanted) < STREAMED_BYTES:
             return f"{wanted} bytes of sound", f"{present} are there ({samples} samples)"
     if file_format == "VOC" and _TRUNCATED.search(log):
         return "more sound", f"the file ends after {samples} samples"

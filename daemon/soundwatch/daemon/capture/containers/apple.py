@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from soundwatch.daemon.capture.containers import chunks
-from soundwatch.daemon.capture.containers.chunks import Chunk
 from soundwatch.daemon.capture.containers.layout import Part
 
 _AIFF_PLAIN: Final = frozenset((
@@ -29,9 +28,7 @@ def aiff_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
     """Yield the part of an AIFF or AIFF-C file of plain sound."""
     file.seek(start)
     form = file.read(12)
-    found: dict[bytes, Chunk] = {}
-    for chunk in chunks.RIFX.walk(file, start + 12, size):
-        found.setdefault(chunk.name, chunk)
+    found = chunks.RIFX.first_chunks(file, start + 12, size)
     comm, ssnd = found.get(b"COMM"), found.get(b"SSND")
     if comm is None or ssnd is None or comm.size < 18 or size - ssnd.start < 8:
         return
@@ -47,23 +44,19 @@ def aiff_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
     if not frame_bytes or not sound < end or end - sound >= _WRAPS_BYTES - 4096:
         return
     declared = (
-        None if ssnd.end > size and ssnd.size >= 0x7FFF_0000 else min(ssnd.size - 8 - offset, frames * frame_bytes)
+        None
+        if ssnd.end > size and ssnd.size >= chunks.STREAMED_BYTES
+        else min(ssnd.size - 8 - offset, frames * frame_bytes)
     )
     common = common[:2] + struct.pack(">I", (end - sound) // frame_bytes) + common[6:]
-    inner = _chunk(b"COMM", common) + struct.pack(">4sIII", b"SSND", end - sound + 8, 0, 0)
+    inner = chunks.encode_chunk(">", b"COMM", common) + struct.pack(">4sIII", b"SSND", end - sound + 8, 0, 0)
     header = struct.pack(">4sI4s", b"FORM", 4 + len(inner) + end - sound, form[8:]) + inner
     yield Part(sound, end, header, None if declared is None else max(0, declared))
 
 
-def _chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">4sI", name, len(content)) + content + b"\0" * (len(content) % 2)
-
-
 def caf_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
     """Yield the part of a CAF file of plain sound."""
-    found: dict[bytes, Chunk] = {}
-    for chunk in chunks.CAF.walk(file, start + 8, size):
-        found.setdefault(chunk.name, chunk)
+    found = chunks.CAF.first_chunks(file, start + 8, size)
     desc, data = found.get(b"desc"), found.get(b"data")
     if desc is None or data is None or desc.size != 32:
         return

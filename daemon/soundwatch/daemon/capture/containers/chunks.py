@@ -12,7 +12,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from soundwatch.daemon.capture.containers import mpeg
 
@@ -27,6 +27,7 @@ _TAGS: Final = (b"TAG", b"ID3", b"APETAGEX", b"RIFF", b"RIFX", b"RF64", b"FORM",
 _SLACK_BYTES: Final = 8
 _PADDING_BYTES: Final = 65_536
 _SEARCHED_BYTES: Final = 1 << 20
+STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
 MOST_CHUNKS: Final = 4096  # recorders write some tens
 
 
@@ -89,6 +90,13 @@ class Syntax:
                 return
             at = self.next_at(file, chunk)
 
+    def first_chunks(self, file: BinaryIO, at: int, size: int) -> dict[bytes, Chunk]:
+        """Return the first chunk of each name from an offset on."""
+        found: dict[bytes, Chunk] = {}
+        for chunk in self.walk(file, at, size):
+            found.setdefault(chunk.name, chunk)
+        return found
+
     def find(self, file: BinaryIO, name: bytes, at: int, size: int) -> Chunk | None:
         """Find a chunk by its bytes, where a wrong size hides it."""
         file.seek(at)
@@ -132,6 +140,11 @@ class Syntax:
                 break
             end += wraps_bytes
         return size
+
+
+def encode_chunk(order: Literal["<", ">"], name: bytes, content: bytes) -> bytes:
+    """Return a chunk of a WAV or AIFF file, padded to an even length; `order` is that of its size's bytes."""
+    return struct.pack(f"{order}4sI", name, len(content)) + content + b"\0" * (len(content) % 2)
 
 
 RIFF: Final = Syntax(struct.Struct("<4sI"), 2)

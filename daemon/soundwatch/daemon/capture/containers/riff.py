@@ -13,12 +13,11 @@ from dataclasses import replace
 from typing import BinaryIO, Final, Literal
 
 from soundwatch.daemon.capture.containers import chunks, mpeg
-from soundwatch.daemon.capture.containers.chunks import Chunk, Syntax
+from soundwatch.daemon.capture.containers.chunks import STREAMED_BYTES, Chunk, Syntax
 from soundwatch.daemon.capture.containers.layout import Part
 
 MAGIC: Final = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 WAVE64_MAGIC: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
-STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
 _VIDEO: Final = b"AVI "
 _RIFF_HEADER_BYTES: Final = 8
 _UNKNOWN: Final = 0xFFFF_FFFF
@@ -113,8 +112,10 @@ def _content(file: BinaryIO, chunk: Chunk) -> bytes:
 
 def _header(form: bytes, fact: bytes, data_bytes: int, *, big_endian: bool) -> bytes:
     """Build the header of a WAV file with one length of sound."""
-    order = ">" if big_endian else "<"
-    inner = _chunk(order, b"fmt ", form) + (_chunk(order, b"fact", fact) if len(fact) == 4 else b"")
+    order: Literal["<", ">"] = ">" if big_endian else "<"
+    inner = chunks.encode_chunk(order, b"fmt ", form)
+    if len(fact) == 4:
+        inner += chunks.encode_chunk(order, b"fact", fact)
     if data_bytes <= _LARGEST_BYTES:
         size = 4 + len(inner) + 8 + data_bytes
         magic = b"RIFX" if big_endian else b"RIFF"
@@ -123,7 +124,3 @@ def _header(form: bytes, fact: bytes, data_bytes: int, *, big_endian: bool) -> b
         )
     ds64 = struct.pack("<4sIQQQI", b"ds64", 28, 4 + 36 + len(inner) + 8 + data_bytes, data_bytes, 0, 0)
     return struct.pack("<4sI4s", b"RF64", _UNKNOWN, b"WAVE") + ds64 + inner + struct.pack("<4sI", b"data", _UNKNOWN)
-
-
-def _chunk(order: str, name: bytes, content: bytes) -> bytes:
-    return struct.pack(f"{order}4sI", name, len(content)) + content + b"\0" * (len(content) % 2)
