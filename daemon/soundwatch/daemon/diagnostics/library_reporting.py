@@ -13,6 +13,7 @@ class LibraryReporting(msgspec.Struct, frozen=True, kw_only=True):
     """Usage reporting of a library that the environment leaves on.
 
     Attributes:
+        library: Name of the library.
         variable: The variable that switches the reporting off.
         value: Value of the variable here.
         off: The value that switches the reporting off.

@@ -17,7 +17,7 @@ from typing import Final
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.loopback import parse_ip
-from soundwatch.daemon.diagnostics.configured_hosts import configured_hosts
+from soundwatch.daemon.diagnostics.configured_hosts import ConfiguredHost, configured_hosts
 from soundwatch.daemon.diagnostics.privacy_audit import network_reach
 
 PRIVATE_NETWORKS: Final = (
@@ -37,15 +37,18 @@ class AllowedDestination:
         key: Place in the configuration, as in `ConfiguredHost`.
         host: Name or address.
         addresses: Values of `IPAddressAllow=`.
-        named: Whether the host is a name, so that a name server has to be asked.
         reason: Reason for these addresses.
     """
 
     key: str
     host: str
     addresses: tuple[str, ...]
-    named: bool
     reason: str
+
+    @property
+    def named(self) -> bool:
+        """True if the host is a name, so that a name server has to be asked."""
+        return self.host not in _EVERYWHERE and parse_ip(self.host) is None
 
 
 def allowed_destinations(config: Config) -> tuple[AllowedDestination, ...]:
@@ -54,7 +57,7 @@ def allowed_destinations(config: Config) -> tuple[AllowedDestination, ...]:
     Raises:
         ConfigError: A sink is not valid.
     """
-    found = (_destination(host.key, host.host, host.listens) for host in configured_hosts(config))
+    found = map(_destination, configured_hosts(config))
     return tuple(destination for destination in found if destination.addresses)
 
 
@@ -87,22 +90,22 @@ def nameservers(resolver: Path = _RESOLVER) -> tuple[str, ...]:
     return tuple(server for server in servers if network_reach(server) != "machine")
 
 
-def _destination(key: str, host: str, listens: bool) -> AllowedDestination:
-    """Return the addresses that one host needs."""
+def _destination(host: ConfiguredHost) -> AllowedDestination:
+    addresses, reason = _allowed(host.host, listens=host.listens)
+    return AllowedDestination(host.key, host.host, addresses, reason)
+
+
+def _allowed(host: str, *, listens: bool) -> tuple[tuple[str, ...], str]:
+    """Return the addresses that one host needs, none for loopback, and the reason for them."""
     if host in _EVERYWHERE:
-        return AllowedDestination(key, host, PRIVATE_NETWORKS, False, "machines of private networks may connect")
+        return PRIVATE_NETWORKS, "machines of private networks may connect"
     reach = network_reach(host)
     if reach == "machine":
-        return AllowedDestination(key, host, (), False, "loopback")
-    if parse_ip(host) is not None:
-        if not listens:
-            return AllowedDestination(key, host, (host,), False, "this address")
-        clients = PRIVATE_NETWORKS if reach == "house" else ANY  # the host is this machine's own address
-        return AllowedDestination(key, host, clients, False, "clients have other addresses")
-    if reach == "house":
-        return AllowedDestination(
-            key, host, PRIVATE_NETWORKS, True, "a name of the local network, whose address may change"
-        )
-    return AllowedDestination(
-        key, host, ANY, True, "a name whose addresses cannot be known in advance: EVERY ADDRESS IS ALLOWED"
-    )
+        return (), "loopback"
+    if parse_ip(host) is None:
+        if reach == "house":
+            return PRIVATE_NETWORKS, "a name of the local network, whose address may change"
+        return ANY, "a name whose addresses cannot be known in advance: EVERY ADDRESS IS ALLOWED"
+    if not listens:
+        return (host,), "this address"
+    return PRIVATE_NETWORKS if reach == "house" else ANY, "clients have other addresses"  # the host is an own address

@@ -215,10 +215,10 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
     """Audit the clips, as far as their folder can be read."""
     from soundwatch.daemon.clips.clip_names import list_clips, list_pictures
 
-    guard = {True: "speech", False: None}.get(config.speech_guard, str(config.speech_guard))  # type: ignore[arg-type]
+    guard = "speech" if config.speech_guard is True else config.speech_guard
     found = ClipsAudit(
         folder=config.folder,
-        speech_guard=guard,
+        speech_guard=guard or None,
         max_age_days=config.max_age_days,
         max_bytes=config.max_bytes,
         best_per_class=config.best_per_class,
