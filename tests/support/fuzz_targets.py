@@ -133,7 +133,7 @@ def ffmpeg_messages(data: bytes, _: Path) -> None:
         check_address(address)
         messages = tuple(_without_secrets(line, address) for line in lines)
         for received in (True, False):
-            explained = explain_end(messages, received)
+            explained = explain_end(messages, received=received)
             assert explained in messages or not explained or explained[:-1] in {reason for _, reason in KNOWN_FAULTS}
 
 

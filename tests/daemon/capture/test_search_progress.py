@@ -14,7 +14,7 @@ import soundfile
 from soundwatch.daemon.capture.containers import find_parts, search
 from soundwatch.daemon.capture.containers.search import SearchProgress, search_bars
 from soundwatch.daemon.core.program_log import use_program_log
-from soundwatch.daemon.core.stop_request import StoppedError, set_stop_request
+from soundwatch.daemon.core.stop_request import StoppedError, request_stop, withdraw_stop_request
 from support.memory_logger import MemoryLogger
 
 
@@ -37,12 +37,12 @@ def test_without_a_log_a_search_only_ends_with_a_stop() -> None:
     times_s = iter([0.0, 100.0])
     progress = SearchProgress(io.BytesIO(), 0, 0, lambda: next(times_s))
     progress.reach(0)
-    set_stop_request(True)
+    request_stop()
     try:
         with pytest.raises(StoppedError):
             progress.reach(0)
     finally:
-        set_stop_request(False)
+        withdraw_stop_request()
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])

@@ -168,7 +168,7 @@ def build_clip_tap(
         return None, contextlib.nullcontext()
     from soundwatch.daemon.clips.build import build_clips
 
-    return build_clips(config.clips, context, log, needs_speech_guard(config))
+    return build_clips(config.clips, context, log, needs_guard=needs_speech_guard(config))
 
 
 def build_level_tap(
@@ -237,7 +237,7 @@ def build_source(run_config: RunConfig, name: str, model_channels: int, log: Log
         SourceError: The source cannot be used.
     """
     source = run_config.sources[name]
-    opened = open_live_source(name, source.device, source.channels, source.pcm, name in run_config.waiting)
+    opened = open_live_source(name, source.device, source.channels, source.pcm, wait=name in run_config.waiting)
     log.info("source_opened", source=name, device=opened.info.description)
     return report_recording(opened, model_channels, log)
 

@@ -45,7 +45,7 @@ def check_config(config: Config, contract: ModelContract) -> CheckedConfig:
     if config.clips.folder is not None:
         from soundwatch.daemon.clips.build import check_clips
 
-        check_clips(config.clips, needs_speech_guard(config))
+        check_clips(config.clips, needs_guard=needs_speech_guard(config))
     shadow = None
     if config.shadow.file is not None:
         from soundwatch.daemon.shadow.build import load_shadow

@@ -37,7 +37,7 @@ class MicrophoneProcess:
         SourceError: The process cannot be started; without `wait`, the device cannot be opened either.
     """
 
-    def __init__(self, name: str, device: str | int, channels: int | None, wait: bool) -> None:
+    def __init__(self, name: str, device: str | int, channels: int | None, *, wait: bool) -> None:
         self.info = SourceInfo(name, str(device), 0, 0)
         self.start_unix_ns = 0
         self._stopped = False

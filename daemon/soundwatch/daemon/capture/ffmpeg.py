@@ -126,13 +126,13 @@ def connect_ffmpeg(url: str, pcm: PcmFormat) -> Connection:
         stdout.close()
         if not reader.is_alive():
             stderr.close()
-        return explain_end(tuple(last) if received else tuple(first), received)
+        return explain_end(tuple(last) if received else tuple(first), received=received)
 
     longest_gather_s = gatherable_s(stdout, pcm.frame_bytes * pcm.rate_hz)
     return Connection(stdout.fileno(), close, longest_gather_s=longest_gather_s, interrupt=process.terminate)
 
 
-def explain_end(messages: tuple[str, ...], received: bool) -> str:
+def explain_end(messages: tuple[str, ...], *, received: bool) -> str:
     """Choose the reason for an end from ffmpeg's messages, and put known faults into plain words.
 
     Args:

@@ -36,7 +36,7 @@ def open_microphone_apart(name: str, device: str | int, channels: int | None) ->
     return MicrophoneProcess(name, device, channels, wait=False)
 
 
-def open_live_microphone(name: str, device: str | int, channels: int | None, wait: bool) -> ReconnectingSource:
+def open_live_microphone(name: str, device: str | int, channels: int | None, *, wait: bool) -> ReconnectingSource:
     """Open a microphone in another process, and again after each loss.
 
     Raises:
@@ -45,6 +45,6 @@ def open_live_microphone(name: str, device: str | int, channels: int | None, wai
     """
     if is_server_source(device):
         connect = partial(open_server_source, name, str(device), channels)
-        return open_reconnecting(connect, name, str(device), wait, LONGEST_PAUSE_S)
+        return open_reconnecting(connect, name, str(device), wait=wait, longest_pause_s=LONGEST_PAUSE_S)
     reopen = partial(MicrophoneProcess, name, device, channels, wait=True)
-    return ReconnectingSource(MicrophoneProcess(name, device, channels, wait), reopen)
+    return ReconnectingSource(MicrophoneProcess(name, device, channels, wait=wait), reopen)

@@ -215,6 +215,7 @@ def open_reconnecting(
     connect: Callable[[], LiveSource],
     name: str,
     description: str,
+    *,
     wait: bool,
     longest_pause_s: float = LONGEST_PAUSE_S,
 ) -> ReconnectingSource:

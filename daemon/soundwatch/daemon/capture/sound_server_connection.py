@@ -126,7 +126,7 @@ class ServerConnection:
             raise malformed("a stream of another form than requested")
         self._socket.setblocking(False)
 
-    def watch(self, name: str, fixed: bool) -> ServerSource:
+    def watch(self, name: str, *, fixed: bool) -> ServerSource:
         """Return a source, and receive messages about all sources from now on.
 
         Args:

@@ -155,7 +155,7 @@ def decode_message(body: bytes) -> tuple[int, int, list[Field]]:
     raise malformed("a message without a command")
 
 
-def _decode(body: bytes, at: int, in_properties: bool = False) -> tuple[Field, int]:
+def _decode(body: bytes, at: int, *, in_properties: bool = False) -> tuple[Field, int]:
     """Decode the field at an offset, and return the offset of the next one.
 
     Properties contain no properties.

@@ -133,6 +133,7 @@ def open_live_source(
     device: str | int,
     channels: int | ChannelSelection | None = None,
     pcm: str = "s16le,44100,1",
+    *,
     wait: bool = True,
 ) -> LiveSource:
     """Open a monitored source that is reopened after each loss.
@@ -188,7 +189,11 @@ def _reconnecting(
 ) -> Callable[[SourceRequest], LiveSource]:
     """Reopen a connected source after each loss."""
     return lambda request: open_reconnecting(
-        lambda: open_once(request), request.name, redact_url(str(request.device)), request.wait, longest_pause_s
+        lambda: open_once(request),
+        request.name,
+        redact_url(str(request.device)),
+        wait=request.wait,
+        longest_pause_s=longest_pause_s,
     )
 
 
@@ -267,7 +272,7 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
         "microphone",
         lambda _: True,
         lambda request: open_microphone(request.name, request.device, request.channels),
-        lambda request: open_live_microphone(request.name, request.device, request.channels, request.wait),
+        lambda request: open_live_microphone(request.name, request.device, request.channels, wait=request.wait),
         device_names,
     ),
 )

@@ -36,8 +36,8 @@ def service() -> None:
 @dry_run_option
 def install(user: bool, dry_run: bool) -> None:
     """Install the unit of this installation and start it; an older unit is replaced."""
-    paths = service_paths(user)
-    unit = render_unit(installed_program(), user)
+    paths = service_paths(user=user)
+    unit = render_unit(installed_program(), user=user)
     network = ""
     if paths.config.exists():
         config = load_config(paths.config)  # the service cannot start with a configuration that is refused here
@@ -66,7 +66,7 @@ def install(user: bool, dry_run: bool) -> None:
 @user_option
 def status(user: bool) -> None:
     """Show the state of the service. Exits with 11 if it does not run."""
-    paths = service_paths(user)
+    paths = service_paths(user=user)
     if not paths.unit.exists():
         raise ServiceError(f"There is no {paths.unit}. Install the service with `soundwatch service install`.")
     ours = str(installed_program()) in paths.unit.read_text(encoding="utf-8")
@@ -90,7 +90,7 @@ def status(user: bool) -> None:
 @dry_run_option
 def uninstall(user: bool, dry_run: bool) -> None:
     """Stop the service and remove its unit. Its data stays, and so does a changed configuration."""
-    paths = service_paths(user)
+    paths = service_paths(user=user)
     steps = uninstall_steps(paths, run_quietly)
     if dry_run:
         _show(steps)

@@ -24,7 +24,7 @@ from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.inference.classifier import load_classifier_file
 
 
-def check_clips(config: ClipsConfig, needs_guard: bool) -> None:
+def check_clips(config: ClipsConfig, *, needs_guard: bool) -> None:
     """Check that clips can be made; their folder is not opened.
 
     Args:
@@ -42,7 +42,7 @@ def check_clips(config: ClipsConfig, needs_guard: bool) -> None:
 
 
 def build_clips(
-    config: ClipsConfig, context: EngineContext, log: Logger, needs_guard: bool
+    config: ClipsConfig, context: EngineContext, log: Logger, *, needs_guard: bool
 ) -> tuple[ClipRecorder, contextlib.AbstractContextManager[ClipWriter]]:
     """Build the recorder, and the writer as a context manager that finishes the queue.
 

@@ -18,9 +18,14 @@ class _Request:
     requested = False
 
 
-def set_stop_request(requested: bool) -> None:
-    """Request the stop, or withdraw the request. Safe in a signal handler."""
-    _Request.requested = requested
+def request_stop() -> None:
+    """Request the stop. Safe in a signal handler."""
+    _Request.requested = True
+
+
+def withdraw_stop_request() -> None:
+    """Let later work of this process run."""
+    _Request.requested = False
 
 
 def raise_if_stop_requested() -> None:

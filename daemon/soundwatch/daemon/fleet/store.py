@@ -91,7 +91,7 @@ class FleetStore:
             self._check_owner(address)
             if writing:
                 SCHEMA.create_all(self._engine)
-            self._check_format(address, writing)
+            self._check_format(address, writing=writing)
         except StoreError:
             self._engine.dispose()
             raise
@@ -218,7 +218,7 @@ class FleetStore:
         if tables and FORMATS.name not in tables:
             raise StoreError(f"{address} is a database of another program, not a fleet store. Give another --store.")
 
-    def _check_format(self, address: str, writing: bool) -> None:
+    def _check_format(self, address: str, *, writing: bool) -> None:
         with self._engine.begin() as db:
             found = db.execute(sql.select(FORMATS.c.format)).scalar_one_or_none()
             if found is None and writing:

@@ -41,7 +41,7 @@ def load_torchscript(path: Path, content: bytes, provider: str, threads: int, de
             f"{path} is a TorchScript model, which needs torch, and torch does not import ({error}). "
             f"Install it with {install_command('training')}, or use the model's .onnx file."
         ) from error
-    device = _choose_device(provider, torch.cuda.is_available(), device_id)
+    device = _choose_device(provider, device_id, has_cuda=torch.cuda.is_available())
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # as in `inference/providers.py`: parity needs float32's digits
     network, extra = _load(path, content, device)
@@ -81,7 +81,7 @@ def _load(path: Path, content: bytes, device: str) -> tuple[Any, dict[str, Any]]
     return network.eval(), extra
 
 
-def _choose_device(provider: str, has_cuda: bool, device_id: int) -> str:
+def _choose_device(provider: str, device_id: int, *, has_cuda: bool) -> str:
     """Return the torch device for a provider's name: "cpu", or "cuda:0"."""
     if provider not in ("auto", "cpu", "cuda"):
         raise ProviderError(f"Provider {provider} is ONNX Runtime's; for a TorchScript model choose auto, cpu or cuda.")

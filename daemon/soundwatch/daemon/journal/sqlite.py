@@ -43,19 +43,19 @@ CREATE TABLE room (filler BLOB);
 _NEWEST: Final = f"{_TABLES} {LATER_TABLES} {DELETED_TABLE}"
 
 
-def configure_database(db: sqlite3.Connection, writing: bool) -> None:
+def configure_database(db: sqlite3.Connection, *, writing: bool) -> None:
     """Set up an open file; a writer also checks it, rebuilds damaged indexes, and makes or migrates its tables.
 
     Raises:
         sqlite3.DatabaseError: The file is damaged, or belongs to another program.
     """
     try:
-        _configure(db, writing)
+        _configure(db, writing=writing)
     except UnicodeDecodeError as error:  # of a message of SQLite, which names what is damaged
         raise corruption_error("its tables have names that are not UTF-8") from error
 
 
-def _configure(db: sqlite3.Connection, writing: bool) -> None:
+def _configure(db: sqlite3.Connection, *, writing: bool) -> None:
     db.execute("PRAGMA busy_timeout = 2000")
     if not writing:
         db.execute("PRAGMA query_only = ON")
@@ -143,7 +143,7 @@ def is_corruption(error: sqlite3.Error) -> bool:
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def open_database(path: Path | Literal[":memory:"], writing: bool) -> sqlite3.Connection:
+def open_database(path: Path | Literal[":memory:"], *, writing: bool) -> sqlite3.Connection:
     """Open a journal file; a writer also makes it, with mode 0600.
 
     Raises:
@@ -158,7 +158,7 @@ def open_database(path: Path | Literal[":memory:"], writing: bool) -> sqlite3.Co
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         db = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
     try:
-        configure_database(db, writing)
+        configure_database(db, writing=writing)
         found = user_version(db)
         if writing and found == FORMAT:
             create_views(db)

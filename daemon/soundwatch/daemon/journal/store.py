@@ -88,7 +88,7 @@ class JournalStore:
         try:
             if writing and path != MEMORY:
                 self.migrated_from = copy_before_migration(Path(path))
-            self._db = open_database(self.path, writing)
+            self._db = open_database(self.path, writing=writing)
             if writing and path != MEMORY and free_bytes(path) >= DISK_BYTES:
                 preallocate(self._db)  # closing the file gave the room of the log back
         except sqlite3.DatabaseError as error:

@@ -97,19 +97,19 @@ def measure(state: MeterState, block: Block | None, *, bands: bool = False) -> t
         The next state, and the seconds that are now complete, oldest first.
     """
     if block is None:
-        return _end_second(state, bands) if state.pieces else (state, [])
+        return _end_second(state, bands=bands) if state.pieces else (state, [])
     results: list[SecondLevel] = []
     channels, samples = block.samples.shape
     known = state.pieces[0][1].shape[0] if state.pieces else channels
     if state.rate_hz != block.rate_hz or known != channels or block.first_sample < state.end_sample:
         if state.pieces:
-            _, results = _end_second(state, bands)
+            _, results = _end_second(state, bands=bands)
         state = MeterState(block.rate_hz)
     place, rate_hz = block.first_sample, block.rate_hz
     while samples:
         second = place // rate_hz
         if state.pieces and state.pieces[0][0] // rate_hz != second:  # the rest of that second was lost
-            state, found = _end_second(state, bands)
+            state, found = _end_second(state, bands=bands)
             results += found
         elif not state.pieces and second != -(-state.end_sample // rate_hz):  # whole seconds were lost
             state = replace(state, filters=None, bands=None)
@@ -119,7 +119,7 @@ def measure(state: MeterState, block: Block | None, *, bands: bool = False) -> t
         state = replace(state, pieces=(*state.pieces, piece), end_sample=place + taken)
         place, samples = place + taken, samples - taken
         if place % rate_hz == 0:
-            state, found = _end_second(state, bands)
+            state, found = _end_second(state, bands=bands)
             results += found
     return state, results
 
@@ -129,7 +129,7 @@ def decibels(mean_square: float, offset_db: float = 0.0) -> float | None:
     return 10 * math.log10(mean_square) + offset_db if mean_square > 0 else None
 
 
-def _end_second(state: MeterState, bands: bool) -> tuple[MeterState, list[SecondLevel]]:
+def _end_second(state: MeterState, *, bands: bool) -> tuple[MeterState, list[SecondLevel]]:
     """Measure the pieces of one second."""
     rate_hz = state.rate_hz
     filters = _filters(rate_hz)

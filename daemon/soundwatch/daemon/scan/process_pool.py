@@ -21,7 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Final
 
-from soundwatch.daemon.core.stop_request import StoppedError, set_stop_request
+from soundwatch.daemon.core.stop_request import StoppedError, request_stop
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 
@@ -132,7 +132,7 @@ def _stop_searches(stop: Connection[bytes, bytes]) -> None:
     """End a search through a long file when the scan stops; a chunk that is being scored is finished."""
     with contextlib.suppress(OSError):
         stop.poll(None)
-    set_stop_request(True)
+    request_stop()
 
 
 def _end_with_parent() -> None:

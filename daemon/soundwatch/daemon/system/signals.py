@@ -6,7 +6,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 
-from soundwatch.daemon.core.stop_request import set_stop_request
+from soundwatch.daemon.core.stop_request import request_stop, withdraw_stop_request
 
 SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
@@ -53,7 +53,7 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
     def handle(*_: object) -> None:
         stop()
-        set_stop_request(True)
+        request_stop()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -61,4 +61,4 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        set_stop_request(False)
+        withdraw_stop_request()

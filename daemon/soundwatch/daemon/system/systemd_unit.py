@@ -57,7 +57,7 @@ class ServicePaths:
         return ("systemctl", "--user") if self.user else ("systemctl",)
 
 
-def service_paths(user: bool) -> ServicePaths:
+def service_paths(*, user: bool) -> ServicePaths:
     """Return the paths of a service of this system or of this user."""
     if not user:
         return ServicePaths(False, Path("/etc/systemd/system") / UNIT, Path("/etc/soundwatch/config.yaml"))
@@ -65,7 +65,7 @@ def service_paths(user: bool) -> ServicePaths:
     return ServicePaths(True, home / "systemd/user" / UNIT, home / "soundwatch/config.yaml")
 
 
-def render_unit(program: Path, user: bool) -> str:
+def render_unit(program: Path, *, user: bool) -> str:
     """Return the text of the unit that starts `program`.
 
     Raises:
