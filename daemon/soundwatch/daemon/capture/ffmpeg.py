@@ -16,7 +16,7 @@ import subprocess
 import threading
 from collections import deque
 from functools import lru_cache
-from typing import Final
+from typing import IO, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from soundwatch.daemon.capture.ipc import gatherable_s
@@ -78,58 +78,89 @@ def connect_ffmpeg(url: str, pcm: PcmFormat) -> Connection:
         ConfigError: The address is ambiguous.
     """
     check_address(url)
-    scheme = urlsplit(url).scheme.lower()
-    pace = ("-re",) if scheme in REAL_TIME_SCHEMES else ()
-    protocols = PROTOCOLS if scheme in PROTOCOLS.split(",") else f"{PROTOCOLS},{scheme}"
-    source = ("-protocol_whitelist", protocols, "-f", "concat", "-safe", "0", *pace, "-i", "pipe:0")
-    output = ("-map", "0:a:0", "-f", pcm.sample_format, "-ar", str(pcm.rate_hz), "-ac", str(pcm.channels), "pipe:1")
-    command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", *source, *output]
     try:
-        script = _script(url, scheme)
-        process = subprocess.Popen(  # noqa: S603 -- a list without anything of the address
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,  # the daemon handles a terminal's Ctrl-C
-        )
+        process = _start_ffmpeg(url, pcm)
     except OSError as error:
         raise SourceUnavailableError(
             f"{redact_url(url)} needs the program ffmpeg, which cannot be started: {error.strerror}. On Debian and "
             "Ubuntu install it with `sudo apt-get install ffmpeg`."
         ) from error
-    assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    stdout, stderr = process.stdout, process.stderr
-    first, last = list[str](), deque[str](maxlen=KEPT_LINES)
-    with contextlib.suppress(OSError), process.stdin as stdin:  # it may have ended already; its messages say why
-        stdin.write(script.encode())
-
-    def read_messages() -> None:
-        for line in stderr:
-            message = _without_secrets(line.decode(errors="replace").strip(), url)
-            if message and len(first) < KEPT_LINES:
-                first.append(message)
-            last.append(message)
-
-    reader = threading.Thread(target=read_messages, name="ffmpeg-messages", daemon=True)
-    reader.start()
+    stdout, messages = process.stdout, _Messages(process.stderr, url)
 
     def close(received: bool) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ENDING_S)  # ffmpeg prints its last message right before its end
         process.kill()
         process.wait()
-        reader.join(ENDING_S)
+        messages.close()
         stdout.close()
-        if not reader.is_alive():
-            stderr.close()
-        return explain_end(tuple(last) if received else tuple(first), received=received)
+        return explain_end(tuple(messages.last if received else messages.first), received=received)
 
     longest_gather_s = gatherable_s(stdout, pcm.frame_bytes * pcm.rate_hz)
     return Connection(stdout.fileno(), close, longest_gather_s=longest_gather_s, interrupt=process.terminate)
+
+
+def _start_ffmpeg(url: str, pcm: PcmFormat) -> subprocess.Popen[bytes]:
+    """Start ffmpeg with pipes for the samples and for its messages, and give it the address.
+
+    Raises:
+        OSError: ffmpeg cannot be started.
+    """
+    scheme = urlsplit(url).scheme.lower()
+    pace = ("-re",) if scheme in REAL_TIME_SCHEMES else ()
+    protocols = PROTOCOLS if scheme in PROTOCOLS.split(",") else f"{PROTOCOLS},{scheme}"
+    source = ("-protocol_whitelist", protocols, "-f", "concat", "-safe", "0", *pace, "-i", "pipe:0")
+    output = ("-map", "0:a:0", "-f", pcm.sample_format, "-ar", str(pcm.rate_hz), "-ac", str(pcm.channels), "pipe:1")
+    command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", *source, *output]
+    script = _script(url, scheme)
+    process = subprocess.Popen(  # noqa: S603 -- a list without anything of the address
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,  # the daemon handles a terminal's Ctrl-C
+    )
+    assert process.stdin is not None
+    with contextlib.suppress(OSError), process.stdin as stdin:  # it may have ended already; its messages say why
+        stdin.write(script.encode())
+    return process
+
+
+class _Messages:
+    """Messages of ffmpeg without the address's secrets, read in a thread.
+
+    Args:
+        pipe: ffmpeg's standard error.
+        url: The address.
+
+    Attributes:
+        first: The first messages.
+        last: The last messages.
+    """
+
+    def __init__(self, pipe: IO[bytes], url: str) -> None:
+        self.first: list[str] = []
+        self.last: deque[str] = deque(maxlen=KEPT_LINES)
+        self._pipe = pipe
+        self._url = url
+        self._reader = threading.Thread(target=self._read, name="ffmpeg-messages", daemon=True)
+        self._reader.start()
+
+    def close(self) -> None:
+        """Wait for the last message of an ffmpeg that has ended, and close the pipe."""
+        self._reader.join(ENDING_S)
+        if not self._reader.is_alive():
+            self._pipe.close()
+
+    def _read(self) -> None:
+        for line in self._pipe:
+            message = _without_secrets(line.decode(errors="replace").strip(), self._url)
+            if message and len(self.first) < KEPT_LINES:
+                self.first.append(message)
+            self.last.append(message)
 
 
 def explain_end(messages: tuple[str, ...], *, received: bool) -> str:

@@ -43,11 +43,8 @@ def aiff_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
     frame_bytes = channels * -(-bits // 8)
     if not frame_bytes or not sound < end or end - sound >= _WRAPS_BYTES - 4096:
         return
-    declared = (
-        None
-        if ssnd.end > size and ssnd.size >= chunks.STREAMED_BYTES
-        else min(ssnd.size - 8 - offset, frames * frame_bytes)
-    )
+    unknown = ssnd.end > size and ssnd.size >= chunks.STREAMED_BYTES
+    declared = None if unknown else min(ssnd.size - 8 - offset, frames * frame_bytes)
     common = common[:2] + struct.pack(">I", (end - sound) // frame_bytes) + common[6:]
     inner = chunks.encode_chunk(">", b"COMM", common) + struct.pack(">4sIII", b"SSND", end - sound + 8, 0, 0)
     header = struct.pack(">4sI4s", b"FORM", 4 + len(inner) + end - sound, form[8:]) + inner
