@@ -74,7 +74,7 @@ def test_windows_that_are_ready_together_are_classified_together_but_never_more_
         for number in range(BATCH_WINDOWS + 3)
     ]
     for source in sources:
-        engine.process_block(source, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
+        engine.enqueue_block(source, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
     assert [waiting.source for waiting in engine.next_batch()] == sources[:BATCH_WINDOWS]
     assert [waiting.source for waiting in engine.next_batch()] == sources[BATCH_WINDOWS:]
     assert engine.next_batch() == []
@@ -170,15 +170,15 @@ def test_the_statistics_of_a_source_can_be_read_at_any_time() -> None:
     states = [source.state]
     for delivery in source.session.source.blocks():
         if isinstance(delivery, Block):
-            engine.process_block(source, delivery, 0)
+            engine.enqueue_block(source, delivery, 0)
         else:
-            engine.handle_notice(source, delivery)
+            engine.enqueue_notice(source, delivery)
         batch = engine.next_batch()
         engine.emit(batch, classify_windows(context.classifier, features_only([item.content for item in batch])))
         states += [source.state] if source.state != states[-1] else []
     assert states == ["opening", "waiting", "lost", "heard"], "its first block is marked by the capture's handover"
     assert (source.stats.losses, source.stats.shifted_ns) == (1, 60_000_000_000)
     assert source.stats.summary.coverage == pytest.approx(4 / 9, abs=0.01)
-    engine.handle_notice(source, GOOD)
+    engine.enqueue_notice(source, GOOD)
     engine.emit(engine.next_batch(), [])
     assert source.stats.quality is GOOD

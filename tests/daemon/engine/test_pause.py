@@ -119,7 +119,7 @@ def test_no_line_has_a_measurement_of_a_pause_and_a_fault_that_began_in_it_is_re
             engine.set_listening("mic", second == 5)
         if second in notices:
             [state] = engine._sources
-            engine._inbox.put(partial(engine.handle_notice, state, notices[second]))
+            engine._inbox.put(partial(engine.enqueue_notice, state, notices[second]))
 
     source.before = {second: partial(before, second) for second in range(9)}
     engine.run([session])
@@ -135,7 +135,7 @@ def test_a_source_that_is_lost_and_resumed_stays_lost() -> None:
         SourceStateChange("paused", "asked", "mic is paused."),
         SourceStateChange("resumed", "asked", "mic is resumed."),
     ):
-        engine.handle_notice(source, notice)
+        engine.enqueue_notice(source, notice)
     assert source.state == "lost"
 
 

@@ -94,7 +94,7 @@ class Clockwork:
             block = tone(500, 0.1)
             for source in self.sources:
                 first_sample = self.arrived * BLOCK_SAMPLES
-                self.engine.process_block(source, Block(block, SMALL_SPEC.rate_hz, first_sample), self.now_ns)
+                self.engine.enqueue_block(source, Block(block, SMALL_SPEC.rate_hz, first_sample), self.now_ns)
                 self.most_waiting = max(self.most_waiting, source.waiting_windows)
             self.arrived += 1
             self._start()

@@ -124,7 +124,7 @@ def test_a_paused_source_is_not_measured_and_goes_on_in_its_own_time() -> None:
     blocks = list(session.source.blocks())
     for number, block in enumerate(blocks):
         source.paused = 10 <= number < 25
-        engine._process_handover(source, [block], 0)  # type: ignore[list-item]  # a source in memory has no notices
+        engine._take_over(source, [block], 0)  # type: ignore[list-item]  # a source in memory has no notices
     assert [(line.time[17:19], line.coverage) for line in of_seconds(lines)] == [("01", 1.0), ("03", 0.5), ("04", 1.0)]
 
 

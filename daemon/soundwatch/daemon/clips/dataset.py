@@ -48,22 +48,22 @@ def export_labeled_clips(store: JournalStore, clips: Path, folder: Path) -> Data
         raise DataError(
             f"There are no labels in {store.path}. Give some on the page, or with `soundwatch label ID right`."
         )
-    lying = {clip.id: clip for clip in list_clips(clips)}
+    present = {clip.id: clip for clip in list_clips(clips)}
     copied, skipped = Counter[str](), Counter[str]()
     for event_id, class_ in labels:
-        kept = lying.get(event_id)
+        kept = present.get(event_id)
         if kept is None:
-            skipped[_why_not(store, event_id)] += 1
+            skipped[_missing_reason(store, event_id)] += 1
             continue
         _copy(kept, folder / "negatives" if class_ is None else folder / "sounds" / class_)
         copied["negatives" if class_ is None else class_] += 1
     if not copied:
-        reasons = "; ".join(f"{why}: {count}" for why, count in skipped.items())
+        reasons = "; ".join(f"{reason}: {count}" for reason, count in skipped.items())
         raise DataError(f"No labeled event has a clip in {clips} ({reasons}). Keep clips with clips.folder or --clips.")
     return DatasetExport(copied=dict(copied), skipped=dict(skipped))
 
 
-def _why_not(store: JournalStore, event_id: str) -> str:
+def _missing_reason(store: JournalStore, event_id: str) -> str:
     """Return the reason why an event has no clip."""
     line = last_clip_line(store, event_id)
     if line is None:

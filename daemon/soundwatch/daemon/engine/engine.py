@@ -128,8 +128,8 @@ class Engine:
         """Pause a source, so that its sound is discarded, or resume it. Safe to call from every thread."""
         self._inbox.put(partial(self._set_listening, source, listen, why))
 
-    def process_block(self, source: EngineSource, block: Block | None, since_ns: int) -> None:
-        """Process a source's next block, which arrived at `since_ns`, or None if its sound ended by itself."""
+    def enqueue_block(self, source: EngineSource, block: Block | None, since_ns: int) -> None:
+        """Enqueue the windows of a block, which arrived at `since_ns`; None if the source's sound ended by itself."""
         if source.encoder is None:
             if block is None:
                 return
@@ -149,8 +149,8 @@ class Engine:
         if not source.has_backpressure:
             self._adapt_stride(since_ns)
 
-    def handle_notice(self, source: EngineSource, delivered: SourceNotice) -> None:
-        """Handle a change of a source's state, audio quality or clock."""
+    def enqueue_notice(self, source: EngineSource, delivered: SourceNotice) -> None:
+        """Enqueue a change of a source's state, audio quality or clock, and log it."""
         notice, now_ns = take_notice(source, delivered), self._now_ns()
         if notice is None:
             return
@@ -165,9 +165,9 @@ class Engine:
         """Enqueue the end of a source's sound."""
         source.paused = False
         if source.paused_gap is not None:
-            self.process_block(source, replace(source.paused_gap, lost_samples=0), self._now_ns())
+            self.enqueue_block(source, replace(source.paused_gap, lost_samples=0), self._now_ns())
         if source.session.end_reason() == "end_of_stream":
-            self.process_block(source, None, self._now_ns())
+            self.enqueue_block(source, None, self._now_ns())
         if source.encoder is not None:
             self._pending.put(PendingItem(self._context, source, None, self._now_ns(), source.end_sample))
 
@@ -216,7 +216,7 @@ class Engine:
         for source in self._sources:
             if source.name == name and source.paused is listen:
                 state: SourceTransition = "resumed" if listen else "paused"
-                self.handle_notice(source, SourceStateChange(state, "asked", why or f"{name} is {state}."))
+                self.enqueue_notice(source, SourceStateChange(state, "asked", why or f"{name} is {state}."))
                 source.paused = not listen
 
     def _enqueue(self, source: EngineSource, contents: Sequence[FeatureWindow | Gap], since_ns: int) -> None:
@@ -252,7 +252,7 @@ class Engine:
                 if isinstance(delivery, list):
                     self._hand_over(source, delivery)
                 else:
-                    self._inbox.put(partial(self.handle_notice, source, delivery))
+                    self._inbox.put(partial(self.enqueue_notice, source, delivery))
         except BaseException as error:  # noqa: BLE001  # no memory, or a bug of ours: raised where it can end the program
             self._inbox.notify(error)
         self._inbox.put(end)
@@ -261,9 +261,9 @@ class Engine:
         since_ns = self._now_ns()
         source.handover_slots.acquire()
         source.handovers += 1
-        self._inbox.put(partial(self._process_handover, source, blocks, since_ns))
+        self._inbox.put(partial(self._take_over, source, blocks, since_ns))
 
-    def _process_handover(self, source: EngineSource, blocks: list[Block], since_ns: int) -> None:
+    def _take_over(self, source: EngineSource, blocks: list[Block], since_ns: int) -> None:
         source.state, source.last_sound_ns = "heard", self._now_ns()
         if source.clip_tap is not None and not source.paused:
             for block in blocks:
@@ -272,7 +272,7 @@ class Engine:
         for block in coalesce_blocks(blocks):
             if not source.paused:
                 self._context.live.publish_sound(source.name, block)
-            self.process_block(source, block, since_ns)
+            self.enqueue_block(source, block, since_ns)
             if source.level_tap is not None and source.encoder is not None and not source.paused:
                 source.level_tap.add_block(source.name, source.encoder, block)
         source.processed_handovers += 1

@@ -159,19 +159,19 @@ class Collector:
         """
         dropped = 0
         while not self._stopping.is_set():
-            self._process(receive_batch(connection, BATCH_MESSAGES, POLL_S))
+            self._apply_all(receive_batch(connection, BATCH_MESSAGES, POLL_S))
             self.counts.dropped += connection.dropped_messages - dropped
             dropped = connection.dropped_messages
             self._send_requests(connection)
             self._clean_up()
             if connection.lost is not None and connection.received.empty():
                 raise ConnectionError(connection.lost)
-        self._process(receive_batch(connection, BATCH_MESSAGES, POLL_S))
+        self._apply_all(receive_batch(connection, BATCH_MESSAGES, POLL_S))
 
-    def _process(self, messages: Sequence[MqttMessage]) -> None:
+    def _apply_all(self, messages: Sequence[MqttMessage]) -> None:
         """Update the state with messages, and store the new lines.
 
-        After `stop`, messages that are not processed within `CLOSING_S` are left for the next start.
+        After `stop`, messages that are not applied within `CLOSING_S` are left for the next start.
         """
         lines: list[LineMessage] = []
         changed: dict[str, None] = {}  # nodes with changes other than their active events

@@ -77,7 +77,7 @@ class WebhookSink:
             if self._max_age_s is not None and _age_s(fields, time.time()) > self._max_age_s:
                 self._skip(fields, f"the line is older than {self._max_age_s:g} s")
                 continue
-            self._handle(self._post(entry, fields), fields)
+            self._check_answer(self._post(entry, fields), fields)
 
     def close(self) -> None:
         """End the request that is under way."""
@@ -94,8 +94,8 @@ class WebhookSink:
             headers["webhook-signature"] = signature(settings.secret, key, sent_s, body)
         return self._poster.post(body, headers)
 
-    def _handle(self, answer: Answer, fields: Fields) -> None:
-        """Accept, skip or repeat.
+    def _check_answer(self, answer: Answer, fields: Fields) -> None:
+        """Accept an answer, or skip the line.
 
         Raises:
             OSError: The line has to be posted again.

@@ -121,13 +121,13 @@ class _Raw:
     `HEAD`, which Starlette allows with `GET`, is refused: it would hold a stream or listen to a source.
     """
 
-    def __init__(self, handle: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
-        self._handle = handle
+    def __init__(self, endpoint: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("method") == "HEAD":
             raise HTTPException(405, headers={"Allow": "GET"})
-        await self._handle(scope, receive, send)
+        await self._endpoint(scope, receive, send)
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -19,7 +19,7 @@ from soundwatch.daemon.core.place_config import TimeWindow
 from soundwatch.daemon.core.schedule_config import ScheduleConfig, ScheduleEffectConfig, ThresholdsConfig
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
-from soundwatch.daemon.sinks.mqtt.commands import handle_command
+from soundwatch.daemon.sinks.mqtt.commands import carry_out_command
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.home_assistant import Device, discovery_payload
 from soundwatch.daemon.sinks.mqtt.topics import Topics
@@ -70,7 +70,7 @@ def test_a_locked_schedule_ignores_commands_with_its_reason(site: SinkHarness) -
     control.configure(RunConfig(config, config.sources))
     view = replace(site.view, control=control, set_listening=control.set_listening)
     answers = [
-        handle_command(MqttMessage(f"{topic}/set", payload), Topics(site.node), view, commands=True)
+        carry_out_command(MqttMessage(f"{topic}/set", payload), Topics(site.node), view, commands=True)
         for topic, payload in ((f"{BASE}/mic0", b"ON"), (NIGHT, b"OFF"), (f"{BASE}/mic0", b"OFF"))
     ]
     assert answers == [

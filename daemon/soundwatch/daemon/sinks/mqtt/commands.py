@@ -23,7 +23,7 @@ from soundwatch.daemon.sinks.mqtt.topics import Topics
 SWITCHES: Final = {b"ON": True, b"OFF": False}
 
 
-def handle_command(message: MqttMessage, topics: Topics, view: DaemonView, *, commands: bool) -> str | None:
+def carry_out_command(message: MqttMessage, topics: Topics, view: DaemonView, *, commands: bool) -> str | None:
     """Carry out a command.
 
     Args:

@@ -81,8 +81,8 @@ class Ownership:
         self.may_remove = self.may_remove or (previous is not None and previous.journal == self._own.journal)
         self._publish(connection, self._answer())
 
-    def handle(self, connection: MqttConnection, message: MqttMessage) -> bool:
-        """Handle a message while this machine uses the name.
+    def answer_claim(self, connection: MqttConnection, message: MqttMessage) -> bool:
+        """Answer another machine that claims the name which this machine uses.
 
         Returns:
             Whether the message was about the name, or overwrote the state of this machine.

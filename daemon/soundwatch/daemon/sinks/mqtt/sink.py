@@ -32,7 +32,7 @@ from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.clip_links import check_page, clip_link
-from soundwatch.daemon.sinks.mqtt.commands import handle_command
+from soundwatch.daemon.sinks.mqtt.commands import carry_out_command
 from soundwatch.daemon.sinks.mqtt.connection import CLOSING_S, Broker, MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.fleet import line_messages, report_payload, resend_answer
 from soundwatch.daemon.sinks.mqtt.home_assistant import BIRTH_TOPIC
@@ -198,8 +198,8 @@ class MqttSink:
                 until_s = min(due_s.values(), default=None)
                 wait_s = None if until_s is None else max(0.0, until_s - time.monotonic())
                 message = connection.received.get(timeout=wait_s)
-                if message is not None and not self._ownership.handle(connection, message):
-                    self._handle(connection, message)
+                if message is not None and not self._ownership.answer_claim(connection, message):
+                    self._receive(connection, message)
             if connection.lost is not None:
                 raise ConnectionError(connection.lost)
 
@@ -210,8 +210,8 @@ class MqttSink:
         stopped = MqttMessage(self._topics.status, b"stopped", self._options.retain)
         self._states.publish_extra(connection, "states", [stopped])
 
-    def _handle(self, connection: MqttConnection, message: MqttMessage) -> None:
-        """Handle a message of Home Assistant, a fleet, a user, or the broker's memory."""
+    def _receive(self, connection: MqttConnection, message: MqttMessage) -> None:
+        """Act on a message of Home Assistant, a fleet, a user, or the broker's memory."""
         if message.topic == BIRTH_TOPIC:
             if message.payload == b"online" and not message.retained:
                 self._states.publish_all(connection)
@@ -221,12 +221,12 @@ class MqttSink:
         elif message.topic in self._topics.resend:
             self._resend(connection, message)
         elif message.topic.endswith("/set"):
-            self._handle_command(message)
+            self._carry_out_command(message)
         elif message.retained and message.payload and self._ownership.may_remove:
             self._states.remove_stale(connection, message)
 
-    def _handle_command(self, message: MqttMessage) -> None:
-        reason = handle_command(message, self._topics, self._view, commands=self._options.commands)
+    def _carry_out_command(self, message: MqttMessage) -> None:
+        reason = carry_out_command(message, self._topics, self._view, commands=self._options.commands)
         if reason is not None:
             self._log_ignored(message, reason)
 

@@ -30,7 +30,7 @@ from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 from soundwatch.daemon.sinks.terminal.keys import POLL_S, KeyMode, wait_for_departure
-from soundwatch.daemon.sinks.terminal.render import ViewState, render
+from soundwatch.daemon.sinks.terminal.render import LOG_LINES, ViewState, render
 from soundwatch.daemon.system.job_control import block_terminal_stops, in_foreground
 
 KEPT_EVENTS: Final = 200
@@ -110,7 +110,7 @@ class TerminalSink:
             latest=dict(view.live.latest),
             events=list(reversed(list(self._events.values()))),
             sinks=[(status, behind) for status, behind in view.sinks() if status.name != self.name],
-            log=self._log_capture.last(3),
+            log=self._log_capture.last(LOG_LINES),
             now=datetime.now().astimezone(),
             levels=dict(view.live.latest_levels),
         )
