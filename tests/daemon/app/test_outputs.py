@@ -50,7 +50,7 @@ def test_a_journal_that_dropped_lines_before_a_restart_says_that_it_has_room_aga
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = SinkHarness(tmp_path / "j.db")
-    JournalHealth(before.journal.store, "edge1", before.log, before.journal.append, lambda: 0).dropped(3)
+    JournalHealth(before.journal.store, "edge1", before.log, before.journal.append).dropped(3)
     before.close()
     monkeypatch.setattr(health_module, "DROPPING_ENDS_S", 0.0)
     after = SinkHarness(tmp_path / "j.db")

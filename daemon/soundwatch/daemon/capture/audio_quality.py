@@ -210,7 +210,7 @@ def assess_period(
     seconds: tuple[LevelStats, ...],
     rate_hz: int,
     measured_hz: float | None,
-    gap_ns: int = 0,
+    gap_ns: int,
     rate_share: float = RATE_SHARE,
 ) -> AudioQuality:
     """Assess a period of sound without its history."""

@@ -101,7 +101,7 @@ def wait_readable(fd: int, wait_ms: int, message_fd: int | None = None) -> bool:
     return bool(poll.poll(wait_ms))
 
 
-def wait_closed(fd: int, wait_ms: int, message_fd: int | None = None) -> None:
+def wait_closed(fd: int, wait_ms: int, message_fd: int | None) -> None:
     """Wait for `wait_ms`, but not longer than until a pipe's writer has closed it, or a message can be read."""
     poll = select.poll()
     poll.register(fd, 0)  # no event but the end of the writer

@@ -21,7 +21,7 @@ import numpy as np
 
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.channels import match_channels
-from soundwatch.daemon.core.clock import ClockReading, read_clocks
+from soundwatch.daemon.core.clock import SECOND_NS, ClockReading, read_clocks
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError, unexpected_failure
 from soundwatch.daemon.core.source import (
     GatheringSource,
@@ -36,7 +36,6 @@ from soundwatch.daemon.core.types import Block, read_only
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
 DRIFTED_NS: Final = 300_000_000  # deliveries arrive in pieces of 100 ms
-SECOND_NS: Final = 1_000_000_000
 OLDEST_NS: Final = 5_000_000_000  # an older first block was captured before the wall clock was set
 
 

@@ -15,7 +15,7 @@ import socket
 import time
 from typing import Final
 
-from soundwatch.daemon.capture.sound_server_address import COOKIE_BYTES, Address, connect_address
+from soundwatch.daemon.capture.sound_server_address import Address, connect_address
 from soundwatch.daemon.capture.sound_server_protocol import (
     CONTROL,
     FLOAT32LE,
@@ -69,7 +69,7 @@ class ServerConnection:
         ServerError: The server does not answer, or denies access.
     """
 
-    def __init__(self, address: Address, cookie: bytes = bytes(COOKIE_BYTES)) -> None:
+    def __init__(self, address: Address, cookie: bytes) -> None:
         self.reason = ""
         self._frames = FrameBuffer()
         self._sound: list[bytes] = []

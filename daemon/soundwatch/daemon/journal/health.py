@@ -48,7 +48,6 @@ class JournalHealth:
         node: Name of this machine.
         log: The log.
         append: Takes a line.
-        unix_ns: The wall clock.
 
     Attributes:
         dropped_lines: Number of lines that were lost so far.
@@ -60,14 +59,12 @@ class JournalHealth:
         node: str,
         log: Logger,
         append: Callable[[JournalHealthLine], object],
-        unix_ns: Callable[[], int],
     ) -> None:
         self.dropped_lines = 0
         self._store = store
         self._node = node
         self._log = log
         self._append = append
-        self._unix_ns = unix_ns
         self._dropping = last_states(store, "journal").get(None) == "failing"  # of an earlier run
         self._dropped_s = time.monotonic()
 
@@ -124,7 +121,7 @@ class JournalHealth:
         self._append(
             JournalHealthLine(
                 seq=UNNUMBERED,
-                time=format_utc(self._unix_ns()),
+                time=format_utc(time.time_ns()),
                 node=self._node,
                 state=state,
                 detail=detail,

@@ -47,7 +47,6 @@ class Journal:
         node: Name of this machine.
         log: The log.
         watch: Called with each numbered line, in the thread that appends it.
-        unix_ns: The wall clock.
     """
 
     def __init__(
@@ -57,10 +56,9 @@ class Journal:
         node: str,
         log: Logger,
         watch: Callable[[Line], object] = lambda _: None,
-        unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store, self._limits, self._log, self._watch = store, limits, log, watch
-        self._health = JournalHealth(store, node, log, self.append, unix_ns)
+        self._health = JournalHealth(store, node, log, self.append)
         self._fallback: JournalStore | None = None  # in use while the file cannot be written
         self._seq = self._written_seq = store.last_seq()
         self._cursors, self._new_cursors = store.cursors(), dict[str, Cursor]()

@@ -48,7 +48,7 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
     picture: str | None = None
 
 
-def find_events(store: JournalStore, query: EventsQuery, folder: Path | None = None) -> EventsResponse:
+def find_events(store: JournalStore, query: EventsQuery, folder: Path | None) -> EventsResponse:
     """Return one page of events, newest first; pictures that were drawn later are looked for in a folder of clips."""
     wanted: dict[str, Any] = {
         "before_seq": query.before,

@@ -22,7 +22,7 @@ class FileView:
         header: Bytes in front of the range; None for the part's header.
     """
 
-    def __init__(self, file: io.BufferedReader, part: Part, header: bytes | None = None) -> None:
+    def __init__(self, file: io.BufferedReader, part: Part, header: bytes | None) -> None:
         self._file = file
         self._part = part
         self._header = part.header if header is None else header
