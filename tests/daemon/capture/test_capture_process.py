@@ -146,7 +146,7 @@ def test_a_hundred_losses_leave_no_process_and_no_file_open() -> None:
         for _ in range(100):
             with pytest.raises(SourceError, match="has ended"):
                 list(MicrophoneProcess("mic0", "USB", None, wait=False).blocks())
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before, "fewer, if one of an earlier test was closed"
 
 
 @pytest.mark.slow
