@@ -18,6 +18,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Status of one node.
 
     Attributes:
+        schema: Name and version of this format.
         node: Name of the node in topics.
         state: online; silent if connected without reports; stopped; offline; unknown.
         since: Time of the last status message; null before the first.

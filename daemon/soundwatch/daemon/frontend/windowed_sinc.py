@@ -27,19 +27,18 @@ MAX_WEIGHTS: Final = 4_000_000  # of a group, in 200 MB while they are computed;
 
 
 class WindowedSincStream:
-    """Streaming resampler of one signal (S, C)."""
+    """Streaming resampler of one signal (S, C), with silence before its first sample.
+
+    Args:
+        from_hz: Rate of the input.
+        to_hz: Rate of the output.
+        channels: C.
+
+    Raises:
+        SourceError: The rates have so small a common divisor that the weights would take gigabytes.
+    """
 
     def __init__(self, from_hz: int, to_hz: int, channels: int) -> None:
-        """Begin with silence before the first sample.
-
-        Args:
-            from_hz: Rate of the input.
-            to_hz: Rate of the output.
-            channels: C.
-
-        Raises:
-            SourceError: The rates have so small a common divisor that the weights would take gigabytes.
-        """
         divisor = math.gcd(from_hz, to_hz)
         self._inputs, self._outputs = from_hz // divisor, to_hz // divisor
         if self._outputs * (self._inputs + 2 * _half_width(self._inputs, self._outputs)) > MAX_WEIGHTS:

@@ -49,6 +49,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """State of a machine.
 
     Attributes:
+        schema: Name and version of this format.
         time: Time of the report, by the machine's own clock.
         node: Name of the machine.
         journal: Identity of the journal.
