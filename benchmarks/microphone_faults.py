@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from harness import option_parser, provenance, write_results
 from microphone_faults_tables import TABLES
-from microphone_scene import Noted, Scene, Tapped, Wall, listening
+from microphone_scene import MeasuredSource, Scene, TimedSink, Wall, running_daemon
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 AWAY_S: Final = 5.0
@@ -63,7 +63,7 @@ def nothing(_: Scene) -> None:
 
 def to_process(number: int) -> Callable[[Scene], None]:
     """Send a signal to the capture process."""
-    return lambda scene: os.kill(scene.tapped.process, number)
+    return lambda scene: os.kill(scene.source.process, number)
 
 
 def suspend(number: int) -> Callable[[Scene], None]:
@@ -175,9 +175,9 @@ FAULTS: Final = (
 
 def endure(fault: Fault) -> Any:
     """Inject one fault, and return the measurements."""
-    with listening(fault.microphone) as (scene, steady, _):
-        tapped, sink = scene.tapped, scene.sink
-        lag_s, lost_s = min(tapped.lags_s[-BLOCKS:]), tapped.lost_s
+    with running_daemon(fault.microphone) as (scene, steady, _):
+        source, sink = scene.source, scene.sink
+        lag_s, lost_s = min(source.lags_s[-BLOCKS:]), source.lost_s
         injected_s = time.monotonic()
         fault.inject(scene)
         injected_s = injected_s if fault.counts else time.monotonic()
@@ -189,7 +189,7 @@ def endure(fault: Fault) -> Any:
         if fault.recovered is not None:
             recovered_s = sink.wait_for(fault.recovered, mended_s)
         time.sleep(AFTER_S)
-        true_s, accounted_s = min(tapped.lags_s[-BLOCKS:]) - lag_s, tapped.lost_s - lost_s
+        true_s, accounted_s = min(source.lags_s[-BLOCKS:]) - lag_s, source.lost_s - lost_s
     return {
         "noticed_s": round(noticed_s - injected_s, 2),
         "recovered_s": None if fault.recovered is None else round(recovered_s - mended_s, 2),
@@ -203,17 +203,17 @@ def endure(fault: Fault) -> Any:
 def disconnect(times: int) -> Any:
     """Unplug and plug in a microphone repeatedly while another runs, and measure the growth of resources."""
     noticed_s, recovered_s, warm = 0.0, 0.0, None
-    with listening("yard") as (scene, steady, _):
+    with running_daemon("yard") as (scene, steady, _):
         for number in range(times):
             if number == WARM:
-                warm = used(scene.tapped, steady)
+                warm = used(scene.source, steady)
             began_s = time.monotonic()
             scene.server.unplug("yard")
             noticed_s = max(noticed_s, scene.sink.wait_for("lost", began_s) - began_s)
             plugged_s = time.monotonic()
             scene.server.plug_in("yard")
             recovered_s = max(recovered_s, scene.sink.wait_for("back", plugged_s) - plugged_s)
-        after = used(scene.tapped, steady)
+        after = used(scene.source, steady)
     return {
         "times": times,
         "warm_times": WARM,
@@ -226,7 +226,7 @@ def disconnect(times: int) -> Any:
     }
 
 
-def used(flapping: Tapped, steady: Tapped) -> dict[str, dict[str, int]]:
+def used(flapping: MeasuredSource, steady: MeasuredSource) -> dict[str, dict[str, int]]:
     """Memory, threads and open files of the daemon and of its capture processes."""
     processes = {"daemon": os.getpid(), "flapping": flapping.process, "steady": steady.process}
     return {name: used_by(process) for name, process in processes.items()}
@@ -243,7 +243,7 @@ def used_by(process: int) -> dict[str, int]:
     }
 
 
-def counted(sink: Noted) -> dict[str, int]:
+def counted(sink: TimedSink) -> dict[str, int]:
     """Return the number of events and of wrong events."""
     lines = [line for _, line in sink.lines]
     wrong = (wrong_events([line for line in lines if line["source"] == source]) for source in ("mic0", "steady"))

@@ -1,4 +1,4 @@
-"""A daemon that listens to a virtual microphone, for benchmarks/microphone_faults.py.
+"""A daemon with a virtual microphone, for benchmarks/microphone_faults.py.
 
 Requires: PulseAudio, see tests/support/virtual_microphone.py.
 """
@@ -22,9 +22,10 @@ import numpy as np
 import soundfile
 
 from soundwatch.daemon.capture import open_live_source
+from soundwatch.daemon.capture.source_wrapper import SourceWrapper
 from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.config import DetectionConfig
-from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceNotice
+from soundwatch.daemon.core.source import LiveSource, SourceNotice
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.diagnostics.benchmark import error_logger
@@ -42,56 +43,42 @@ BEFORE_S: Final = 3.0
 GIVE_UP_S: Final = 30.0
 
 
-class Tapped:
-    """A source whose blocks are noted as they pass."""
+class MeasuredSource(SourceWrapper):
+    """A source that measures the delay and the loss of its blocks."""
 
     def __init__(self, source: LiveSource) -> None:
-        self.source = source
+        super().__init__(source)
         self.lags_s: list[float] = []
         self.lost_s = 0.0
         self._read_s = 0.0
 
-    @property
-    def info(self) -> SourceInfo:
-        """As the source has it."""
-        return self.source.info
-
-    @property
-    def start_unix_ns(self) -> int:
-        """As the source has it."""
-        return self.source.start_unix_ns
-
     def blocks(self) -> Iterator[Block | SourceNotice]:
-        """As the source gives them."""
-        for item in self.source.blocks():
+        """Yield the items of the source."""
+        for item in self._source.blocks():
             if isinstance(item, Block) and item.samples.shape[1]:
                 self._read_s += item.samples.shape[1] / item.rate_hz
                 self.lost_s += item.lost_samples / item.rate_hz
                 self.lags_s.append(time.monotonic() - self._read_s)
             yield item
 
-    def stop(self) -> None:
-        """As the source does."""
-        self.source.stop()
-
     @property
     def process(self) -> int:
-        """The capture process of the source `default`."""
+        """Return the id of the capture process of the source `default`."""
         children = " ".join(file.read_text("ascii") for file in Path("/proc/self/task").glob("*/children")).split()
         lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in children}
         return next(pid for pid, line in lines.items() if b"soundwatch.daemon.capture.capture_worker" in line)
 
 
 @dataclass(slots=True)
-class Noted:
-    """A sink that notes when each line came."""
+class TimedSink:
+    """A sink that keeps each line with its time."""
 
-    name: str = "noted"
+    name: str = "timed"
     lines: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     open: threading.Event = field(default_factory=threading.Event)
 
     def write(self, line: bytes) -> None:
-        """Keep it, once it may."""
+        """Keep a line with its time; wait until the sink is open."""
         self.open.wait()
         self.lines.append((time.monotonic(), json.loads(line)))
 
@@ -114,9 +101,9 @@ class Scene:
     """Parts that a fault is injected into."""
 
     server: VirtualMicrophone
-    tapped: Tapped
+    source: MeasuredSource
     tone: Path
-    sink: Noted
+    sink: TimedSink
     players: list[Any] = field(default_factory=list)
 
     def play(self, name: str) -> None:
@@ -125,15 +112,15 @@ class Scene:
 
 
 class Wall:
-    """The wall clock as the daemon reads it."""
+    """Wall clock of the daemon, with a shift."""
 
     true_ns = staticmethod(time.time_ns)
     shift_ns = 0
 
 
 @contextlib.contextmanager
-def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread]]:
-    """The daemon at a microphone that a tone is played into; with `yard` at another one too, which comes second.
+def running_daemon(microphone: str) -> Iterator[tuple[Scene, MeasuredSource, threading.Thread]]:
+    """Run the daemon with a microphone that a tone is played into; with `yard`, also with a second microphone.
 
     The microphone `default` is `vmic` through PortAudio, in a process of its own.
     """
@@ -145,16 +132,16 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
         server.plug_in("yard")
     Wall.shift_ns = 0
     device = microphone if microphone == "default" else f"pulse:{microphone}.monitor"
-    tapped = Tapped(open_live_source("mic0", device))
-    steady = Tapped(open_live_source("steady", "pulse:vmic.monitor"))
-    sink = Noted()
+    source = MeasuredSource(open_live_source("mic0", device))
+    steady = MeasuredSource(open_live_source("steady", "pulse:vmic.monitor"))
+    sink = TimedSink()
     sink.open.set()
-    scene = Scene(server, tapped, home / "low.wav", sink)
-    sessions = [SourceSession(tapped), SourceSession(steady)] if microphone == "yard" else [SourceSession(tapped)]
-    engine = threading.Thread(target=Engine(ears_of(sink, home), error_logger()).run, args=(sessions,))
+    scene = Scene(server, source, home / "low.wav", sink)
+    sessions = [SourceSession(source), SourceSession(steady)] if microphone == "yard" else [SourceSession(source)]
+    engine = threading.Thread(target=Engine(build_context(sink, home), error_logger()).run, args=(sessions,))
     engine.start()
     try:
-        while not tapped.lags_s:
+        while not source.lags_s:
             time.sleep(0.01)
         scene.play("yard" if microphone == "yard" else "vmic")
         time.sleep(BEFORE_S)
@@ -173,14 +160,14 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
 
 
 def low_tone(seconds: float) -> Any:
-    """A tone of 300 Hz (S, 1) that is on for a second and off for another, so that there are events."""
+    """Generate a tone of 300 Hz (S, 1) that is on for a second and off for another, so that there are events."""
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     ramp = np.clip(20 * np.sin(np.pi * time_s), 0, 1)
     return (0.5 * ramp * np.sin(2 * np.pi * 300 * time_s)).astype(np.float32)[:, None]
 
 
-def ears_of(sink: Noted, folder: Path) -> EngineContext:
-    """All but the source."""
+def build_context(sink: TimedSink, folder: Path) -> EngineContext:
+    """Build all parts of an engine but its sources."""
     classifier = load_classifier_file(str(write_band_model(folder / "bands.onnx")), "cpu")
     rules = build_rules(DetectionConfig(min_duration_s=0.1, cooldown_s=0.3, update_s=0.5), classifier.contract)
     journal = DirectWriter([sink], error_logger())
