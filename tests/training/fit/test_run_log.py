@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import signal
 import sys
 import wave
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.train import train as train_command
 from soundwatch.training.data.cache import ClipCache
@@ -25,6 +29,7 @@ from soundwatch.training.fit.run_log import open_logs
 from soundwatch.training.fit.run_result import MISTAKES, RunResult, find_mistakes
 from soundwatch.training.fit.scoring import ScoredClip, read_run
 from soundwatch.training.fit.tensorboard_log import TAGS
+from soundwatch.training.model.checkpoint import FILE_NAME
 from soundwatch.training.model.recipe import Recipe
 from support.tiny_run import setup_on_folds
 
@@ -34,6 +39,24 @@ SILENT = Console(file=io.StringIO())
 
 class StoppedError(Exception):
     """Simulated end of the process after an epoch."""
+
+
+class TerminatingLog:
+    """Log that ends its own process by SIGTERM after an epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def log_epoch(self, row: Row) -> None:
+        assert (self.folder / FILE_NAME).exists()
+        if row["epoch"] == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def log_result(self, result: RunResult) -> None:
+        """Not reached."""
+
+    def close(self) -> None:
+        """Nothing to end."""
 
 
 def read_events(folder: Path) -> EventAccumulator:
@@ -47,6 +70,24 @@ def train_with(logs: list[str], data: Path, recipe: Path, out: Path) -> None:
     words += ["--out", out, *(word for log in logs for word in ("--log", log))]
     result = CliRunner().invoke(train_command, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
+
+
+def test_a_run_that_is_terminated_ends_as_at_ctrl_c_and_says_how_to_go_on(
+    tmp_path: Path,
+    tiny_data: Path,
+    tiny_recipe_file: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "terminating_log", SimpleNamespace(Log=TerminatingLog))
+    before = signal.getsignal(signal.SIGTERM)
+    words = ["train", "--data", tiny_data, "--recipe", tiny_recipe_file, "--epochs", 2, "--out", tmp_path / "run"]
+    with pytest.raises(SystemExit) as stop:
+        main([*map(str, words), "--log", "terminating_log:Log"])
+    assert stop.value.code == 0
+    assert "Stopped after epoch 1 of 2; the same command with --resume continues it." in capfd.readouterr().err
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_tensorboard_gets_the_figures_of_the_log_the_confusion_and_the_audio_of_the_worst_mistakes(
