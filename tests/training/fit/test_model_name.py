@@ -7,10 +7,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.labeled_folder import write_classes
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import check_name
-from soundwatch.training.cli.train import describe_next
+from soundwatch.training.cli.train import describe_next, evaluation_options
+from soundwatch.training.data.class_folders import split_folders
+from soundwatch.training.data.csv_labels import Columns
 from soundwatch.training.fit.run_record import model_name
 from soundwatch.training.model.recipe import Recipe
 from support.tiny_run import setup_on_folds
@@ -26,8 +29,22 @@ def test_a_run_of_a_shipped_models_recipe_is_named_after_its_folder(
     recipe = msgspec.structs.replace(tiny_recipe, model=model)
     session = setup_on_folds(tiny_data, recipe, tmp_path / folder)
     assert model_name(session) == name
-    described = describe_next(session, tiny_data, "urbansound8k")
-    assert f"soundwatch run --model models/{name}.onnx" in described
+    scored = evaluation_options(session.split, tiny_data, "urbansound8k", None, session.split.test_folds, None)
+    folds = ",".join(map(str, session.split.test_folds))
+    assert describe_next(session, scored).splitlines()[2:] == [
+        f"  soundwatch evaluate models/{name}.onnx --data {tiny_data} --folds {folds}",
+        f"  soundwatch run --model models/{name}.onnx",
+    ]
+
+
+def test_the_next_command_scores_what_the_run_held_out(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "my sounds")
+    half, none = (split_folders(root, None, share) for share in (0.5, 0.0))
+    options = f"--data '{root}' --layout folders --test-share 0.5"
+    assert evaluation_options(half, root, "folders", None, (), 0.5) == options
+    assert evaluation_options(none, root, "folders", None, (), 0.0) is None
+    table = f"--data '{root}' --layout csv --columns file,class,fold --folds 5"
+    assert evaluation_options(half, root, "csv", Columns("file", "class", "fold"), (5,), None) == table
 
 
 def test_a_name_of_its_own_is_the_models(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:

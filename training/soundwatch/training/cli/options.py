@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 
 from soundwatch.daemon.cli.options import FiniteRange, GivenPath
 from soundwatch.daemon.core.contract import FeatureSpec
@@ -264,7 +265,8 @@ def warn_of(split: Split, console: Console) -> None:
         where = f"Fold {fold}: " if fold else ""
         console.print(f"[yellow]{where}{count} of the listed clips have no file; the others are used.[/]")
     if split.ignored:
-        console.print(f"[yellow]{split.ignored} files in {split.folder} are no recordings and are left out.[/]")
+        folder = escape(str(split.folder))
+        console.print(f"[yellow]{split.ignored} files in {folder} are no recordings and are left out.[/]")
     for sentence in split.far_off:
         console.print(f"[yellow]Far from the share for testing: {sentence}.[/]")
     if split.withheld:

@@ -120,23 +120,49 @@ def _finish(session: RunSetup, record: RunRecord, options: TrainOptions, console
     for line in lines:
         click.echo(line)
     click.echo(f"{session.out / 'checkpoint.pt'}")
-    described = describe_next(session, options.root, options.layout, options.columns)
+    scored = evaluation_options(
+        session.split, options.root, options.layout, options.columns, options.test_folds, options.test_share
+    )
+    described = describe_next(session, scored)
     console.print(described, highlight=False, markup=False, soft_wrap=True)
 
 
-def describe_next(session: RunSetup, root: Path, layout: str, columns: Columns | None = None) -> str:
-    """Return where the files of a finished run are, and the three commands that come next."""
-    model = f"models/{model_name(session)}.onnx"
-    data = shlex.quote(str(root)) + (f" --layout {layout}" if layout != "urbansound8k" else "")
+def evaluation_options(
+    split: Split,
+    root: Path,
+    layout: str,
+    columns: Columns | None,
+    folds: tuple[int, ...],
+    test_share: float | None,
+) -> str | None:
+    """Return the options with which `evaluate` scores what a run held out; None if that is nothing, or is leaky."""
+    if not split.test or split.leaky:
+        return None
+    words = ["--data", str(root)]
+    if layout != "urbansound8k":
+        words += ["--layout", layout]
     if columns:
-        names = (columns.file, columns.label, *([columns.fold] if columns.fold else []))
-        data += f" --columns {shlex.quote(','.join(names))}"
-    return (
-        f"{session.out} has checkpoint.pt, log.csv, curves.png and run.json. Next:\n"
-        f"  soundwatch export {shlex.quote(str(session.out / 'checkpoint.pt'))} --out models\n"
-        f"  soundwatch evaluate {shlex.quote(model)} --data {data}\n"
-        f"  soundwatch run --model {shlex.quote(model)}"
-    )
+        words += ["--columns", ",".join([columns.file, columns.label, *([columns.fold] if columns.fold else [])])]
+    if folds:
+        words += ["--folds", ",".join(map(str, folds))]
+    if test_share is not None:
+        words += ["--test-share", f"{test_share:g}"]
+    return shlex.join(words)
+
+
+def describe_next(session: RunSetup, scored: str | None) -> str:
+    """Return where the files of a finished run are, and the commands that come next.
+
+    Args:
+        session: Inputs of the run.
+        scored: Options of `evaluate`; None without held-out clips.
+    """
+    model = shlex.quote(f"models/{model_name(session)}.onnx")
+    commands = [f"export {shlex.quote(str(session.out / 'checkpoint.pt'))} --out models"]
+    commands += [f"evaluate {model} {scored}"] if scored else []
+    commands += [f"run --model {model}"]
+    files = f"{session.out} has checkpoint.pt, log.csv, curves.png and run.json. Next:"
+    return "\n".join([files, *(f"  soundwatch {command}" for command in commands)])
 
 
 def _choose_recipe(options: TrainOptions) -> Recipe:

@@ -87,8 +87,12 @@ def _base_folder(path: Path, first: str) -> Path:
         if _is_file(path, folder / first):
             return folder
     raise DataError(
-        f"{path} names {first} first, which is in none of {', '.join(map(str, folders))}. Put the CSV file beside "
-        "the recordings, or into a folder beside them."
+        f"{path} names {first} first, which is in none of {', '.join(map(str, folders))}. "
+        + (
+            "Write / instead of \\ in its names."
+            if "\\" in first
+            else "Put the CSV file beside the recordings, or into a folder beside them."
+        )
     )
 
 
