@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.labeled_folder import write_classes
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import check_name
@@ -16,6 +15,7 @@ from soundwatch.training.data.class_folders import split_folders
 from soundwatch.training.data.csv_labels import Columns
 from soundwatch.training.fit.run_record import model_name
 from soundwatch.training.model.recipe import Recipe
+from support.labeled_folder import write_classes
 from support.tiny_run import setup_on_folds
 
 
