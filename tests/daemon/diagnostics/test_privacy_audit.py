@@ -15,7 +15,8 @@ from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
-from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, network_reach
+from soundwatch.daemon.diagnostics.network_reach import NetworkReach, network_reach
+from soundwatch.daemon.diagnostics.privacy_audit import audit
 from soundwatch.daemon.diagnostics.privacy_text import audit_text
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.journal.labels import set_label

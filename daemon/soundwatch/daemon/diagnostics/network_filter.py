@@ -18,7 +18,7 @@ from typing import Final
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.loopback import parse_ip
 from soundwatch.daemon.diagnostics.configured_hosts import ConfiguredHost, configured_hosts
-from soundwatch.daemon.diagnostics.privacy_audit import network_reach
+from soundwatch.daemon.diagnostics.network_reach import network_reach
 
 PRIVATE_NETWORKS: Final = (
     *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),

@@ -1,8 +1,6 @@
 """Audit of the data that soundwatch stores and sends, from the configuration and the existing files.
 
-Conventions: a destination's reach is `machine` for this machine only, `house` for an address of a private network,
-`outside` for any other address, and `unknown` without an address. No name is looked up and no connection is opened: a
-name with a dot counts as outside, unless its suffix is common in private networks.
+Conventions: no name is looked up and no connection is opened.
 Does not: start the daemon, or follow the data beyond its first destination.
 """
 
@@ -14,7 +12,6 @@ import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,20 +21,17 @@ from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.core.source_config import SourceClipsConfig
 from soundwatch.daemon.diagnostics.earlier_clips import earlier_clips
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
+from soundwatch.daemon.diagnostics.network_reach import NetworkReach, network_reach
 from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_url, split_options
 from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.web.settings import parse_settings
-
-NetworkReach = Literal["machine", "house", "outside", "unknown"]
-_PRIVATE_SUFFIXES: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
 
 
 class JournalAudit(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,17 +272,6 @@ def _destination(spec: SinkSpec) -> Destination:
         "unknown": "an unknown address",
     }
     return Destination(sink=shown, reach=reach, description=descriptions[reach])
-
-
-def network_reach(host: str) -> NetworkReach:
-    """Classify a host by its address or name, without looking it up."""
-    name = host.strip("[]").rstrip(".").lower()
-    if is_loopback(name) or name.endswith(".localhost"):
-        return "machine"
-    address = parse_ip(name)
-    if address is None:
-        return "house" if "." not in name or name.endswith(_PRIVATE_SUFFIXES) else "outside"
-    return "house" if address.is_private or address.is_link_local or address.is_unspecified else "outside"
 
 
 def _mode(path: Path) -> str:
