@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from support.band_model import write_band_model
-from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
+from support.cli_runner import SOUNDWATCH, lines_of, soundwatch, was_overloaded
 from support.fakes import silence, tone
 from support.virtual_microphone import VirtualMicrophone
 
@@ -105,6 +105,8 @@ def test_played_sound_gives_the_events_of_its_replay(
     assert [line for line in events(live, "gap") if line["reason"] != "overload"] == [], "the capture loses nothing"
     for type_ in ("start", "end"):
         assert [line["class"] for line in events(live, type_)] == [line["class"] for line in events(replayed, type_)]
+    if was_overloaded(live):  # windows come less often then, so scores and times differ
+        return
     for heard, told in zip(events(live, "end"), events(replayed, "end"), strict=True):
         assert heard["duration_s"] == pytest.approx(told["duration_s"], abs=0.21), "two hops"
         assert heard["peak_score"] == pytest.approx(told["peak_score"], abs=0.01)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.config import Config, DetectionConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
@@ -95,21 +96,32 @@ def test_ten_minutes_are_enough_though_their_last_hop_fills_no_window() -> None:
     calibrate(background([], LEAST_WINDOWS - W // HOP), RULES, SMALL_CONTRACT, 0.5)
 
 
-def test_a_short_time_to_listen_is_refused_before_the_microphone_is_opened(tmp_path: Path) -> None:
+def refused(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Run the command in this process, and return its log, once it has ended with the code of a wrong setting."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["calibrate", *map(str, arguments)])
+    assert stopped.value.code == 2
+    return capfd.readouterr().err
+
+
+def test_a_short_time_to_listen_is_refused_before_the_microphone_is_opened(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     model = write_band_model(tmp_path / "bands.onnx")
-    done = soundwatch("calibrate", "--background", "60", "--device", "none", "--model", model, cwd=tmp_path)
-    assert done.returncode == 2
-    assert b"The background has 60 s; at least 600 s were expected" in done.stderr
+    log = refused(capfd, "--background", "60", "--device", "none", "--model", model)
+    assert "The background has 60 s; at least 600 s were expected" in log
 
 
-def test_a_short_recording_is_refused_after_the_sentences_about_its_sound(tmp_path: Path) -> None:
+def test_a_short_recording_is_refused_after_the_sentences_about_its_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     model = write_band_model(tmp_path / "bands.onnx")
     hum = tone(300, 20.0, amplitude=0.004)
     soundfile.write(tmp_path / "short.wav", np.concatenate([hum, np.zeros_like(hum)]).T, 8000)
-    done = soundwatch("calibrate", "--background", "short.wav", "--model", model, cwd=tmp_path)
-    assert done.returncode == 2
-    assert b"soundwatch: short.wav: half of its channels or more are silent" in done.stderr
-    assert b"The background has 20 s; at least 600 s were expected" in done.stderr
+    log = refused(capfd, "--background", "short.wav", "--model", model)
+    assert "soundwatch: short.wav: half of its channels or more are silent" in log
+    assert "The background has 20 s; at least 600 s were expected" in log
     assert not (tmp_path / "calibration.json").exists()
 
 
