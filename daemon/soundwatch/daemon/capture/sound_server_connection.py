@@ -2,7 +2,8 @@
 
 Conventions: no shared memory; all sound comes through the socket. Sound that is not read yet is kept by the server, a
 third of a second of stereo in the socket and `SERVER_BYTES` by itself, twelve seconds of stereo; it drops later sound
-without a message. A request is answered within `REPLY_S`, or the server hangs. Sound is read without blocking.
+without a message. Samples of 16 bits would need half, but a volume below 100 % would round them. A request is answered
+within `REPLY_S`, or the server hangs. Sound is read without blocking.
 Source: tests with PulseAudio 16: when a source is removed, the server silently moves its streams to the default source,
 unless they have the flag `no_move`; then it ends them with a message.
 Does not: choose a source (`capture/sound_server.py`), or find losses (`capture/network.py`).
@@ -46,7 +47,7 @@ SOURCE_EVENTS: Final = 0x02
 SOURCE_REMOVED: Final = 0x21
 REMOVED: Final = "it was removed: it was unplugged or switched off."
 SAMPLE_BYTES: Final = 4
-SERVER_BYTES: Final = 1 << 22  # that a server keeps of a stream
+SERVER_BYTES: Final = 1 << 22  # that a server keeps of a stream; PulseAudio grants no more
 
 _REFUSALS: Final = {1: "denies access", 5: "has no such source"}
 
