@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundwatch.daemon.capture.device_list import list_devices_apart
 from soundwatch.daemon.capture.devices import Device, devices_json, devices_text, find_device, stable_name
 from soundwatch.daemon.capture.portaudio import load_portaudio
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
@@ -131,14 +132,9 @@ def test_a_name_that_is_not_utf8_hides_no_other_device(tmp_path: Path) -> None:
         pytest.skip(str(error))
     names = (b"Mikrofon K\xc3", b"\xff", b"yard")
     (tmp_path / ".asoundrc").write_bytes(b"".join(b'pcm."%s" { type null }\n' % name for name in names))
-    program = (
-        "from soundwatch.daemon.capture.devices import devices_json, list_devices; "
-        "import sys; sys.stdout.buffer.write(devices_json(list_devices()))"
-    )
-    environment = {**os.environ, "HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
-    listed = {device["name"] for device in json.loads(done.stdout)}
+    listed = {device.name for device in list_devices_apart({"HOME": str(tmp_path)})}
     assert {"Mikrofon K\ufffd", "\ufffd", "yard"} <= listed
+    environment = {**os.environ, "HOME": str(tmp_path)}
     opening = "import sys; from soundwatch.daemon.capture import Microphone; Microphone('mic0', sys.argv[1])"
     for name, message in (
         ("yard", ""),
@@ -148,3 +144,20 @@ def test_a_name_that_is_not_utf8_hides_no_other_device(tmp_path: Path) -> None:
         last = (tried.stderr.decode().splitlines() or [""])[-1]
         assert message in last
         assert bool(last) is bool(message), last
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("library", "message"),
+    [
+        ("import os; os.abort()", "the process was ended by SIGABRT in PortAudio or the sound system"),
+        ("import os; os._exit(3)", "the process ended with code 3 in PortAudio"),
+        ("raise OSError('no libportaudio')", "Microphones need PortAudio, which does not load: no libportaudio"),
+    ],
+)
+def test_a_portaudio_that_crashes_or_does_not_load_ends_only_the_process_that_lists(
+    tmp_path: Path, library: str, message: str
+) -> None:
+    (tmp_path / "sounddevice.py").write_text(library)
+    with pytest.raises(SourceError, match=message):
+        list_devices_apart({"PYTHONPATH": str(tmp_path)})

@@ -74,7 +74,7 @@ def test_a_part_of_a_password_is_never_a_name() -> None:
 @pytest.fixture
 def one_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(0, "USB PnP Sound Device", "ALSA", 1, 48_000, default=True)
-    monkeypatch.setattr(source_kinds, "list_devices", lambda: (device,))
+    monkeypatch.setattr(source_kinds, "list_devices_apart", lambda: (device,))
 
 
 @pytest.mark.usefixtures("one_microphone")

@@ -7,14 +7,12 @@ Does not: open an input.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from soundwatch.daemon.capture.device_list import list_devices_apart
 from soundwatch.daemon.capture.device_names import resolve_device
-from soundwatch.daemon.capture.devices import Device, devices_text, find_device, list_devices
+from soundwatch.daemon.capture.devices import Device, devices_text, find_device
 from soundwatch.daemon.capture.sound_server import is_server_source
 from soundwatch.daemon.capture.sound_server_devices import find_server_device, list_server_devices, server_devices_text
 from soundwatch.daemon.core.errors import SourceError, StallError
@@ -66,26 +64,10 @@ def list_inputs() -> Inputs:
     except SourceError as error:
         server_error, hangs = str(error), isinstance(error, StallError)
     try:
-        with _without_server() if hangs else contextlib.nullcontext():
-            portaudio = list_devices()
+        portaudio = list_devices_apart(_NO_SERVER if hangs else {})
     except SourceError as error:
         portaudio_error = str(error)
     return Inputs(portaudio, server, portaudio_error, server_error)
-
-
-@contextlib.contextmanager
-def _without_server() -> Iterator[None]:
-    """Keep the libraries of this process from the sound server."""
-    before = {name: os.environ.get(name) for name in _NO_SERVER}
-    os.environ.update(_NO_SERVER)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def find_input(inputs: Inputs, device: str | int) -> Device:

@@ -13,7 +13,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from soundwatch.daemon.capture.demo import Demo
-from soundwatch.daemon.capture.devices import list_devices, match_devices
+from soundwatch.daemon.capture.device_list import list_devices_apart
+from soundwatch.daemon.capture.devices import match_devices
 from soundwatch.daemon.capture.ffmpeg import connect_ffmpeg
 from soundwatch.daemon.capture.folder import Folder
 from soundwatch.daemon.capture.monitor import MonitoredSource
@@ -240,7 +241,7 @@ def _names_microphone(device: str) -> bool:
     if device.isdecimal() or device == "default":
         return True
     try:
-        return bool(match_devices(list_devices(), device))
+        return bool(match_devices(list_devices_apart(), device))
     except SourceError:  # no PortAudio, so no microphone
         return False
 
