@@ -74,9 +74,9 @@ def test_a_recording_as_the_only_source_needs_nothing(tmp_path: Path) -> None:
 
 
 def sound_file(path: Path, left: float, right: float) -> Path:
-    """Twenty seconds of stereo noise with a gain for each channel."""
-    noise = np.random.default_rng(0).normal(0, 0.1, 20 * 48_000)
-    soundfile.write(path, np.stack([left * noise, right * noise], axis=1), 48_000)
+    """Five minutes of stereo noise with a gain for each channel, since a busy machine is slow to probe."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 300 * 8000)
+    soundfile.write(path, np.stack([left * noise, right * noise], axis=1), 8000)
     return path
 
 
