@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from soundwatch.daemon.cli import main, soundwatch
 from soundwatch.daemon.cli.options import parse_start
-from soundwatch.daemon.core.errors import ConfigError, SinkError, SoundwatchError
+from soundwatch.daemon.core.errors import ConfigError, SinkError, SoundwatchError, StoreError
 from soundwatch.daemon.system.standard_streams import standard_streams
 
 
@@ -274,3 +274,20 @@ def test_a_name_that_is_too_long_for_the_system_is_refused_with_a_message(
     journal = [] if "fleet" in arguments else ["--journal", "none.db"]
     result = CliRunner().invoke(soundwatch, [*arguments.split(), "n" * 300, *journal])
     assert isinstance(result.exception, SoundwatchError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("fleet nodes", "There is no fleet store at"),
+        ("fleet watch --broker mqtt://127.0.0.1:1", "cannot be made: Not a directory. Give a --store."),
+    ],
+)
+def test_a_default_store_whose_folder_cannot_be_made_is_refused_with_a_message(
+    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    result = CliRunner().invoke(soundwatch, arguments.split())
+    assert message in str(result.exception)
+    assert isinstance(result.exception, StoreError)

@@ -54,7 +54,6 @@ def test_without_torch_the_message_names_the_command_that_installs_it(monkeypatc
 
 def test_an_export_that_fails_gives_its_reason_and_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    (cache / "soundwatch").write_text("a file where a folder belongs")
     monkeypatch.setattr(shipped_torchscript, "_PROGRAM", "import sys; sys.exit('no room in the folder')")
     log = MemoryLogger()
     failed = pytest.raises(ModelError, match=r"no room in the folder Try `soundwatch export tutorial")
@@ -73,7 +72,20 @@ def test_an_export_that_is_ended_leaves_no_parts(cache: Path, monkeypatch: pytes
     monkeypatch.setattr(shipped_torchscript, "_PROGRAM", parts)
     with pytest.raises(ModelError, match="ended Try `soundwatch export tutorial"):
         load_classifier_file("tutorial", "cpu", "torchscript")
-    assert list(cache.iterdir()) == []
+    assert [path.name for path in cache.iterdir()] == ["soundwatch"]
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_a_cache_that_cannot_be_written_is_named_before_the_export(cache: Path) -> None:
+    pytest.importorskip("torch")
+    (cache / "soundwatch").write_text("a file where a folder belongs")
+    log = MemoryLogger()
+    with (
+        pytest.raises(ModelError, match=r"tutorial\.ts cannot be written: Not a directory\. Try"),
+        use_program_log(log),
+    ):
+        load_classifier_file("tutorial", "cpu", "torchscript")
+    assert log.events == []
 
 
 def test_a_model_in_8_bit_integers_has_no_torchscript_file() -> None:

@@ -25,7 +25,7 @@ from soundwatch.daemon.cli.options import (
     overwrite_option,
     wants_text,
 )
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.redact import redact_url
 from soundwatch.daemon.core.text import printable
 
@@ -170,12 +170,19 @@ def events(
 
 
 def _store(address: str | None, *, writing: bool = False) -> FleetStore:
-    """Open a store."""
+    """Open a store; a writer makes the folder of the default one.
+
+    Raises:
+        StoreError: The folder cannot be made, or the store cannot be opened.
+    """
     from soundwatch.daemon.fleet.store import FleetStore
 
     place = _store_address(address)
-    if address is None:
-        Path(place).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if address is None and writing:
+        try:
+            Path(place).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreError(f"The folder of {place} cannot be made: {error.strerror}. Give a --store.") from error
     return FleetStore(place, writing=writing)
 
 

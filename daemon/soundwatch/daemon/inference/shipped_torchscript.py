@@ -52,15 +52,15 @@ def shipped_torchscript(name: str, shipped: Path) -> Path:
     if file.is_file():
         return file
     log = program_log()
-    if log is not None:
-        log.info("torchscript_export_started", model=name, file=str(file), usual_s=USUAL_S, limit_s=EXPORT_S)
-    with tempfile.TemporaryDirectory(prefix="soundwatch-export-") as made:  # an export that is ended leaves its parts
-        _export(name, Path(made))
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)  # before an export, which takes a minute
+        with tempfile.TemporaryDirectory(prefix="soundwatch-export-") as made:  # an ended export leaves its parts
+            if log is not None:
+                log.info("torchscript_export_started", model=name, file=str(file), usual_s=USUAL_S, limit_s=EXPORT_S)
+            _export(name, Path(made))
             replace_bytes(file, (Path(made) / file.name).read_bytes())
-        except OSError as error:
-            raise ModelError(f"{file} cannot be written: {error.strerror}. {_by_hand(name)}") from error
+    except OSError as error:
+        raise ModelError(f"{file} cannot be written: {error.strerror}. {_by_hand(name)}") from error
     return file
 
 
@@ -92,5 +92,5 @@ def _by_hand(name: str) -> str:
 
 
 def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # raises nothing
     return Path(base) / "soundwatch" / "models"
