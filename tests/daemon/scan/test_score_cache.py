@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,12 @@ def test_zeros_that_a_loss_of_power_left_are_no_record(tmp_path: Path) -> None:
     path.write_bytes(bytes(4096))
     with pytest.raises(ConfigError, match="is no file of a scan"):
         ScoreCache(path, "double")
+
+
+def test_a_pipe_a_device_or_a_folder_is_no_place_for_scores(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.scan")
+    (tmp_path / "device.scan").symlink_to(os.devnull)
+    (tmp_path / "folder.scan").mkdir()
+    for name in ("pipe", "device", "folder"):
+        with pytest.raises(SinkError, match=rf"{name}.scan is no regular file"):
+            ScoreCache(tmp_path / f"{name}.scan", "double")

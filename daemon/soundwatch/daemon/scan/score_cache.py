@@ -19,6 +19,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.paths import is_file, is_there
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.discover import RecordingFile
 from soundwatch.daemon.scan.worker import ChunkScores
@@ -68,6 +69,8 @@ class ScoreCache:
         self.path = path
         self.provider = ""  # provider of the scores
         self._entries: dict[tuple[str, int, int], dict[int, _Entry]] = {}
+        if is_there(path) and not is_file(path):
+            raise SinkError(f"{path} is no regular file, so a scan cannot store its scores there. Name another --out.")
         try:
             self._file: BinaryIO = path.open("a+b")
         except OSError as error:
