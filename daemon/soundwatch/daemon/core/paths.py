@@ -6,10 +6,14 @@ answer is no. `Path.exists` of Python 3.11 raises there; that of Python 3.14 doe
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Final
 
 from soundwatch.daemon.core.errors import ConfigError
+
+LONGEST_SECRET_BYTES: Final = 65_536
 
 
 def expand_path(text: str) -> Path:
@@ -27,6 +31,20 @@ def expand_path(text: str) -> Path:
 def literal_path(text: str) -> Path:
     """Return a path with its home folder; the text itself where it names no user, as a shell does."""
     return Path(os.path.expanduser(text))  # noqa: PTH111  # `Path.expanduser` raises
+
+
+def read_secret(path: Path) -> str:
+    """Read a file of text that holds a secret, such as a token or an address; also once from a pipe.
+
+    Raises:
+        OSError: The file cannot be read, or is longer than `LONGEST_SECRET_BYTES`, such as a wrong file or a device.
+        UnicodeDecodeError: The file is no text in UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(LONGEST_SECRET_BYTES + 1)
+    if len(content) > LONGEST_SECRET_BYTES:
+        raise OSError(errno.EFBIG, f"it is longer than {LONGEST_SECRET_BYTES} bytes", str(path))
+    return content.decode("utf-8-sig")
 
 
 def is_there(path: Path) -> bool:

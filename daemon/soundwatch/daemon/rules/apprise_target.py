@@ -28,7 +28,7 @@ from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.paths import expand_path
+from soundwatch.daemon.core.paths import expand_path, read_secret
 from soundwatch.daemon.core.text import did_you_mean, environment_text
 from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget
@@ -236,6 +236,6 @@ def _read_url(where: str, options: AppriseOptions) -> str:
         return url
     path = expand_path(options.url_file or "")
     try:
-        return path.read_text(encoding="utf-8-sig").strip()
+        return read_secret(path).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SinkError(f"{where}: {path} cannot be read: {getattr(error, 'strerror', error)}.") from error

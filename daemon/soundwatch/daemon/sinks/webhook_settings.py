@@ -21,7 +21,7 @@ from soundwatch.daemon import __version__
 from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.language import Language
-from soundwatch.daemon.core.paths import expand_path
+from soundwatch.daemon.core.paths import expand_path, read_secret
 from soundwatch.daemon.core.redact import check_address
 from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.sinks.webhook_templates import BodyTemplate, load_template
@@ -151,7 +151,7 @@ def _secret(path: str) -> bytes:
 
 def _read(path: str) -> str:
     try:
-        return expand_path(path).read_text(encoding="utf-8-sig").strip()
+        return read_secret(expand_path(path)).strip()
     except OSError as error:
         raise SinkError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

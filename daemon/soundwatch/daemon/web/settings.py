@@ -19,7 +19,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.loopback import IpAddress, is_loopback, parse_ip
-from soundwatch.daemon.core.paths import expand_path
+from soundwatch.daemon.core.paths import expand_path, read_secret
 from soundwatch.daemon.sinks.spec import PAGE_PORT, SinkSpec, parse_options
 from soundwatch.daemon.web.tls import TlsFiles, load_context
 
@@ -227,7 +227,7 @@ def _read_token(spec: SinkSpec, options: HttpOptions, environment: Mapping[str, 
     if options.token_file is not None:
         origin = options.token_file
         try:
-            token = expand_path(origin).read_text(encoding="utf-8-sig").strip()
+            token = read_secret(expand_path(origin)).strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"-F {spec.text}: {origin} cannot be read: {getattr(error, 'strerror', None) or 'it is not a text'}. "

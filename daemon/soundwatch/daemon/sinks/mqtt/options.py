@@ -14,7 +14,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.paths import expand_path
+from soundwatch.daemon.core.paths import expand_path, read_secret
 from soundwatch.daemon.core.text import environment_text
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 from soundwatch.daemon.sinks.spec import SinkSpec
@@ -98,7 +98,7 @@ def _credentials(spec: SinkSpec, options: BrokerOptions) -> tuple[str | None, st
     if options.credentials_file is None:
         return environment_text("MQTT_USERNAME"), environment_text("MQTT_PASSWORD")
     try:
-        username, password = expand_path(options.credentials_file).read_text(encoding="utf-8-sig").splitlines()[:2]
+        username, password = read_secret(expand_path(options.credentials_file)).splitlines()[:2]
     except OSError as error:
         raise SinkError(f"{options.credentials_file} cannot be read: {error.strerror}.") from error
     except ValueError as error:
