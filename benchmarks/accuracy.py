@@ -39,7 +39,7 @@ def main(folders: list[Path]) -> None:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """A run as an entry of the results."""
+    """Return a run as an entry of the results."""
     record = read_run(folder)
     checkpoint = read_checkpoint(folder / FILE_NAME)
     contract = msgspec.json.decode(checkpoint.contract)
@@ -63,7 +63,7 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def command(record: RunRecord, recipe: Recipe, rebind: int) -> str:
-    """The command line that makes such a run, with names for the folders; scores were taken over of so many runs."""
+    """Return the command line that makes such a run, with names for the folders and a number of runs for scores."""
     if record.plan.averaged:
         words = ["soundwatch average", *["RUN"] * len(record.plan.averaged), "--data DIR"]
         words += ["--negatives DIR"] if record.negatives else []
@@ -93,7 +93,7 @@ SHIPPED: Final = ("urban-hard", "urban-street", "urban-taught", "urban", "tutori
 
 
 def scored_runs(results: Results) -> list[Results]:
-    """The runs that held folds back, the default model's recipe first, each fold once and in order."""
+    """Return the runs with held-out folds, the default model's recipe first, each fold once and in order."""
     runs = {(run["recipe"], score["tested_on"]): run for run in results["runs"] for score in run["scores"]}
     order = [*SHIPPED, *sorted({recipe for recipe, _ in runs} - set(SHIPPED))]
     return [runs[key] for key in sorted(runs, key=lambda key: (order.index(key[0]), len(key[1]), key[1]))]

@@ -66,7 +66,7 @@ def train(processes: int, data: Path, out: Path) -> float:
 
 
 def training() -> list[dict[str, Any]]:
-    """The run by one process and by two."""
+    """Measure the run by one process and by two."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data")
         make_data(data)
@@ -90,7 +90,7 @@ def window_ms(classify: Callable[[Any], Any], windows: Any) -> dict[str, float]:
 
 
 def serving(address: str, note: str) -> dict[str, Any]:
-    """A window here and on a server."""
+    """Measure a window here and on a server."""
     local = load_classifier_file("urban", "cpu")
     contract = local.contract
     remote = RemoteClassifier(

@@ -61,7 +61,7 @@ def soundwatch_int8(_: str) -> tuple[Callable[[], object], float]:
 
 
 def torchaudio_path(model: str) -> tuple[Callable[[], object], float]:
-    """The front end and network in torch, one window at a time, from mono at the model's rate to scores."""
+    """Build the front end and network in torch, one window at a time, from mono at the model's rate to scores."""
     import torch
 
     from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -104,7 +104,7 @@ def yamnet(hop_s: float) -> Peer:
 
 
 def silero(_: str) -> tuple[Callable[[], object], float]:
-    """The speech filter silero-vad in ONNX Runtime, 32 ms at a time, on mono at 16 kHz."""
+    """Build the speech filter silero-vad in ONNX Runtime, 32 ms at a time, on mono at 16 kHz."""
     import onnxruntime
 
     spec = importlib.util.find_spec("silero_vad")
@@ -134,7 +134,7 @@ PEERS: Final[dict[str, Peer]] = {
 
 
 def measure(name: str, model: str) -> dict[str, float]:
-    """One peer, in this process: cost and memory held."""
+    """Measure one peer in this process: processor time and memory."""
     step, seconds = PEERS[name](model)
     step()
     rounds = max(2, round(SECONDS / seconds))

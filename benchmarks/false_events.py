@@ -87,7 +87,7 @@ class Bench:
     cache: Path
 
     def track(self, system: System, name: str, blocks: Callable[[], Any]) -> Track:
-        """A track, from the cache where it is there."""
+        """Return a track, from the cache where it is there."""
         return stored_track(self.cache / system.key, name, lambda: system.score(blocks()))
 
     def streets(
@@ -117,7 +117,7 @@ class Bench:
 
 
 def network_system(classifier: Classifier, targets: tuple[Target, ...], folds: tuple[int, ...]) -> System:
-    """A network by the daemon's decision."""
+    """Evaluate a network with the daemon's decision."""
     contract: ModelContract = classifier.contract
     assert contract.labels == LABELS
     return System(
@@ -181,7 +181,7 @@ def sweep(
 
 
 def print_progress(entry: dict[str, Any]) -> None:
-    """One line of progress."""
+    """Print a line of progress."""
     first = entry["scenarios"][0]
     shares = ", ".join(f"{group} {100 * value.share.value:.1f} %" for group, value in entry["raised"].items())
     CONSOLE.print(

@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _all_classes(axis: Axes, results: dict[str, Any]) -> None:
-    """Each system's points at 10 dB and 130 hard negatives an hour: a line over prices, crosses for one threshold."""
+    """Draw the points of each system at 10 dB and 130 hard negatives an hour: prices as a line, one threshold as a cross."""
     for name, color in COLORS.items():
         own = [entry for entry in results["entries"] if entry["name"] == name]
         for entries, style in (
@@ -74,7 +74,7 @@ def _all_classes(axis: Axes, results: dict[str, Any]) -> None:
 
 
 def _one_class(axis: Axes, label: str, results: dict[str, Any]) -> None:
-    """The largest share found at each rate of false events over all thresholds of a class, the mean over streets."""
+    """Draw the largest share found at each rate of false events over all thresholds of a class."""
     for name, curves in results["curves"].items():
         ordered = sorted((max(LEAST_PER_H, false), found) for _, found, false in curves[label])
         points = [(false, max(found for _, found in ordered[: place + 1])) for place, (false, _) in enumerate(ordered)]

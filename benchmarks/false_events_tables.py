@@ -8,7 +8,7 @@ from harness import Results, Table, machine_of, share, table
 
 
 def entries_at(results: Results) -> list[Results]:
-    """The entries at the shipped price, at one threshold for all classes, and of what ships."""
+    """Select the entries at the shipped price, at one threshold for all classes, and of the shipped thresholds."""
     return [
         entry
         for entry in results["entries"]
@@ -17,7 +17,7 @@ def entries_at(results: Results) -> list[Results]:
 
 
 def title(entry: Results, results: Results) -> str:
-    """A system and what its thresholds are."""
+    """Describe a system and its thresholds."""
     names = {"cross-validated": "soundwatch, cross-validated", "shipped": f"`{results['shipped']}`"}
     name = names.get(entry["name"], entry["name"])
     if "threshold" in entry:
@@ -26,13 +26,13 @@ def title(entry: Results, results: Results) -> str:
 
 
 def interval(figures: Results, digits: int = 2) -> str:
-    """A figure with its interval."""
+    """Format a figure with its interval."""
     value, low, high = (f"{figures[key]:.{digits}f}" for key in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
 
 
 def percent(figures: Results) -> str:
-    """A share in percent with its interval."""
+    """Format a share in percent with its interval."""
     value, low, high = (f"{100 * figures[key]:.1f}" for key in ("value", "low", "high"))
     return f"{value} % ({low} to {high})"
 

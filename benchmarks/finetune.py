@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def base_session(whole: Split, teacher: Path, negatives: Sequence[Path]) -> RunSetup:
-    """The training of the network of the seven classes."""
+    """Build the training of the network of the seven classes."""
     recipe = msgspec.structs.replace(load_recipe("urban-taught"), epochs=BASE_EPOCHS)
     split = replace(whole, train=of_classes(whole.train, KNOWN), test=(), test_folds=(), labels=KNOWN)
     learned, _ = split_negatives(*negatives)
@@ -114,7 +114,7 @@ def base_session(whole: Split, teacher: Path, negatives: Sequence[Path]) -> RunS
 
 
 def make_base(session: RunSetup) -> Path:
-    """The ONNX file of the network of the seven classes."""
+    """Return the ONNX file of the network of the seven classes."""
     checkpoint = session.out / FILE_NAME
     if not (session.out / scoring.FILE_NAME).exists():
         run_session(session, checkpoint.exists(), CONSOLE)
@@ -123,7 +123,7 @@ def make_base(session: RunSetup) -> Path:
 
 
 def make_ways(base: RunSetup, model: Path) -> dict[str, Way]:
-    """All ways under their names, the one that ships first."""
+    """Build all ways under their names, the shipped one first."""
     finetune, urban = adapt_recipe(load_recipe("finetune"), str(model)), load_recipe("urban")
     trained = load_pretrained(str(model), finetune)
     first_layers = PretrainedModel(trained.contract, backbone_state(start_run(base, None, reader(base.recipe)).network))
@@ -194,7 +194,7 @@ def learn(way: Way, split: Split, seed: int) -> float:
 def describe(
     base: RunSetup, way: Way, splits: Mapping[int, Split], accuracy: Mapping[str, Sequence[float]]
 ) -> dict[str, Any]:
-    """All figures, and what they were made with."""
+    """Collect all figures, with the inputs that they were made with."""
     assert way.origin is not None
     made_by = way.origin.contract.provenance
     return {
@@ -218,7 +218,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _keep_nothing(run: Run) -> None:
-    """The runs are scored and forgotten."""
+    """Keep nothing; the runs are scored at once."""
     del run
 
 

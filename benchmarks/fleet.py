@@ -45,7 +45,7 @@ from support.simulated_fleet import Phase, run_machines  # noqa: E402 -- the tes
 
 
 def measured(count: int, minutes: float, store: str, restart: Harm | None, folder: Path) -> dict[str, Any]:
-    """All phases with one store."""
+    """Run all phases with one store."""
     broker = Mosquitto(folder, free_port(), keeping="")  # with the limits that it has by default
     steady_s = 60 * minutes
     lines = max(1, round(steady_s / LINE_S))

@@ -45,13 +45,13 @@ class Watch:
 
     @property
     def resident_mb(self) -> float:
-        """Its memory now."""
+        """Return the memory of the process now."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
     @property
     def cpu_s(self) -> float:
-        """Its processor time so far."""
+        """Return the processor time of the process so far."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
 

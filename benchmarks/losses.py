@@ -27,7 +27,7 @@ from support.delivery_loss import Trial, as_dict, small_disk  # noqa: E402 -- th
 
 
 def harms(trial: Trial) -> list[tuple[str, Callable[[], object]]]:
-    """One after another, each after a twentieth of the lines."""
+    """List the losses in their order, each after a twentieth of the lines."""
 
     def restart() -> None:
         trial.kill_daemon()

@@ -36,7 +36,7 @@ def faults_table(results: Results) -> Table:
 
 
 def _disconnects(many: Results) -> tuple[str, ...]:
-    """The row of one microphone that is unplugged again and again."""
+    """Format the row of one microphone that is unplugged repeatedly."""
     wrong = f"{many['wrong_events']} of {many['events']}"
     times = (f"{many['noticed_s']:.1f}", f"{many['recovered_s']:.1f}")
     return (f"unplugged {many['times']} times in a row", *times, "", "", f"{many['other_lost_s']:.2f}", wrong)

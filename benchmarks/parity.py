@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def machine() -> str:
-    """The processor's name."""
+    """Return the processor's name."""
     return f"{processor()}, {platform.system()} {platform.machine()}"
 
 
@@ -86,7 +86,7 @@ def measure(model: str, recordings: list[Path]) -> dict[str, Any]:
 
 
 def _files(network: torch.nn.Module, contract: ModelContract, folder: Path) -> list[Variant | SkippedVariant]:
-    """The variants of both formats."""
+    """Build the variants of both formats."""
     variants = []
     for backend, suffix in SUFFIXES.items():
         file = folder / f"{contract.name}{suffix}"
@@ -96,7 +96,7 @@ def _files(network: torch.nn.Module, contract: ModelContract, folder: Path) -> l
 
 
 def worst(differences: Iterable[ParityDifference], count: int) -> list[ParityDifference]:
-    """The largest differences of each variant, as those of one probe."""
+    """Return the largest differences of each variant, as those of one probe."""
     largest: dict[str, ParityDifference] = {}
     for difference in differences:
         known = largest.setdefault(difference.variant, replace(difference, probe=f"{count} real clips"))
@@ -106,7 +106,7 @@ def worst(differences: Iterable[ParityDifference], count: int) -> list[ParityDif
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The page that the documentation quotes."""
+    """Format the page that the documentation quotes."""
     lines = [
         "# Parity",
         "",

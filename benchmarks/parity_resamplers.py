@@ -60,7 +60,7 @@ def spread(paths: list[Path], count: int) -> list[Path]:
 
 
 def read(path: Path, spec: FeatureSpec, resampler: Resampler = resample_clip) -> Samples:
-    """The first window (C, S) of a recording."""
+    """Return the first window (C, S) of a recording."""
     samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     return place_first(resampler(samples.T, rate_hz, spec), spec.window_samples)
 

@@ -8,13 +8,13 @@ from harness import Results, Table, machine_of, share, table
 
 
 def network_title(entry: Results) -> str:
-    """A tested network with its held-out data."""
+    """Format the name of a tested network with its held-out data."""
     folds = ", ".join(map(str, entry["holds_back_folds"]))
     return f"`{entry['recipe']}` without fold {folds}" if folds else f"`{entry['recipe']}` as shipped"
 
 
 def models(entries: list[Results]) -> str:
-    """The identities of the networks."""
+    """Return the identities of the networks."""
     names = {f"`{entry['report']['model']}` ({network_title(entry)})": None for entry in entries}
     return ", ".join(names)
 

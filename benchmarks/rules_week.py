@@ -85,7 +85,7 @@ class Week:
 
     @property
     def is_down(self) -> bool:
-        """Whether the server is down."""
+        """Return True while the server is down."""
         return _outage(self.now_s) is not None
 
     def answer(self, request: ServiceRequest) -> ServiceAnswer:

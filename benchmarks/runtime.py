@@ -95,7 +95,7 @@ def _replay_cpu_s(model: str, path: Path) -> float:
 
 
 def live(model: str, folder: Path) -> dict[str, Any]:
-    """The demo scene played into a virtual microphone: how late lines are, and what memory is held."""
+    """Play the demo scene into a virtual microphone, and measure the delay of lines and the memory."""
     sys.path.insert(0, str(ROOT / "tests"))
     from support.virtual_microphone import VirtualMicrophone  # the one that the tests hear through
 

@@ -57,7 +57,7 @@ def broker(folder: Path) -> Iterator[str | None]:
 
 
 def watch(url: str, seen: list[int]) -> None:
-    """A viewer of the page's stream, until it ends."""
+    """Read the page's stream until it ends."""
     with contextlib.suppress(OSError), urllib.request.urlopen(url) as stream:  # noqa: S310 -- our own address
         for line in stream:
             seen[0] += len(line)

@@ -126,7 +126,7 @@ def prompts(folder: Path) -> dict[str, list[Mono]]:
 
 
 def decoded(file: str) -> Mono:
-    """A prompt (S,) at `RATE_HZ`."""
+    """Read a prompt (S,) at `RATE_HZ`."""
     words = ["ffmpeg", "-v", "error", "-f", "g722", "-i", file, "-f", "f32le", "-ac", "1", "-ar", str(RATE_HZ), "-"]
     return np.frombuffer(subprocess.run(words, capture_output=True, check=True).stdout, np.float32)
 

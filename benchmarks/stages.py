@@ -141,7 +141,7 @@ def core_speed() -> tuple[float, float]:
 
 
 def measure(model: str) -> dict[str, Any]:
-    """The profile, and the floors."""
+    """Format the profile and the floors."""
     opened = load_classifier_file(model, "cpu")
     profile(opened)
     rounds = [profile(opened) for _ in range(ROUNDS)]

@@ -170,7 +170,7 @@ class Day(NoiseSource):
         self.resident_mb: list[float] = []
 
     def blocks(self) -> Iterator[Block]:
-        """Its blocks."""
+        """Yield the blocks."""
         for block in super().blocks():
             if block.first_sample % (3600 * RATE_HZ) == 0:
                 self.resident_mb.append(round(resident_mb(), 2))
@@ -179,7 +179,7 @@ class Day(NoiseSource):
 
 
 def day(model: str, hours: int) -> dict[str, Any]:
-    """A day, or some hours, through the live engine, from a source that waits for it."""
+    """Run a day, or some hours, through the live engine, from a source that waits for the engine."""
     engine, source = Counted(benchmark_context(load_classifier_file(model, "cpu"))), Day(hours)
     cpu_s, wall_s = time.process_time(), time.monotonic()
     engine.run([SourceSession(source)])

@@ -78,7 +78,7 @@ def look(port: int, until_s: float) -> int:
 
 
 def measure(seconds: float, folder: Path) -> dict[str, Any]:
-    """One round: all three at once, so that what else this machine does is shared by all of them."""
+    """Run one round: all three at once, so that other load of the machine is shared by all of them."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         ports = {"without": None, "unwatched": one.getsockname()[1], "watched": other.getsockname()[1]}
     with ExitStack() as stack:

@@ -65,7 +65,7 @@ def _value(option: click.Option) -> str:
 
 
 def exit_codes() -> str:
-    """Each code, which errors end with it, and what that means."""
+    """Format a table of the exit codes, with their errors and meanings."""
     rows = {code: ("", texts) for code, texts in ({0: DONE, 1: BUG} | FOUND).items()}
     for code, errors in codes().items():
         rows[code] = (", ".join(f"`{error.__name__}`" for error in errors), _first_line(errors[0]))
@@ -73,7 +73,7 @@ def exit_codes() -> str:
 
 
 def codes() -> dict[int, list[type[SoundwatchError]]]:
-    """The errors of each exit code, the most general first; those of single packages depend on what was imported."""
+    """List the errors of each exit code, the most general first; those of single packages depend on the imports."""
     found: dict[int, list[type[SoundwatchError]]] = {}
     waiting = SoundwatchError.__subclasses__()
     while waiting:

@@ -31,7 +31,7 @@ _ANY: Final = "*"
 
 
 def comments(text: str) -> dict[Place, str]:
-    """The comment over each key of a YAML file, by the key's place; values in a row without one share the one above."""
+    """Read the comment over each key of a YAML file, by the key's place; keys without one share the one above."""
     found: dict[Place, str] = {}
     place: list[tuple[int, str]] = []
     key_texts: list[str] = []
@@ -61,7 +61,7 @@ def _paragraphs(lines: list[str]) -> str:
 
 
 def configuration() -> str:
-    """A heading for each key at the top, and a table of those below it."""
+    """Format a heading for each key at the top, and a table of the keys below it."""
     key_texts = comments((ROOT / "config.yaml").read_text(encoding="utf-8"))
     type_ = msgspec.inspect.type_info(Config)
     assert isinstance(type_, msgspec.inspect.StructType)
@@ -88,7 +88,7 @@ def _section(field: msgspec.inspect.Field, key_texts: dict[Place, str]) -> str:
 
 
 def below(place: Place, type_: msgspec.inspect.Type) -> Iterator[tuple[Place, msgspec.inspect.Field]]:
-    """Every key below a place, at any depth."""
+    """Yield every key below a place, at any depth."""
     if isinstance(type_, msgspec.inspect.DictType):
         yield from below((*place, _ANY), type_.value_type)
     elif isinstance(type_, msgspec.inspect.StructType):
@@ -130,7 +130,7 @@ def _comment(place: Place, key_texts: dict[Place, str]) -> str:
 
 
 def sinks() -> str:
-    """The kinds of sinks, and the options of each."""
+    """Format the kinds of sinks and their options."""
     kinds = table(("kind", "as"), ((f"`{name}`", cell(kind.help)) for name, kind in OUTPUT_KINDS.items()))
     records: dict[type[msgspec.Struct], list[str]] = {}
     for name, kind in OUTPUT_KINDS.items():

@@ -74,14 +74,14 @@ def main() -> None:
 
 
 def _renewed(shown: re.Match[str], lines: dict[str, str]) -> str:
-    """The line to show: a run's of its type, and of its reason where it is about health."""
+    """Select the line to show: a run's of a type, and of a reason for `health`."""
     line = lines.get(shown[1], shown[0])
     alike = shown[1] != "health" or json.loads(line)["reason"] == json.loads(shown[0])["reason"]
     return line if alike else shown[0]
 
 
 def replayed(folder: Path, model: str) -> dict[str, str]:
-    """A line of each type that a replay of the scene prints, by type; those of an event are of one and the same."""
+    """Return a line of each type that a replay of the scene prints, by type; those of events are of one event."""
     command = [SOUNDWATCH, "replay", "street.wav", "--config", "config.yaml", "--model", model]
     printed = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     output = [(json.loads(text), text) for text in printed]
@@ -94,7 +94,7 @@ def replayed(folder: Path, model: str) -> dict[str, str]:
 
 
 def gap(folder: Path, model: str) -> str:
-    """The line of a loss at a real microphone."""
+    """Return the line of a loss at a real microphone."""
     sys.path.insert(0, str(ROOT / "tests"))
     from support.virtual_microphone import VirtualMicrophone  # the one that the tests hear through
 
@@ -169,7 +169,7 @@ class FirstHealth:
 
 
 def health(model: str) -> str:
-    """The line of an engine that cannot keep up."""
+    """Return the line of an engine that cannot keep up."""
     network, sink = Slow(load_classifier_file(model)), FirstHealth()
     rules = build_rules(DetectionConfig(), network.contract)
     journal = DirectWriter([sink], error_logger())

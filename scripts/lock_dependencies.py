@@ -25,7 +25,7 @@ HEADER: Final = """\
 
 
 def resolved() -> dict[str, str]:
-    """Every package that would be installed for the tests, with its release."""
+    """List the packages that would be installed for the tests, with their releases."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         subprocess.run(

@@ -69,7 +69,7 @@ def _save(figure: Figure, name: str) -> None:
 
 
 def replay(model: Path, scene: Samples) -> list[dict[str, Any]]:
-    """The lines that `soundwatch replay` prints for the scene."""
+    """Return the lines that `soundwatch replay` prints for the scene."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.wav"
         soundfile.write(path, scene.T, RATE_HZ, subtype="PCM_16")
@@ -80,7 +80,7 @@ def replay(model: Path, scene: Samples) -> list[dict[str, Any]]:
 
 
 def since_start_s(utc: str) -> float:
-    """A replay's time in seconds; it starts at 1970-01-01T00:00:00Z and lasts less than an hour."""
+    """Return a replay's time in seconds; a replay starts at 1970-01-01T00:00:00Z and takes less than an hour."""
     return int(utc[14:16]) * 60 + float(utc[17:-1])
 
 
@@ -141,7 +141,7 @@ def _draw_events(figure: Figure, axes: Axes, lines: list[dict[str, Any]], labels
 
 
 def draw_path(classifier: LoadedModel, scene: Samples, lines: list[dict[str, Any]]) -> Figure:
-    """One window at every stage, and the stage after it over many windows."""
+    """Draw one window at every stage, and the stage after it over many windows."""
     spec = classifier.contract.features
     sound = resample_clip(scene, RATE_HZ, spec)  # (C, S)
     number = -(-round(SHOWN.onset_s * spec.rate_hz) // spec.window_hop_samples)  # the first that starts in the sound
@@ -164,7 +164,7 @@ def draw_path(classifier: LoadedModel, scene: Samples, lines: list[dict[str, Any
 
 
 def _draw_capture(axes: Axes, scene: Samples, start_s: float, spec: FeatureSpec) -> None:
-    """The window's stretch of the source."""
+    """Return the window's part of the source."""
     first, size = round(start_s * RATE_HZ), RATE_HZ * spec.window_ms // 1000
     axes.plot(np.arange(size) / RATE_HZ, scene[0, first : first + size], color=BLUE, linewidth=0.4)
     axes.set(xlim=(0, size / RATE_HZ), ylim=(-1, 1), xlabel="seconds", ylabel="full scale = 1")
@@ -172,7 +172,7 @@ def _draw_capture(axes: Axes, scene: Samples, start_s: float, spec: FeatureSpec)
 
 
 def _draw_resampled(axes: Axes, scene: Samples, window: Samples, start_s: float, spec: FeatureSpec) -> None:
-    """The loudest moment, before and after resampling."""
+    """Draw the loudest moment, before and after resampling."""
     edge = spec.rate_hz // 100
     peak_s = (edge + int(np.abs(window[0, edge:-edge]).argmax())) / spec.rate_hz
     mono = match_channels(scene, 1)[0]
@@ -191,7 +191,7 @@ def _draw_resampled(axes: Axes, scene: Samples, window: Samples, start_s: float,
 
 
 def _draw_windows(axes: Axes, sound: Samples, number: int, spec: FeatureSpec) -> None:
-    """The windows around the shown one, over the sound that they are cut from."""
+    """Draw the windows around the shown one, over the sound that they are cut from."""
     hop_s, length_s = spec.window_hop_samples / spec.rate_hz, spec.window_ms / 1000
     first_s, last_s = (number - 3) * hop_s, (number + 3) * hop_s + length_s
     signal = sound[0, round(first_s * spec.rate_hz) : round(last_s * spec.rate_hz)]
@@ -204,7 +204,7 @@ def _draw_windows(axes: Axes, sound: Samples, number: int, spec: FeatureSpec) ->
 
 
 def _draw_stft(figure: Figure, axes: Axes, window: Samples, spec: FeatureSpec) -> None:
-    """The power that the mel bands are summed from."""
+    """Draw the power that the mel bands are summed from."""
     power = stft_power(window, spec)[0].T  # (F, T)
     decibels = 10 * np.log10(np.maximum(power, spec.power_floor))
     extent = (0, spec.window_ms / 1000, 0, spec.rate_hz / 2000)
@@ -248,7 +248,7 @@ def _draw_scores(axes: Axes, classifier: LoadedModel, decibels: NDArray[np.float
 
 
 def _draw_decision(axes: Axes, classifier: LoadedModel, sound: Samples, lines: list[dict[str, Any]]) -> None:
-    """The shown class's score in every window around it, and the events that follow."""
+    """Draw the shown class's score in every window around the shown one, and the events that follow."""
     contract, spec = classifier.contract, classifier.contract.features
     class_id = contract.labels.index(SHOWN.label)
     rule = build_rules(DetectionConfig(), contract)[class_id]
@@ -273,7 +273,7 @@ def _draw_decision(axes: Axes, classifier: LoadedModel, sound: Samples, lines: l
 
 
 def _draw_line(axes: Axes, line: dict[str, Any]) -> None:
-    """The event as other programs get it, a key a row."""
+    """Draw the event as other programs get it, a key a row."""
     text = "\n".join(f'"{key}": {json.dumps(value)}' for key, value in line.items())
     shown = axes.text(0, 1, text, va="top", family="monospace", fontsize=6.5, linespacing=1.3)
     shown.set_in_layout(False)

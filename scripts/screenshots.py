@@ -74,7 +74,7 @@ SHOTS: Final[dict[str, dict[str, Any]]] = {
 
 @contextmanager
 def daemon(folder: str, keys: str, variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
-    """A daemon of a configuration; its page's address."""
+    """Run a daemon with a configuration, and yield its page's address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"

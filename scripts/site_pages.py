@@ -51,7 +51,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def navigation(index: str, docs: Path) -> list[dict[str, Any]]:
-    """A section for each heading of the index, with the pages of the rows under it."""
+    """Return a section for each heading of the index, with the pages of the rows under it."""
     parts = re.split(r"^## (.*)$", index, flags=re.M)
     return [
         {title: [_entry(target, docs) for target in _ROW.findall(rows)]}
@@ -61,7 +61,7 @@ def navigation(index: str, docs: Path) -> list[dict[str, Any]]:
 
 
 def _entry(target: str, docs: Path) -> str | dict[str, list[str]]:
-    """A page, or a folder's index and its other pages."""
+    """Return a page, or a folder's index and its other pages."""
     place = posixpath.normpath(posixpath.join("docs", target))
     if not place.startswith("docs/") or not place.endswith("/README.md"):
         return page_of(place)
@@ -103,14 +103,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def linked(place: str) -> Iterator[str]:
-    """The places that a page links to."""
+    """List the places that a page links to."""
     if place.endswith(".md"):
         for _, target in _LINK.findall((ROOT / place).read_text(encoding="utf-8")):
             yield posixpath.normpath(posixpath.join(posixpath.dirname(place), target))
 
 
 def shown(place: str) -> str:
-    """A page that shows a file or a folder's files; a Markdown file is one already."""
+    """Return a page that shows a file or a folder's files; a Markdown file is one already."""
     path = ROOT / place
     if place.endswith(".md"):
         return path.read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def outside_fences(markdown: str, change: Callable[[str], str]) -> str:
-    """The text, changed everywhere but in fenced blocks."""
+    """Return the text, changed everywhere but in fenced blocks."""
     parts = _FENCED.split(markdown)
     return "".join(part if number % 2 else change(part) for number, part in enumerate(parts))
 

@@ -94,7 +94,7 @@ def _has_active_event(lines: list[str]) -> bool:
 
 
 def drawn(screen: pyte.Screen, title: str) -> str:
-    """A screen as SVG."""
+    """Draw a screen as SVG."""
     console = Console(width=screen.columns, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     for row in range(screen.lines):
         line = Text()

@@ -56,7 +56,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class SkippedVariant:
-    """A variant that this machine cannot run, and the reason."""
+    """Variant that this machine cannot run, and the reason."""
 
     variant: str
     reason: str

@@ -90,7 +90,7 @@ def _check_labels(found: ModelContract, wanted: ModelContract) -> None:
 
 
 def _recipe_of(contract: ModelContract) -> Recipe:
-    """The recipe by which the model was made, if it is shipped."""
+    """Return the recipe of a model, if the recipe is shipped."""
     name = contract.provenance.recipe
     if name not in shipped_recipes():
         raise ConfigError(f"{contract.identity} was made by recipe {name}, which is not shipped; give --price.")

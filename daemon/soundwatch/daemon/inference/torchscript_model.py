@@ -74,10 +74,13 @@ def _load(path: Path, content: bytes, device: str) -> tuple[Any, dict[str, Any]]
             warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
             network = torch.jit.load(io.BytesIO(content), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. Use a file "
-            "of `soundwatch export --format torchscript`, or the name of a shipped model, such as urban."
-        ) from error
+        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+        advice = (
+            f"If it is a checkpoint of `soundwatch train`, export it: `soundwatch export {path} --out models`."
+            if path.suffix == ".pt"
+            else "Use a file of `soundwatch export --format torchscript`, or a shipped model, such as urban."
+        )
+        raise ModelError(f"{path} does not read as TorchScript: {reason}. {advice}") from error
     return network.eval(), extra
 
 

@@ -150,7 +150,7 @@ def _notes(rng: np.random.Generator) -> Signal:
 
 
 def _speech(rng: np.random.Generator) -> Signal:
-    """Generate syllables of a voice that says nothing."""
+    """Generate syllables of speech without words."""
     sound = np.zeros(_SAMPLES)
     pitch_hz, start_s = rng.uniform(80, 320), rng.uniform(0, 0.5)
     while start_s < LENGTH_S - 0.4:
