@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _all_classes(axis: Axes, results: dict[str, Any]) -> None:
-    """Draw the points of each system at 10 dB and 130 hard negatives an hour: prices as a line, one threshold as a cross."""
+    """Draw a line over prices and crosses for one threshold, at 10 dB and 130 hard negatives an hour."""
     for name, color in COLORS.items():
         own = [entry for entry in results["entries"] if entry["name"] == name]
         for entries, style in (

@@ -116,10 +116,14 @@ def test_a_truncated_model_is_refused(tmp_path: Path, share: float) -> None:
 
 def test_a_zip_that_is_no_torchscript_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    with zipfile.ZipFile(tmp_path / "archive.pt", "w") as archive:
-        archive.writestr("hello.txt", "hello")
-    with pytest.raises(ModelError, match="soundwatch export --format torchscript`, or the name of a shipped model"):
-        load_classifier_file(tmp_path / "archive.pt")
+    for name, advice in (
+        ("archive.ts", "soundwatch export --format torchscript`, or a shipped model"),
+        ("checkpoint.pt", r"If it is a checkpoint .* `soundwatch export .*checkpoint\.pt --out models`"),
+    ):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("hello.txt", "hello")
+        with pytest.raises(ModelError, match=advice):
+            load_classifier_file(tmp_path / name)
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:
