@@ -287,7 +287,7 @@ def test_a_default_store_whose_folder_cannot_be_made_is_refused_with_a_message(
     arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "file" / "state"))
     result = CliRunner().invoke(soundwatch, arguments.split())
     assert message in str(result.exception)
     assert isinstance(result.exception, StoreError)

@@ -237,6 +237,7 @@ def _fail_exhausted(error: Exception) -> int:
 
 def _fail(error: SoundwatchError, cause: SoundwatchError | None = None) -> int:
     """Report an error, and the shortage that caused it, which has the exit code then."""
-    text = str(error) if cause is None or cause is error else f"{error} {cause}"
-    try_write_stderr(f"{journald.priority_prefix('error')}soundwatch: {text}\n".encode("utf-8", "backslashreplace"))
+    reason = str(error) if cause is None or cause is error else f"{error} {cause}"
+    text = printable_lines(f"soundwatch: {reason}")
+    try_write_stderr(f"{journald.priority_prefix('error')}{text}\n".encode())
     return (cause or error).exit_code
