@@ -99,11 +99,14 @@ def test_a_network_of_other_classes_is_refused(model: Path, data: list[str], tmp
         run(str(model), *data, "--held-out", str(other), "--folds", "2", "--out", str(tmp_path / "out"))
 
 
-def test_a_recipe_that_is_not_shipped_needs_a_price(data: list[str], tmp_path: Path) -> None:
+def test_a_missing_price_and_a_wrong_folder_are_refused_before_the_work(data: list[str], tmp_path: Path) -> None:
     provenance = msgspec.structs.replace(TEN_TONES.provenance, recipe="mine", folds=(1,))
     mine = write_onnx(tmp_path / "mine.onnx", msgspec.structs.replace(TEN_TONES, provenance=provenance))
     with pytest.raises(ConfigError, match=r"made by recipe mine, which is not shipped; give --price"):
         run(str(mine), *data, "--unseen", "--out", str(tmp_path / "out"))
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file cannot be written to: File exists"):
+        run(str(mine), *data, "--unseen", "--price", "0.1", "--out", str(tmp_path / "file"))
 
 
 def test_the_networks_outputs_are_unchanged(model: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.model_card import operation_table
 from soundwatch.export.rewrite import write_with_contract
+from soundwatch.export.staging import staging_folder
 from soundwatch.training.cli.options import Folds, sounds_option
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.evaluation.held_out import hold_out, open_network
@@ -64,6 +65,9 @@ def thresholds(
     """
     console = Console(stderr=True)
     contract = load_classifier_file(model, "cpu", "onnx").contract
+    price = _recipe_of(contract).false_event_price if price is None else price
+    with staging_folder(out):
+        pass  # a folder that cannot be written to is refused before the work
     clips = read_everyday_sounds(sounds)
     held_out = [hold_out(open_network(network), root, folds) for network in networks or (model,)]
     for network in held_out:
@@ -73,7 +77,6 @@ def thresholds(
             console.print(f"[yellow]The network was trained on fold {names}: too much is found.[/]")
     roles = UNSEEN_ROLES if unseen else ROLES
     evidence = gather_evidence(held_out, clips, roles, console, cache)
-    price = _recipe_of(contract).false_event_price if price is None else price
     chosen = choose_in_street(evidence, contract, price, describe_evidence(held_out, clips, roles))
     files = write_with_contract(model, chosen, out)
     console.print(operation_table(chosen), highlight=False, markup=False)
