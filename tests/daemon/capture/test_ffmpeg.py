@@ -33,6 +33,10 @@ NO_SOUND = (
         (("[concat @ 0x1] Impossible to open 'http://host/loop'", "pipe:0: Input/output error"), "has ended the conn"),
         (("pipe:0: Server returned 4XX Client Error, but not one of 40{0,1,3,4}",), "refuses the request (4XX)"),
         (("pipe:0: Connection reset by peer",), "try https://"),
+        (
+            ("[rtp @ 0x1] Unable to receive RTP payload type 97 without an SDP file", "pipe:0: Invalid data found"),
+            "save its SDP file",
+        ),
         (("pipe:0: No such file or directory",), "without file://"),
         (("first cause", "second", "third"), "first cause"),
         ((), ""),

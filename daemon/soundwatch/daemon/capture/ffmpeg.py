@@ -61,6 +61,7 @@ KNOWN_FAULTS: Final = (
     ),
     (r"[Cc]ertificate|TLS|SSL", "the encrypted connection cannot be set up. Check the server's certificate"),
     (r"Protocol not found|not on whitelist", "ffmpeg does not read this kind of address. Check the part before ://"),
+    (r"without an SDP", "this payload type needs a description: save its SDP file, and write file:// and its path"),
     (r"Invalid data found|ends prematurely", f"the server sends no media that ffmpeg reads. {_NO_MEDIA}"),
     (r"No such file or directory", "there is no such file. Write the path of a recording without file://"),
     (
