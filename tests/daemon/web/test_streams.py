@@ -200,25 +200,41 @@ def test_a_slow_subscriber_misses_windows_and_gets_their_count(site: Site) -> No
     assert subscriber.pending[0].data == b"5", "the latest are kept"
 
 
+def begun(client: socket.socket, what: bytes) -> bytes:
+    """Read the beginning of a stream up to a text, and return it: the client is one of the stream's readers then."""
+    text = b""
+    while what not in text:
+        part = client.recv(256)
+        assert part, text
+        text += part
+    return text
+
+
 @pytest.mark.slow
 def test_a_stalled_websocket_client_is_closed_with_a_reason(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, close = threading.Event(), timeouts.TimeoutWebSocketProtocol._close_slow_client
+
+    def note(connection: timeouts.TimeoutWebSocketProtocol) -> None:
+        close(connection)
+        closed.set()
+
     monkeypatch.setattr(timeouts, "WRITE_S", 0.2)
+    monkeypatch.setattr(timeouts.TimeoutWebSocketProtocol, "_close_slow_client", note)
     site.append(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))  # more than all buffers hold
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        stalled.settimeout(10)
+        stalled.settimeout(60)
         stalled.connect(site.address)
         stalled.sendall(
             b"GET /api/ws?since=0 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
+        text = begun(stalled, b"welcome")
         with ws(site) as other:  # who reads is not held up by him
             next_of(other, "welcome")
             site.append(event_line(1))
             assert next_of(other, "start")["source"] == "mic0"
-        wait_until(lambda: len(site.journal._readers) > 0)
-        threading.Event().wait(1.0)  # he sleeps for longer than is waited for him
-        text = b""
+        assert closed.wait(60)
         while part := stalled.recv(65_536):
             text += part
     assert text.endswith(b"\x88\x0a" + (1013).to_bytes(2, "big") + b"too slow")
@@ -231,9 +247,10 @@ def test_a_stalled_http_reader_is_disconnected(site: Site, monkeypatch: pytest.M
     site.append(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.settimeout(60)
         stalled.connect(site.address)
         stalled.sendall(b"GET /api/stream?since=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        wait_until(lambda: len(site.journal._readers) > 0)
+        begun(stalled, b"welcome")
         wait_until(lambda: len(site.journal._readers) == 0)
 
 
