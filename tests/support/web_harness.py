@@ -225,7 +225,7 @@ def reading(number: int = 1, source: str = "mic0", *, features_wanted: bool = Fa
         "level_dbfs": -30.04,
         "delay_ns": 20_000_000,
         "windows": number,
-        "heard_s": 9.0,
+        "processed_s": 9.0,
         "lost_s": 1.0,
         "features": features if features_wanted else None,
     }

@@ -150,7 +150,7 @@ def test_each_window_is_published_and_has_features_only_for_subscribers_to_featu
     assert len(readings) == 17
     assert readings[0].labels == ("low", "high")
     assert readings[-1].windows == 17
-    assert readings[-1].heard_s == pytest.approx(2.0)
+    assert readings[-1].processed_s == pytest.approx(2.0)
     assert all(reading.features is None for reading in readings)
     context, _ = engine_context(BandClassifier())
     features_wanted: list[WindowResult] = []

@@ -40,8 +40,8 @@ HEALTH = OverloadChange("degraded", hop_samples=1600, behind_ns=612_345_678, dro
 class LateClock:
     """Lines are written 40 ms after their sound was complete."""
 
-    def written_unix_ns(self, heard_unix_ns: int) -> int:
-        return heard_unix_ns + 40_000_000
+    def written_unix_ns(self, complete_unix_ns: int) -> int:
+        return complete_unix_ns + 40_000_000
 
 
 def event(**changes: Any) -> Event:

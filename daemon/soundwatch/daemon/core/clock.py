@@ -23,18 +23,18 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 class WallClock:
     """Clock of live lines: a line is written now."""
 
-    def written_unix_ns(self, heard_unix_ns: int) -> int:
+    def written_unix_ns(self, complete_unix_ns: int) -> int:
         """Return the current UTC in nanoseconds."""
-        del heard_unix_ns
+        del complete_unix_ns
         return time.time_ns()
 
 
 class SampleClock:
     """Clock of replayed lines: a line is written when its sound was complete, so that two runs give equal lines."""
 
-    def written_unix_ns(self, heard_unix_ns: int) -> int:
-        """Return `heard_unix_ns`."""
-        return heard_unix_ns
+    def written_unix_ns(self, complete_unix_ns: int) -> int:
+        """Return `complete_unix_ns`."""
+        return complete_unix_ns
 
 
 def monotonic_ns() -> int:

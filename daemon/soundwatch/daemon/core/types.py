@@ -253,8 +253,8 @@ class Classifier(Protocol):
 class Clock(Protocol):
     """Clock that stamps lines: the wall clock live, the sample clock in a replay."""
 
-    def written_unix_ns(self, heard_unix_ns: int) -> int:
-        """Return UTC in nanoseconds of a line about sound that was complete at `heard_unix_ns`."""
+    def written_unix_ns(self, complete_unix_ns: int) -> int:
+        """Return UTC in nanoseconds of a line about sound that was complete at `complete_unix_ns`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +269,7 @@ class WindowResult:
         level_dbfs: Root mean square of the samples; None for digital silence.
         delay_ns: Time from the arrival of the last sample to the decision.
         windows: Number of classified windows of this source.
-        heard_s: Length of the stream so far, without lost sound.
+        processed_s: Length of the stream so far, without lost sound.
         lost_s: Length of the lost sound.
         features: Network input; None unless a client asked for spectrograms.
         tags: The G tags; empty for a model without tags.
@@ -283,7 +283,7 @@ class WindowResult:
     level_dbfs: float | None
     delay_ns: int
     windows: int
-    heard_s: float
+    processed_s: float
     lost_s: float
     features: Features | None = None
     tags: tuple[str, ...] = ()

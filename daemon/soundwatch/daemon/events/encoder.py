@@ -139,7 +139,7 @@ class LineEncoder:
             level_dbfs=window.level_dbfs,
             delay_ns=delay_ns,
             windows=windows,
-            heard_s=self.seconds(scores.end_sample - lost_samples),
+            processed_s=self.seconds(scores.end_sample - lost_samples),
             lost_s=self.seconds(lost_samples),
             features=window.features if features else None,
             tags=scores.tags,

@@ -84,8 +84,8 @@ class Metrics:
 
     def _sources(self) -> Iterator[Metric]:
         sources = self._view.status.snapshot.sources
-        heard = [((name,), source.state == "heard") for name, source in sources.items()]
-        yield gauge("source_heard", "1 while a source delivers sound.", ("source",), heard)
+        running = [((name,), source.state == "heard") for name, source in sources.items()]
+        yield gauge("source_heard", "1 while a source delivers sound.", ("source",), running)
         active = [((name,), len(source.active)) for name, source in sources.items()]
         yield gauge("active_events", "Active events.", ("source",), active)
         faults = [((name, fault), 1) for name, source in sources.items() for fault in source.faults]
@@ -116,8 +116,8 @@ class Metrics:
         ]
         help_ = "Sound level of the last second, in dB of sound pressure where calibrated, else re full scale."
         yield gauge("sound_level_db", help_, ("source", "kind", "calibrated"), sound)
-        heard = [((name,), window.heard_s) for name, window in latest.items()]
-        yield counter("heard_seconds", "Processed sound.", ("source",), heard)
+        processed = [((name,), window.processed_s) for name, window in latest.items()]
+        yield counter("heard_seconds", "Processed sound.", ("source",), processed)
         shares = [((name,), coverage(window)) for name, window in latest.items()]
         yield gauge("coverage_ratio", "Processed share of the stream.", ("source",), shares)
         ends = [((name,), window.end_unix_ns / 1e9) for name, window in latest.items()]

@@ -74,7 +74,7 @@ def _last(window: WindowResult) -> ReadingResponse:
         scores=line.scores,
         windows=window.windows,
         delay_ms=round(window.delay_ns / 1e6, 1),
-        heard_s=round(window.heard_s, 3),
+        heard_s=round(window.processed_s, 3),
         lost_s=round(window.lost_s, 3),
         coverage=coverage(window),
         tags=line.tags,
@@ -83,8 +83,8 @@ def _last(window: WindowResult) -> ReadingResponse:
 
 def coverage(window: WindowResult) -> float | None:
     """Return the processed share of a stream; None before any sound."""
-    total_s = window.heard_s + window.lost_s
-    return round(max(0.0, window.heard_s) / total_s, 6) if total_s > 0 else None
+    total_s = window.processed_s + window.lost_s
+    return round(max(0.0, window.processed_s) / total_s, 6) if total_s > 0 else None
 
 
 def classes(view: DaemonView) -> ClassesResponse:

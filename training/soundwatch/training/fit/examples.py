@@ -111,10 +111,10 @@ class DistillationBatches:
             yield self._batch(order[start : start + self.recipe.batch_clips])
 
     def _batch(self, rows: NDArray[np.int64]) -> Batch:
-        teaching, smoothing = self.recipe.teaching, self.recipe.optimisation.label_smoothing_share
-        assert teaching is not None
+        distillation, smoothing = self.recipe.teaching, self.recipe.optimisation.label_smoothing_share
+        assert distillation is not None
         hard = self.teacher_targets.targets[rows] * (1 - smoothing) + smoothing / self.soft_labels.shape[1]
-        targets = (1 - teaching.soft_share) * hard + teaching.soft_share * self.soft_labels[rows]
+        targets = (1 - distillation.soft_share) * hard + distillation.soft_share * self.soft_labels[rows]
         mel_db = torch.from_numpy(self.teacher_targets.mel_db[rows, None].astype(np.float32)).to(self.device)
         teacher_features = torch.from_numpy(self.teacher_targets.teacher_features[rows].astype(np.float32)).to(
             self.device

@@ -172,16 +172,16 @@ def _prepare_distillation(session: RunSetup, read: Reader, console: Console) -> 
     return DistillationBatches(teacher_targets, soft_labels, len(clips), recipe, session.device, weights)
 
 
-def _plan(session: RunSetup, recipe: Recipe, teaching: Distillation) -> list[View | StreetMix]:
+def _plan(session: RunSetup, recipe: Recipe, distillation: Distillation) -> list[View | StreetMix]:
     """Plan views of all clips; with street mixes, views of the labeled clips only, and mixes of all sounds."""
     if recipe.street is None:
-        return [*plan_views(session.train_clips, teaching, recipe.augmentation.synthetic_negative_share)]
+        return [*plan_views(session.train_clips, distillation, recipe.augmentation.synthetic_negative_share)]
     sounds = (
         *class_sounds(session.split.train, session.labels),
         *session.everyday.sounds,
         *negative_sounds(session.negatives),
     )
-    return [*plan_views(session.split.train, teaching, 0.0), *plan_mixes(sounds, recipe.street)]
+    return [*plan_views(session.split.train, distillation, 0.0), *plan_mixes(sounds, recipe.street)]
 
 
 def _resume(run: Run, session: RunSetup, path: Path) -> None:
