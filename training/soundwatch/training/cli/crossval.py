@@ -22,6 +22,7 @@ from soundwatch.training.cli.options import (
     teacher_option,
 )
 from soundwatch.training.distillation.teacher import open_teacher
+from soundwatch.training.fit.run_setup import DEVICES
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.recipe import Precision
 from soundwatch.training.model.recipe_file import load_recipe
@@ -40,7 +41,7 @@ from soundwatch.training.model.recipe_file import load_recipe
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--seeds", type=Seeds(), default=(), help="Repeat with each seed, e.g. 1,2,3.  [default: the recipe's]")
 @precision_option
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),

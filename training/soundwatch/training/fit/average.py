@@ -44,6 +44,7 @@ from soundwatch.training.model.checkpoint import (
 from soundwatch.training.model.code_version import code_version
 from soundwatch.training.model.recipe import Recipe, encode_recipe
 
+_LONGEST_SHOWN = 40  # letters of a value in a message; sections and hashes are longer
 _MAY_DIFFER = ("seed", "false_event_price", "hard_from")
 
 
@@ -82,8 +83,8 @@ def _differences(wanted: Recipe | DataPlan, found: Recipe | DataPlan) -> list[st
     for name in wanted.__struct_fields__:
         one, other = getattr(wanted, name), getattr(found, name)
         if one != other and name not in _MAY_DIFFER:
-            is_section = isinstance(one or other, msgspec.Struct)
-            names.append(name if is_section else f"{name} ({other}, not {one})")
+            is_short = max(len(str(one)), len(str(other))) <= _LONGEST_SHOWN
+            names.append(f"{name} ({other}, not {one})" if is_short else name)
     return names
 
 

@@ -108,7 +108,7 @@ def _write_sounds(
             "There is speech in every clip; clips without speech were expected as background. Give other recordings."
         )
     children = np.random.default_rng(seed).spawn(talks)
-    for number, rng in enumerate(track(children, "Speaking", console=console)):
+    for number, rng in enumerate(track(children, "Synthesizing speech", console=console)):
         _write(folder / "speech" / f"spoken{number:05d}.wav", _speech(rng, others))
 
 

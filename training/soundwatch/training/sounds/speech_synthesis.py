@@ -67,7 +67,7 @@ def write_speech(folder: Path, recordings: int, seed: int, console: Console) -> 
         for kind in _KINDS:
             (folder / kind).mkdir(parents=True, exist_ok=True)
         children = np.random.default_rng(seed).spawn(recordings)
-        for number, rng in enumerate(track(children, "Speaking", console=console)):
+        for number, rng in enumerate(track(children, "Synthesizing speech", console=console)):
             kind = str(rng.choice(_KINDS, p=_KIND_SHARES))
             soundfile.write(folder / kind / f"{kind}{number:04d}.wav", recording(rng, kind), RATE_HZ, "PCM_16")
     except (OSError, soundfile.LibsndfileError) as error:
