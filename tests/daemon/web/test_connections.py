@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import threading
 
@@ -102,3 +103,24 @@ def test_one_client_cannot_take_all_connections(monkeypatch: pytest.MonkeyPatch)
             assert answer_or_reset(other).startswith(b"HTTP/1.1 200")
         for client in crowd:
             client.close()
+
+
+@pytest.mark.slow
+def test_connections_that_are_accepted_at_the_end_are_closed() -> None:
+    held = list[socket.socket]()
+    stopped = threading.Event()
+
+    def connect(address: tuple[str, int]) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(OSError):
+                held.append(socket.create_connection(address, timeout=60))
+
+    with a_site() as site:
+        connecting = threading.Thread(target=connect, args=(site.address,))
+        connecting.start()
+        wait_until(lambda: len(held) > 10)
+    stopped.set()
+    connecting.join()
+    for client in held:
+        client.close()
+    gc.collect()  # a socket of the server that is not closed is a warning, and so an error of this test

@@ -229,8 +229,18 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait until `stop` is called."""
         await self._stopping.wait()
+        await self._stop_accepting()
         for close in self._closing:  # streams end before the connections
             close()
+
+    async def _stop_accepting(self) -> None:
+        """Accept nothing more, and let accepted sockets get their transports, which a closed server refuses them."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError):  # an event loop that does not watch sockets
+            for listener in (socket_ for server in self.servers for socket_ in server.sockets):
+                loop.remove_reader(listener.fileno())
+        for _ in range(CLOSING_ROUNDS):
+            await asyncio.sleep(0)
 
     def _is_exempt(self, address: str) -> bool:
         """Return True for a client that may stand for many: a proxy, or a program of this machine."""
