@@ -143,7 +143,7 @@ def test_each_section_shows_its_own_error_and_loads_once_it_can(browser: Browser
     expect(shown.filter(has_text="events")).to_have_text("The events cannot be shown: The disk is on fire.Try again")
     expect(page.get_by_text("Loading…").filter(visible=True)).to_have_count(0)
     page.unroute_all()
-    page.evaluate("document.querySelector('.failure button').click()")  # the other sections try again by themselves
+    page.evaluate("document.querySelector('.failure button')?.click()")  # the other sections try again by themselves
     expect(shown).to_have_count(0)
     expect(event_rows(page)).to_have_count(1)
     expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
@@ -168,7 +168,8 @@ def test_a_file_of_the_page_that_is_not_loaded_is_reported(browser: Browser, sit
     page.route("**/static/bands.js", lambda route: route.fulfill(status=503, body="no"))
     page.goto(site.url, wait_until="commit")
     expect(page.get_by_role("alert")).to_contain_text("A file of this page was not loaded, so nothing is shown.")
+    expect(page.get_by_role("link", name="Load the page again")).to_have_attribute("href", "")
     page.unroute_all()
-    page.get_by_role("link", name="Load the page again").click()
+    page.reload()  # as the link, or the page by itself
     expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
     page.context.close()
