@@ -84,6 +84,12 @@ def test_blocks_cannot_be_written_to(tmp_path: Path) -> None:
         read_blocks(tmp_path / "r.wav")[0].samples[0, 0] = 1.0
 
 
+@pytest.mark.parametrize("address", ["http://camera/live.mp3", "rtsp://camera", "file:///home/me/a.wav"])
+def test_an_address_is_no_path_of_a_recording(address: str) -> None:
+    with pytest.raises(SourceError, match=r"is an address; .* listen to it with `soundwatch run --device ADDRESS`\."):
+        Recording("yard", Path(address), "fast")
+
+
 def write_nothing(path: Path) -> None:
     path.write_bytes(b"")
 

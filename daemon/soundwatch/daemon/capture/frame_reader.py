@@ -9,6 +9,7 @@ Does not: check sample values (`capture/validate.py`), or load libsndfile before
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -23,6 +24,8 @@ from soundwatch.daemon.core.text import printable, utf8_fault
 LOWEST_RATE_HZ: Final = 1_000
 HIGHEST_RATE_HZ: Final = 384_000
 MOST_CHANNELS: Final = 64
+
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/")  # `Path` has joined the two strokes
 
 _NO_SUCH_FILE: Final = 7  # libsndfile also reports this for an .mp3 without MP3 data
 
@@ -123,6 +126,11 @@ def _check_regular(path: Path) -> None:
     if fault := utf8_fault(str(path), printable(str(path))):
         raise SourceError(fault)
     try:
+        if not path.exists() and _ADDRESS.match(str(path)):
+            raise SourceError(
+                f"{path} is an address; the path of a file was expected. Save the sound to a file, or listen to it "
+                "with `soundwatch run --device ADDRESS`."
+            )
         if not path.exists():
             raise SourceError(f"There is no file {path}. Check its name; relative paths start at {Path.cwd()}.")
         if not path.is_file():
