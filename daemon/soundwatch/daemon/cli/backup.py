@@ -18,6 +18,7 @@ from soundwatch.daemon.cli.options import (
     stored_journal_option,
 )
 from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.core.text import counted
 
 
 @click.command()
@@ -37,7 +38,7 @@ def backup(out: Path, with_clips: bool, overwrite: bool, config_path: Path | Non
     config = apply_journal(load_config(config_path), journal)
     check_overwrite(out, overwrite, journal_file(config), config_path)
     names = save_backup(out, config, config_path, clips=with_clips)
-    click.echo(f"{len(names)} files saved in {out}.", err=True)
+    click.echo(f"{counted(len(names), 'file')} saved in {out}.", err=True)
 
 
 @click.command()

@@ -20,6 +20,7 @@ from soundwatch.daemon.cli.options import (
     stored_journal_option,
 )
 from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.core.text import counted
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
 
 
@@ -66,4 +67,4 @@ def export_events(
             yield entry.line
 
     write_table(read(), out, chosen)
-    click.echo(f"{lines} lines of {store.path} written to {out} as {chosen}.", err=True)
+    click.echo(f"{counted(lines, 'line')} of {store.path} written to {out} as {chosen}.", err=True)

@@ -115,7 +115,7 @@ def parse_period(kind: PeriodKind, text: str, place: PlaceConfig, now_s: int) ->
             f"{text} is not a date; a date such as 2026-11-22, today or yesterday was expected."
         ) from error
     if not FIRST_DAY <= day <= LAST_DAY:
-        raise ConfigError(f"{text} is out of range; a day from {FIRST_DAY} on was expected.")
+        raise ConfigError(f"{text} is out of range; a day from {FIRST_DAY} to {LAST_DAY} was expected.")
     period = period_at(kind, day, place)
     if period.begin_s > now_s:
         raise ConfigError(f"{text} has not begun: today is {today}. Give today, or an earlier date.")
