@@ -166,24 +166,18 @@ def test_a_recipe_without_numbers_of_the_command_line_keeps_its_hash() -> None:
         assert override(recipe, None, None, None, None) == recipe
 
 
-@pytest.mark.parametrize(("option", "value"), [("--batch", "0"), ("--lr", "0"), ("--lr", "-1"), ("--lr", "fast")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--batch", "0"), ("--lr", "0"), ("--lr", "-1"), ("--lr", "nan"), ("--lr", "fast")]
+)
 def test_a_batch_or_a_learning_rate_that_is_no_such_number_is_refused(tmp_path: Path, option: str, value: str) -> None:
     result = CliRunner().invoke(train_command, ["--data", str(tmp_path), option, value])
     assert result.exit_code == 2
     assert f"Invalid value for '{option}'" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("--lr", "nan", "max_learning_rate is nan; it must be above 0"),
-        ("--lr", "inf", "max_learning_rate is inf; it must be above 0"),
-        ("--seed", "100000000000000000000", "seed is 100000000000000000000; it must lie in 0 to"),
-    ],
-)
-def test_a_number_outside_the_recipes_range_is_refused(tmp_path: Path, option: str, value: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        _cli("--data", tmp_path, option, value)
+def test_a_seed_outside_the_recipes_range_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="seed is 100000000000000000000; it must lie in 0 to"):
+        _cli("--data", tmp_path, "--seed", 10**20)
 
 
 @pytest.mark.parametrize(
