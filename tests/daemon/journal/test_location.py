@@ -15,7 +15,7 @@ import pytest
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import StoredLine
-from soundwatch.daemon.journal.location import open_for_labels, open_for_reading, open_for_writing
+from soundwatch.daemon.journal.location import journal_path, open_for_labels, open_for_reading, open_for_writing
 from soundwatch.daemon.journal.lock import JournalLock, pid_path, writer_pid
 from support.memory_logger import MemoryLogger
 
@@ -176,3 +176,16 @@ def test_a_journal_with_a_damaged_header_is_renamed_and_begun_again(tmp_path: Pa
     store.close()
     assert store.quarantined_path is not None
     assert store.quarantined_path.read_bytes() == b"damaged" * 1000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="home folders are those of POSIX")
+def test_a_user_without_a_home_folder_is_asked_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "STATE_DIRECTORY", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(StoreError, match="There is no home folder for the journal: HOME is not set"):
+        journal_path(JournalConfig())

@@ -191,9 +191,11 @@ def _store_address(address: str | None) -> str:
     from soundwatch.daemon.core.config import JournalConfig
     from soundwatch.daemon.journal.location import journal_path
 
+    if address is not None:
+        return address
     default = journal_path(JournalConfig())
     assert isinstance(default, Path)
-    return address or str(default.with_name("fleet.db"))
+    return str(default.with_name("fleet.db"))
 
 
 def _broker(text: str) -> Broker:

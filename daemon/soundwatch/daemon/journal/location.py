@@ -34,15 +34,22 @@ def journal_path(config: JournalConfig) -> Path | Literal[":memory:"]:
     """Return the path of the configured journal.
 
     Raises:
-        StoreError: No file can be at the configured path, or this user cannot reach its folder.
+        StoreError: No file can be at the configured path, this user cannot reach its folder, or has no home folder.
     """
     if config.path == "memory":
         return MEMORY
     if config.path is not None:
         return _reachable(config.path)
     state_directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    folder = Path(state_directory) if state_directory else platformdirs.user_state_path("soundwatch", appauthor=False)
-    return folder / "journal.db"
+    if state_directory:
+        return Path(state_directory) / "journal.db"
+    try:
+        return platformdirs.user_state_path("soundwatch", appauthor=False) / "journal.db"
+    except RuntimeError as error:
+        raise StoreError(
+            "There is no home folder for the journal: HOME is not set, and the system does not know this user. Set "
+            "HOME, or give a file or memory with journal.path or --journal."
+        ) from error
 
 
 def socket_path(path: Path) -> Path:
