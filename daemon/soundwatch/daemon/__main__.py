@@ -10,11 +10,9 @@ within a C++ destructor, which aborts the process ("terminate called without an 
 
 import atexit
 import contextlib
-import mmap
 import os
 import signal
 import sys
-import threading
 from types import FrameType, TracebackType
 
 _IMPORTLIB = "<frozen importlib._bootstrap>"
@@ -52,6 +50,9 @@ def _check_memory() -> None:
     Raises:
         OSError: There is too little memory for the program.
     """
+    import mmap  # here, since a signal during an import above ends in a traceback
+    import threading
+
     if sys.platform != "win32":
         mmap.mmap(-1, _LEAST_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()  # counts as data and as addresses
     thread = threading.Thread(target=int)
