@@ -103,6 +103,15 @@ def test_a_checkpoint_of_another_version_is_named_with_what_differs(
         load_network(path)
 
 
+def test_a_model_whose_files_would_be_in_another_folder_is_refused(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / FILE_NAME)
+    values = torch.load(path, weights_only=True)
+    values["contract"] = values["contract"].replace('"name":"small"', '"name":"../../small"')
+    torch.save(values, path)
+    with pytest.raises(ConfigError, match=r"the model's name '\.\./\.\./small' is no name of a file"):
+        load_network(path)
+
+
 def test_a_checkpoint_without_the_optimizers_state_is_not_resumed(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
 ) -> None:
