@@ -22,7 +22,7 @@ extras: .venv/run.stamp  ## Install extras into .venv, also after make run CPU=1
 demo: .venv/run.stamp  ## Play the demo scene in real time through the pipeline.
 	$(BIN)/soundwatch run --device demo $(OPTIONS)
 
-# The types take a minute of one core, while most tests wait for real programs: both run at a time.
+# The types take 40 s of one core, while most tests wait for real programs: both run at a time.
 test: .venv/test.stamp .venv/browser.stamp  ## Run everything that CI runs, with two workers a core, at most four.
 	$(MAKE) --no-print-directory --jobs 2 lint all-tests
 
