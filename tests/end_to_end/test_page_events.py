@@ -15,6 +15,11 @@ from support.browser import event_rows, opened
 from support.journal_factory import hello
 from support.web_harness import IDS, Site, clip_line, lost_line, reading, today
 
+CLOCK_CHANGES = """async (differences) => {
+  const { compareClocks } = await import("./static/clock.js");
+  return differences.map((s) => compareClocks({ started: new Date(Date.now() + 1000 * s).toISOString(), uptime_s: 0 }));
+}"""
+
 
 def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
     site.append(today(1), today(2, class_="high"), today(3, source="yard", peak_score=0.55))
@@ -136,15 +141,23 @@ def test_a_lost_source_and_a_failing_program_are_shown(browser: Browser, site: S
 def test_each_section_shows_its_own_error_and_loads_once_it_can(browser: Browser, site: Site) -> None:
     site.append(today(1))
     page, _ = opened(browser, "about:blank", service_workers="block")  # a route and a service worker exclude each other
+    page.clock.install()
     page.route("**/api/*", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
     page.goto(site.url)
     shown = page.get_by_role("alert").filter(has_text="The disk is on fire.")
     expect(shown).to_have_count(9)
     expect(shown.filter(has_text="events")).to_have_text("The events cannot be shown: The disk is on fire.Try again")
     expect(page.get_by_text("Loading…").filter(visible=True)).to_have_count(0)
+    expect(page.locator("#more")).to_be_disabled()  # a page after the list that was not loaded
+    shown.filter(has_text="model").get_by_role("button").focus()
+    page.evaluate("document.getElementById('banner').hidden = false")  # attempts wait for the connection
+    page.clock.fast_forward(4_000)
     page.unroute_all()
-    page.evaluate("document.querySelector('.failure button')?.click()")  # the other sections try again by themselves
+    page.evaluate("document.getElementById('banner').hidden = true")
+    page.clock.fast_forward(6_000)
     expect(shown).to_have_count(0)
+    expect(page.locator("#model")).to_be_focused()
+    expect(page.locator("#more")).to_be_enabled()
     expect(event_rows(page)).to_have_count(1)
     expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
     page.context.close()
@@ -159,6 +172,7 @@ def test_a_wrong_clock_and_no_websockets_change_no_day(browser: Browser, site: S
     expect(event_rows(page)).to_have_count(1)
     expect(page.locator("#day-total")).to_have_text("1 event")
     expect(page.locator("#health")).to_contain_text("The clocks of soundwatch and of this browser differ by 2 days")
+    assert page.evaluate(CLOCK_CHANGES, [61, 59, 61, 20]) == [True, False, False, True]
     assert said == []
     page.context.close()
 

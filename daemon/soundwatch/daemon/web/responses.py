@@ -136,7 +136,7 @@ def _card(model_file: str) -> str | None:
 def health(view: DaemonView, *, token_wanted: bool, language: Language) -> HealthResponse:
     """Return the health of the daemon."""
     problems, active = tuple(_problems(view, language)), view.model()
-    overload = view.status.snapshot.overload
+    overload, present_unix_ns = view.status.snapshot.overload, time.time_ns()
     journal = view.journal
     return HealthResponse(
         state="poor" if problems else "good",
@@ -147,8 +147,8 @@ def health(view: DaemonView, *, token_wanted: bool, language: Language) -> Healt
         version=__version__,
         model=active.contract.identity,
         provider=active.provider,
-        started=format_utc(view.started_unix_ns),
-        uptime_s=max(0, time.time_ns() - view.started_unix_ns) // SECOND_NS,
+        started=format_utc(min(view.started_unix_ns, present_unix_ns)),  # the clock may have been set back since
+        uptime_s=max(0, present_unix_ns - view.started_unix_ns) // SECOND_NS,
         token_wanted=token_wanted,
         last_seq=journal.last_seq,
         journal=JournalResponse(state=_journal_state(journal), dropped_lines=journal.dropped_lines),

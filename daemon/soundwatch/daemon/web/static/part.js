@@ -1,5 +1,5 @@
 // A part of the page that loads by itself: a failed request is shown in that part only, with a button, and the part tries
-// again ever later until it has loaded. Without a connection nothing is tried: all parts load once there is one.
+// again ever later until it has loaded. Without a connection nothing is requested.
 
 import { byId, el, setText } from "./dom.js";
 import { t } from "./language.js";
@@ -37,14 +37,22 @@ export class Part {
 
   done() {
     this.retryMs = FIRST_RETRY_MS;
+    const focused = this.notice.contains(document.activeElement);
     this.notice.remove();
+    if (!focused) return;
+    this.box.tabIndex = -1; // the button that had the focus is gone
+    this.box.focus({ preventScroll: true });
   }
 
   fail(reason) {
     if (this.placeholder) this.placeholder.hidden = true;
     if (!this.notice.isConnected) this.box.before(this.notice);
     setText(this.reason, this.say(reason));
-    this.timer = setTimeout(() => byId("banner").hidden && this.load(...this.last), this.retryMs);
+    this.retry();
+  }
+
+  retry() {
+    this.timer = setTimeout(() => (byId("banner").hidden ? this.load(...this.last) : this.retry()), this.retryMs);
     this.retryMs = Math.min(2 * this.retryMs, MAX_RETRY_MS);
   }
 }

@@ -88,6 +88,7 @@ export class Today {
     setText(byId("day-title"), this.daysBack === 0 ? t("Today") : this.daysBack === 1 ? t("Yesterday") : day(this.since));
     this.hours.chosen = byId("class").value;
     this.streamed = new Map();
+    byId("more").disabled = true; // a page after the list of another filter or day
     this.levels.show(this.since, this.until, byId("source").value);
     return Promise.all([this.list.load(null), this.chart.load()]);
   }
@@ -120,6 +121,7 @@ export class Today {
       for (const event of this.streamed.values()) if (this.wanted(event)) this.events.set(event.id, event);
     }
     this.next = page.next;
+    byId("more").disabled = false;
     this.loaded = true;
     this.draw();
   }
