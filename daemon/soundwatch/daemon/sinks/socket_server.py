@@ -111,8 +111,9 @@ class SocketServerSink:
             return
         server = self._listen()
         server.setblocking(False)
-        self._former.append(self._server)
-        self._server, self._inode = server, self._found_inode()
+        former, self._server = self._server, server  # the clients' thread registers `_server`, and closes former ones
+        self._former.append(former)
+        self._inode = self._found_inode()
         self._view.log.warning("socket_restored", sink=self._name)
         self._wake()
 
