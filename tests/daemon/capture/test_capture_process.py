@@ -37,7 +37,7 @@ def acted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     popen = subprocess.Popen
 
     def start(command: list[str], **options: object) -> object:
-        assert command[1:3] == ["-m", "soundwatch.daemon.capture.capture_worker"]
+        assert command[1:4] == ["-P", "-m", "soundwatch.daemon.capture.capture_worker"]
         return popen([sys.executable, "-c", CHILD + script[0]], **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(subprocess, "Popen", start)

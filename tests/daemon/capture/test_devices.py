@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -161,3 +162,15 @@ def test_a_portaudio_that_crashes_or_does_not_load_ends_only_the_process_that_li
     (tmp_path / "sounddevice.py").write_text(library)
     with pytest.raises(SourceError, match=message):
         list_devices_apart({"PYTHONPATH": str(tmp_path)})
+
+
+@pytest.mark.slow
+def test_a_module_of_the_current_folder_takes_no_place_of_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("msgspec.py", "sounddevice.py", "types.py"):
+        (tmp_path / name).write_text("import os; os._exit(3)")
+    monkeypatch.chdir(tmp_path)
+    with contextlib.suppress(SourceUnavailableError):  # PortAudio is not installed
+        load_portaudio()
+        assert isinstance(list_devices_apart(), tuple)

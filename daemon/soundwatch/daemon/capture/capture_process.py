@@ -41,7 +41,8 @@ class MicrophoneProcess:
         self.info = SourceInfo(name, str(device), 0, 0)
         self.start_unix_ns = 0
         self._stopped = False
-        command = [sys.executable, "-m", "soundwatch.daemon.capture.capture_worker", str(device), str(channels or 0)]
+        module = ("-P", "-m", "soundwatch.daemon.capture.capture_worker")  # -P: no module of the current folder
+        command = [sys.executable, *module, str(device), str(channels or 0)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 -- our own module
                 [*command, "1" if wait else "0"],

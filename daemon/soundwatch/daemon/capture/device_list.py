@@ -34,7 +34,7 @@ def list_devices_apart(environment: Mapping[str, str] | None = None) -> tuple[De
     """
     try:
         done = subprocess.run(  # noqa: S603 -- our own module
-            [sys.executable, "-c", PROGRAM],
+            [sys.executable, "-P", "-c", PROGRAM],  # -P: no module of the current folder
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -73,7 +73,11 @@ def _export(name: str, out: Path) -> None:
     words = ["export", name, "--format", "torchscript", "--out", str(out)]
     try:
         done = subprocess.run(  # noqa: S603  # our own program
-            [sys.executable, "-c", _PROGRAM, *words], capture_output=True, text=True, timeout=EXPORT_S, check=False
+            [sys.executable, "-P", "-c", _PROGRAM, *words],  # -P: no module of the current folder
+            capture_output=True,
+            text=True,
+            timeout=EXPORT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(
