@@ -78,6 +78,7 @@ def test_metadata_that_a_spreadsheet_saved_is_read(tmp_path: Path, encoding: str
         (b"cat/cat1.wav,cat\n", r"line 2 has file 'cat/cat1\.wav', kind 'cat', recording ''"),
         (b"../cat1.wav,cat,1,,,,,,\n", r"line 2 has file '\.\./cat1\.wav'.* below the folder"),
         ("kät/cat1.wav,cat,1,,,,,,\n".encode("latin-1"), r"is not in UTF-8: byte \d+ is 0xe4\. Save it"),
+        (b"cat/1.wav,cat,1,,,,,,\ncat/1.wav,cat,2,,,,,,\n", r"lists cat/1\.wav in two rows"),
         (b"", "lists no recordings"),
     ],
 )

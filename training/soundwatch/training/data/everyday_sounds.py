@@ -172,6 +172,8 @@ def read_everyday_sounds(folder: Path) -> tuple[EverydayClip, ...]:
     for where, row in table:
         _check_row(where, row)
     rows = [row for _, row in table]
+    if twice := [file for file, count in Counter(row["file"] for row in rows).items() if count > 1]:
+        raise DataError(f"{metadata} lists {twice[0]} in two rows; each file once was expected. Keep one row.")
     held_out = held_out_kinds()
     unseen = {row["recording"] for row in rows if row["kind"] in held_out}
     clips = tuple(_clip(folder, row, held_out, unseen) for row in rows)
