@@ -21,6 +21,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from soundwatch.daemon.core.language import Sentence
+from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.disconnect import http_disconnect, until_first
 from soundwatch.daemon.web.listener_queue import ListenerQueue
@@ -109,7 +110,8 @@ class Listening:
                 return await anext(chunks), chunks
         except (OSError, StopAsyncIteration, TimeoutError) as error:
             await chunks.aclose()
-            reason = "it gave no sound" if not isinstance(error, OSError) else error.strerror or str(error)
+            silent = isinstance(error, StopAsyncIteration | TimeoutError)  # a TimeoutError is an OSError
+            reason = "it gave no sound" if silent else failure_text(error)
             self._view.log.warning("listening_encoder_failed", source=name, program=ffmpeg, error=reason)
             return None
 
