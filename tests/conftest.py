@@ -96,8 +96,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Return two workers a core for `-n auto`: most tests wait for real programs. `-n logical` stays one a core."""
-    return 2 * (os.cpu_count() or 1) if config.getoption("numprocesses") == "auto" else None
+    """Return two workers a core for `-n auto`, as most tests wait for real programs, and 1.5 for `-n logical`."""
+    cores = os.cpu_count() or 1
+    return 2 * cores if config.getoption("numprocesses") == "auto" else -(-3 * cores // 2)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
