@@ -200,7 +200,9 @@ def main() -> None:
     parser = option_parser(__doc__)
     parser.add_argument("--model", default="urban")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--streams", default="1,100,500", help="how many at once, one trial each")
+    parser.add_argument(
+        "--streams", default="1,100,500", help="how many at once, one trial each; 600:10 for 10 minutes"
+    )
     parser.add_argument("--apart", action="store_true", help="one block for each piece of 100 ms")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--hours", type=int, default=24, help="of sound, as fast as it goes")
@@ -231,10 +233,16 @@ def main() -> None:
     results = {
         **provenance(f"python benchmarks/streams.py {asked}"),
         "model": load_classifier_file(options.model, "cpu").contract.identity,
-        "live": [in_own_process(__file__, *common, "--one", streams) for streams in options.streams.split(",")],
+        "live": [in_own_process(__file__, *common, *trial_options(trial)) for trial in options.streams.split(",")],
         "day": in_own_process(__file__, *common, "--day"),
     }
     write_results("streams", results, TABLES["streams"])
+
+
+def trial_options(trial: str) -> tuple[str, ...]:
+    """Return the options of a trial: a number of streams, and its own minutes after a colon."""
+    streams, _, minutes = trial.partition(":")
+    return ("--one", streams, *(("--minutes", minutes) if minutes else ()))
 
 
 def streams_table(results: Results) -> Table:
