@@ -35,6 +35,11 @@ TRAINING_FLOORS: Final = (
     ("crossval", "evaluation"),
     ("cli",),
 )
+TOP_LEVEL: Final = {
+    *("daemon", "training", "export", "tests", "benchmarks", "docs", "scripts", "home-assistant"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "NOTICE"),
+    *("pyproject.toml", "constraints.txt", "config.yaml", "Makefile", "Containerfile", "mkdocs.yml"),
+}
 # Functions of threads that may end by an exception, which the log then reports (`thread_failed`), and the reason.
 UNGUARDED_THREADS: Final = {
     "__main__.py int": "it returns 0; its end loads what the end of every thread needs",
@@ -261,3 +266,11 @@ def test_every_thread_of_the_daemon_has_a_guard_or_a_reason_to_have_none() -> No
         place = path.relative_to(ROOT / "daemon" / "soundwatch" / "daemon").as_posix()
         unguarded |= {f"{place} {name}" for name in thread_functions(tree) if not is_guarded(name, tree)}
     assert unguarded == UNGUARDED_THREADS.keys()
+
+
+def test_the_top_level_holds_the_documented_entries_only() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    entries = {path.split("/")[0] for path in listed.stdout.splitlines()}
+    assert {entry for entry in entries if not entry.startswith(".")} == TOP_LEVEL
