@@ -49,6 +49,7 @@ UNGUARDED_THREADS: Final = {
     "scan/process_pool.py _end_with_parent": "a process of its own",
     "scan/process_pool.py _stop_searches": "a process of its own, which then finishes its search",
     "sinks/command.py _read": "the log only lacks a program's output",
+    "sinks/command.py _write": "an ended program reads no more, and no more than 512 bytes are allocated",
     "sinks/place.py lambda": "the path stays as it is written",
     "sinks/terminal/sink.py _read": "the view only lacks the log's lines",
     "system/log_output.py write": "the log itself",

@@ -112,7 +112,7 @@ class SinkHarness:
             )
         )
 
-    def hello(self, source: str = "mic0") -> None:
+    def hello(self, source: str = "mic0", description: str = "a double") -> None:
         """Append the first line of a source."""
         self.journal.append(
             HelloLine(
@@ -126,7 +126,7 @@ class SinkHarness:
                 provider="DoubleProvider",
                 classes=CLASSES,
                 thresholds=dict.fromkeys(CLASSES, 0.5),
-                description="a double",
+                description=description,
                 source_rate_hz=8000,
                 source_channels=1,
                 window_s=0.4,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,41 @@ def test_a_hanging_program_is_killed_with_all_that_it_has_started(harness: SinkH
     assert [fields["exit_status"] for fields in harness.log.fields("command_status_changed")] == ["killed after 0.5 s"]
     child = int((tmp_path / "child").read_text())
     wait_until(lambda: not is_alive(child))
+
+
+def test_a_program_that_never_reads_its_input_is_killed_after_its_time(harness: SinkHarness, tmp_path: Path) -> None:
+    worker = harness.open(f"command:{script(tmp_path / 'hook', 'exec sleep 1000')},types=hello,timeout_s=0.2")
+    harness.hello(description="a" * 200_000)  # more than a pipe takes
+    harness.wait_for(worker)
+    assert [fields["exit_status"] for fields in harness.log.fields("command_status_changed")] == ["killed after 0.2 s"]
+
+
+def test_a_program_that_prints_before_it_reads_has_the_whole_line(harness: SinkHarness, tmp_path: Path) -> None:
+    hook = script(tmp_path / "hook", f"head -c 300000 /dev/zero; wc -c >{tmp_path}/bytes")
+    worker = harness.open(f"command:{hook},types=hello")
+    harness.hello(description="a" * 200_000)
+    harness.wait_for(worker)
+    assert int((tmp_path / "bytes").read_text()) > 200_000
+
+
+def test_a_process_of_another_session_that_holds_the_output_delays_nothing(
+    harness: SinkHarness, tmp_path: Path
+) -> None:
+    hook = script(
+        tmp_path / "hook", f"echo ready; setsid sh -c 'echo $$ >>{tmp_path}/children; exec sleep 1000' &\nsleep 0.1"
+    )
+    worker = harness.open(f"command:{hook}")
+    threads = threading.active_count()
+    for _ in range(3):
+        harness.event("start")
+    harness.wait_for(worker)
+    children = [int(line) for line in (tmp_path / "children").read_text().split()]
+    assert len(children) == 3
+    assert all(is_alive(child) for child in children)
+    assert [fields["output"] for fields in harness.log.fields("command_finished")] == ["ready"] * 3
+    assert threading.active_count() == threads, "no thread waits for the output"
+    for child in children:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_remaining_children_of_a_program_are_killed_at_its_end(harness: SinkHarness, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import stat
 import tempfile
@@ -44,6 +45,36 @@ def test_a_unix_socket_whose_path_was_removed_is_made_again(short_folder: Path) 
         each.close()
     harness.close()
     assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
+def test_a_removed_folder_of_a_unix_socket_costs_no_client_a_line(
+    short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundwatch.daemon.sinks.socket_server.LOOK_S", 0.02)
+    harness, folder = SinkHarness(), short_folder / "run"
+    folder.mkdir()
+    worker = harness.open(f"unix:{folder / 'sock'}")
+    harness.event("start")
+    harness.wait_for(worker)
+    former = Client(str(folder / "sock"))
+    former.socket.sendall(b'{"since": 0}\n')
+    assert former.line()["seq"] == 1
+    shutil.rmtree(folder)
+    harness.event("update")
+    assert former.line()["seq"] == 2, "a connected client does not need the path"
+    assert "No such file or directory" in str(wait_until(lambda: worker.status.reason))
+    folder.mkdir()
+    wait_until(lambda: (folder / "sock").exists())
+    harness.wait_for(worker)
+    client = Client(str(folder / "sock"))
+    client.socket.sendall(b'{"since": 0}\n')
+    assert [client.line()["seq"] for _ in range(2)] == [1, 2]
+    harness.event("end")
+    assert [each.line()["seq"] for each in (former, client)] == [3, 3]
+    for each in (client, former):
+        each.close()
+    harness.close()
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")

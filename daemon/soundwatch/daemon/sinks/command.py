@@ -3,7 +3,8 @@
 Conventions: no shell, no arguments. An event counts as delivered when its program has ended, with any exit status; a
 change of the exit status is logged. A program that cannot be started is tried again, as every sink is.
 Rule for a program that hangs: after `timeout_s` the program and all its children are killed. Children are also killed
-when the program ends by itself, so that no event leaves a process running.
+when the program ends by itself, so that no event leaves a process running. The time includes the writing of the line,
+which a program need not read.
 Rule for many events at once: `max_parallel` programs run; the other events wait in the journal.
 Does not: give programs the credentials that other sinks have from the environment.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -35,6 +37,8 @@ from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 
 KEPT_OUTPUT_BYTES: Final = 4096
 OUTPUT_S: Final = 5.0
+PIPE_BYTES: Final = 512  # a pipe that is ready takes them whole
+POLL_S: Final = 0.1
 FIELDS: Final = (
     *("type", "seq", "id", "time", "node", "source", "class", "score", "peak_score", "level_dbfs"),
     *("onset", "offset", "duration_s", "reason", "repeated"),
@@ -125,26 +129,35 @@ class CommandSink:
 
     def _run_to_end(self, entry: JournalEntry, fields: Fields, failures: dict[int, OSError]) -> None:
         process = self._start(fields)
-        output = bytearray()
-        reader = threading.Thread(target=_read, args=(process, output), daemon=True)
-        reader.start()
-        assert process.stdin is not None
-        with contextlib.suppress(OSError), process.stdin as stdin:
-            os.write(stdin.fileno(), entry.encoded)  # an empty pipe takes a line whole
+        exit_status, output = self._exchange(process, entry.encoded)
+        if self._closed.is_set():
+            failures[entry.seq] = InterruptedError("soundwatch was stopped while it ran")
+            return
+        self._log_end(exit_status, output)
+
+    def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> tuple[str, str]:
+        """Write the line and read the output until the program has ended; return the exit status and the output."""
+        output, ended = bytearray(), threading.Event()
+        pipes = [
+            threading.Thread(target=_write, args=(process, line, ended), daemon=True),
+            threading.Thread(target=_read, args=(process, output, ended), daemon=True),
+        ]
         try:
+            for thread in pipes:
+                thread.start()
             code = process.wait(self._timeout_s)
             exit_status = f"exit code {code}" if code >= 0 else f"signal {-code}"
         except subprocess.TimeoutExpired:
             exit_status = f"killed after {self._timeout_s:g} s"
-        _kill(process)
-        process.wait()
-        reader.join(OUTPUT_S)
-        with self._lock:
-            self._running.discard(process)
-        if self._closed.is_set():
-            failures[entry.seq] = InterruptedError("soundwatch was stopped while it ran")
-            return
-        self._log_end(exit_status, bytes(output).decode(errors="replace").strip())
+        finally:
+            _kill(process)
+            process.wait()
+            ended.set()
+            with self._lock:
+                self._running.discard(process)
+        for thread in pipes:
+            thread.join(OUTPUT_S)
+        return exit_status, bytes(output).decode(errors="replace").strip()
 
     def _start(self, fields: Fields) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -218,12 +231,37 @@ def _environment(fields: Fields, secrets: Collection[str]) -> Mapping[str, str]:
     return own | {f"SOUNDWATCH_{key.upper()}": text.replace("\0", "") for key, text in texts.items()}
 
 
-def _read(process: subprocess.Popen[bytes], output: bytearray) -> None:
-    """Read a program's output to its end, and keep the beginning."""
+def _write(process: subprocess.Popen[bytes], line: bytes, ended: threading.Event) -> None:
+    """Write a line to a program's input, until the line is written or the program has ended."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError), process.stdin as stdin:
+        while line and _wait_ready(stdin.fileno(), "POLLOUT", ended):
+            line = line[os.write(stdin.fileno(), line[:PIPE_BYTES]) :]
+
+
+def _read(process: subprocess.Popen[bytes], output: bytearray, ended: threading.Event) -> None:
+    """Read a program's output to its end, and keep the beginning.
+
+    A process that the program started in another session may hold the output open; that is not waited for.
+    """
     assert process.stdout is not None
     with contextlib.suppress(OSError), process.stdout as stdout:
-        while chunk := os.read(stdout.fileno(), 65_536):
+        while _wait_ready(stdout.fileno(), "POLLIN", ended) and (chunk := os.read(stdout.fileno(), 65_536)):
             output += chunk[: KEPT_OUTPUT_BYTES - len(output)]
+
+
+def _wait_ready(descriptor: int, event: str, ended: threading.Event) -> bool:
+    """Wait until a pipe is ready; return False once the program has ended and the pipe is not ready."""
+    if not hasattr(select, "poll"):  # Windows: reading and writing wait for the pipe
+        return True
+    poll = select.poll()
+    poll.register(descriptor, getattr(select, event))
+    while True:
+        has_ended = ended.is_set()
+        if poll.poll(0 if has_ended else POLL_S * 1000):
+            return True
+        if has_ended:
+            return False
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

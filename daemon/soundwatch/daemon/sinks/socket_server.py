@@ -1,6 +1,7 @@
 """Lines to every client of a listening socket.
 
-Conventions: one thread serves all clients (`sinks/socket_client.py`), from the journal.
+Conventions: one thread serves all clients (`sinks/socket_client.py`), from the journal. That thread also makes a Unix
+socket again whose path was removed, within `LOOK_S`, so that clients can connect before the next line.
 Does not: open sockets (`sinks/socket_listeners.py`), or keep lines for absent clients; they ask for them with `since`.
 """
 
@@ -18,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.journal.entry import JournalEntry
@@ -65,6 +67,7 @@ class SocketServerSink:
         self._lock = threading.Lock()  # guards the clients and the number
         self._last_seq = view.journal.last_seq
         self._closing = threading.Event()
+        self._restoring = threading.Lock()  # guards the listening socket
         self._error = ""  # the last one that was logged
         self._results = deque[WindowResult | LevelLine](maxlen=PENDING_SCORES)
         self._wake_sender, self._wake_receiver = socket.socketpair()
@@ -75,27 +78,28 @@ class SocketServerSink:
         self._thread.start()
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Announce new lines to the clients; a socket whose path was removed is opened again before.
+        """Announce new lines to the clients; a socket whose path was removed is opened again.
 
         Raises:
-            SinkError: The socket cannot be opened again.
+            SinkError: The socket cannot be opened again; connected clients get the lines nevertheless.
         """
-        self._restore()
         with self._lock:
             self._last_seq = entries[-1].seq
             for client in self._clients:
                 client.notify(entries[0].seq)
         self._wake()
+        self._restore()
 
     def close(self) -> None:
         """Send the clients the remaining lines and the end."""
         self._unsubscribe()
-        if self._path is not None:
-            with contextlib.suppress(OSError):
-                if self._found_inode() == self._inode:
-                    self._path.unlink()
-            self._path = None
         self._closing.set()
+        with self._restoring:
+            if self._path is not None:
+                with contextlib.suppress(OSError):
+                    if self._found_inode() == self._inode:
+                        self._path.unlink()
+            self._path = None
         self._wake()
         self._thread.join(CLOSING_S)
 
@@ -107,13 +111,14 @@ class SocketServerSink:
             return None
 
     def _restore(self) -> None:
-        if self._path is None or self._found_inode() == self._inode:
-            return
-        server = self._listen()
-        server.setblocking(False)
-        former, self._server = self._server, server  # the clients' thread registers `_server`, and closes former ones
-        self._former.append(former)
-        self._inode = self._found_inode()
+        with self._restoring:
+            if self._path is None or self._found_inode() == self._inode:
+                return
+            server = self._listen()
+            server.setblocking(False)
+            former, self._server = self._server, server  # the clients' thread registers it, and closes former ones
+            self._former.append(former)
+            self._inode = self._found_inode()
         self._view.log.warning("socket_restored", sink=self._name)
         self._wake()
 
@@ -156,6 +161,9 @@ class SocketServerSink:
 
     def _poll(self) -> None:
         """Wait for an event and handle it."""
+        if not self._closing.is_set():
+            with contextlib.suppress(SinkError, OSError):  # the next line reports it
+                self._restore()
         while self._former:
             self._former.pop().close()
         with POLLING() as selector:
@@ -167,7 +175,7 @@ class SocketServerSink:
                 events |= selectors.EVENT_WRITE if client.wants_to_write(self._last_seq) else 0
                 if events:
                     selector.register(client.connection, events, client)
-            found = selector.select(LOOK_S if self._clients else None)  # without a client nothing can be late
+            found = selector.select(LOOK_S if self._clients or self._path else None)  # else nothing can be late
         for key, events in found:
             if key.fileobj is self._wake_receiver:
                 with contextlib.suppress(OSError):
