@@ -2,12 +2,12 @@
 
 Usage: python scripts/pictures.py [--model MODEL]
 
-`docs/pictures/demo.png` is the scene as the model's front end sees it, and what `soundwatch replay` tells of it.
+`docs/pictures/demo.png` is the mel spectrogram of the scene, its sounds, and the events of `soundwatch replay`.
 `docs/pictures/signal-path.png` is one window of the same scene at every stage of the path.
 
 Conventions: a white card that is read in light and dark pages alike; colors of Okabe and Ito and
-matplotlib's viridis, which the color-blind tell apart; less than 300 KB a picture.
-Does not: choose a flattering scene. What is truly in it is drawn behind what was heard.
+matplotlib's viridis, which color-blind people can distinguish; less than 300 KB a picture.
+Does not: choose a flattering scene. The true sounds are drawn behind the events.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TICKS_HZ: Final = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 
 
 def main() -> None:
-    """Draw both."""
+    """Draw both pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="urban", help="a shipped model or a file [default: urban]")
     classifier = load_classifier_file(parser.parse_args().model)
@@ -106,9 +106,9 @@ def draw_demo(classifier: LoadedModel, scene: Samples, lines: list[dict[str, Any
     )
     spec = classifier.contract.features
     _draw_mel(figure, above, mel_db(resample_clip(scene, RATE_HZ, spec), spec)[0], spec, ROUND_S)
-    above.set_title("The demo scene as the model sees it: mel spectrogram", fontweight="bold")
+    above.set_title("The demo scene: mel spectrogram, the input of the model", fontweight="bold")
     _draw_events(figure, below, lines, labels)
-    below.set_title("What is in it, and what soundwatch tells of it", fontweight="bold")
+    below.set_title("Sounds in the scene, and the events of soundwatch", fontweight="bold")
     below.set_xlabel("seconds")
     return figure
 
@@ -131,12 +131,12 @@ def _draw_events(figure: Figure, axes: Axes, lines: list[dict[str, Any]], labels
     axes.tick_params(axis="y", length=0)
     events = [line for line in lines if line["type"] == "end"]
     handles: list[Any] = [
-        Patch(color=FAINT, label="really there"),
+        Patch(color=FAINT, label="sound in the scene"),
         Patch(color=BLUE, label="event, with its peak score"),
     ]
     if not all(map(is_there, events)):
-        handles.append(Patch(color=ORANGE, label="event of nothing"))
-    handles.append(Line2D([], [], color=INK, marker="v", linestyle="", markersize=4.5, label="its start is printed"))
+        handles.append(Patch(color=ORANGE, label="false event"))
+    handles.append(Line2D([], [], color=INK, marker="v", linestyle="", markersize=4.5, label="time of the start line"))
     figure.legend(handles=handles, loc="outside lower right", ncols=len(handles))
 
 
@@ -164,7 +164,7 @@ def draw_path(classifier: LoadedModel, scene: Samples, lines: list[dict[str, Any
 
 
 def _draw_capture(axes: Axes, scene: Samples, start_s: float, spec: FeatureSpec) -> None:
-    """Return the window's part of the source."""
+    """Draw the window's part of the source."""
     first, size = round(start_s * RATE_HZ), RATE_HZ * spec.window_ms // 1000
     axes.plot(np.arange(size) / RATE_HZ, scene[0, first : first + size], color=BLUE, linewidth=0.4)
     axes.set(xlim=(0, size / RATE_HZ), ylim=(-1, 1), xlabel="seconds", ylabel="full scale = 1")
@@ -216,7 +216,7 @@ def _draw_stft(figure: Figure, axes: Axes, window: Samples, spec: FeatureSpec) -
 
 
 def _draw_mel(figure: Figure, axes: Axes, decibels: NDArray[np.float32], spec: FeatureSpec, duration_s: float) -> None:
-    """Mel decibels (M, T), with frequencies in Hz at the bands' places."""
+    """Draw mel decibels (M, T), with frequencies in Hz at the bands' places."""
     extent = (0, duration_s, 0, spec.n_mels)
     image = axes.imshow(decibels, origin="lower", aspect="auto", extent=extent, interpolation="none")
     figure.colorbar(image, ax=axes, label="dB", pad=0.01)

@@ -142,10 +142,11 @@ def test_each_section_shows_its_own_error_and_loads_once_it_can(browser: Browser
     site.append(today(1))
     page, _ = opened(browser, "about:blank", service_workers="block")  # a route and a service worker exclude each other
     page.clock.install()
-    page.route("**/api/*", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
+    page.route("**/api/**", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
     page.goto(site.url)
+    page.locator("#editor > summary").click()
     shown = page.get_by_role("alert").filter(has_text="The disk is on fire.")
-    expect(shown).to_have_count(9)
+    expect(shown).to_have_count(10)
     expect(shown.filter(has_text="events")).to_have_text("The events cannot be shown: The disk is on fire.Try again")
     expect(page.get_by_text("Loading…").filter(visible=True)).to_have_count(0)
     expect(page.locator("#more")).to_be_disabled()  # a page after the list that was not loaded
@@ -160,6 +161,15 @@ def test_each_section_shows_its_own_error_and_loads_once_it_can(browser: Browser
     expect(page.locator("#more")).to_be_enabled()
     expect(event_rows(page)).to_have_count(1)
     expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
+    expect(page.get_by_label("Find a setting")).to_be_visible()
+    page.route("**/api/**", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
+    page.get_by_label("Previous day").click()
+    page.get_by_label("Earlier statistics").click()
+    expect(shown).to_have_count(4)  # events, their chart, levels, statistics
+    expect(page.locator("#day-title")).to_have_text("Yesterday")
+    for place in ("#events", "#hours", "#day-total", "#statistics-period"):
+        expect(page.locator(place), "nothing of the day before").to_be_empty()
+    expect(page.get_by_role("region", name="Class by hour")).to_have_count(0)
     page.context.close()
 
 
@@ -186,4 +196,10 @@ def test_a_file_of_the_page_that_is_not_loaded_is_reported(browser: Browser, sit
     page.unroute_all()
     page.reload()  # as the link, or the page by itself
     expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
+    page.route("**/static/theme.js", lambda route: route.fulfill(status=503, body="no"))
+    page.reload()
+    expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
+    expect(page.locator("#status")).to_have_attribute("data-state", "idle")
+    expect(page.locator("#incomplete")).to_be_hidden()
+    expect(page.locator("#theme")).to_be_hidden()
     page.context.close()

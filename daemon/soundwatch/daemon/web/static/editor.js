@@ -4,6 +4,7 @@
 import { changeSettings, settingsKeys } from "./config.js";
 import { byId, el, setText } from "./dom.js";
 import { settingText, t } from "./language.js";
+import { Part } from "./part.js";
 import { groupTitle, keyTitle } from "./titles.js";
 import { settingRow } from "./setting_row.js";
 
@@ -20,21 +21,31 @@ export class SettingsEditor {
   // Calls `saved` after each change that was written.
   constructor(saved) {
     this.saved = saved;
-    this.box = byId("editor");
-    this.box.addEventListener("toggle", () => this.box.open && this.load());
+    this.changes = new Map();
+    this.outcome = el("div", { class: "review", tabindex: -1 }); // of the last change, also where the settings are not loaded after it
+    this.loads = 0;
+    this.part = new Part("editor-body", (current) => this.show(current), (reason) => t("The settings cannot be shown: {reason}", { reason }), {
+      subject: () => this.loads,
+      clear: () => byId("editor-body").replaceChildren(this.part.placeholder),
+    });
+    const box = byId("editor");
+    box.append(this.outcome);
+    box.addEventListener("toggle", () => box.open && !this.changes.size && this.load());
   }
 
-  async load() {
-    const body = byId("editor-body");
-    try {
-      this.file = await settingsKeys();
-    } catch (error) {
-      body.replaceChildren(el("p", { class: "empty" }, t("The settings cannot be shown: {reason}", { reason: error.message })));
-      return;
-    }
+  load() {
+    this.loads += 1; // a form of the former file is never shown
+    this.changes = new Map();
+    this.outcome.replaceChildren();
+    return this.part.load();
+  }
+
+  async show(current) {
+    const file = await settingsKeys();
+    if (!current()) return;
+    this.file = file;
     const { problem, path, keys } = this.file;
     if (problem) for (const key of keys) key.editable = false;
-    this.changes = new Map();
     this.rows = new Map();
     this.find = el("input", { type: "search", maxlength: 100, autocomplete: "off", oninput: () => this.search() });
     this.found = el("div", { class: "settings-found" });
@@ -45,7 +56,7 @@ export class SettingsEditor {
     this.check = el("button", { type: "button", onclick: () => this.preview() }, t("Show the difference"));
     this.review = el("div", { class: "review" });
     this.bar = el("div", { class: "changes", hidden: true }, this.count, this.check, el("button", { type: "button", class: "quiet", onclick: () => this.load() }, t("Discard")));
-    body.replaceChildren(
+    byId("editor-body").replaceChildren(
       problem ? el("p", { class: "muted note" }, problem) : el("p", { class: "muted note" }, t("Changes are written to {path}; comments stay.", { path })),
       el("label", {}, el("span", {}, t("Find a setting")), this.find),
       this.found,
@@ -82,6 +93,7 @@ export class SettingsEditor {
 
   async change(key, value) {
     this.review.replaceChildren();
+    this.outcome.replaceChildren();
     this.changes.set(key.key, value);
     this.bar.hidden = false;
     setText(this.count, t("{n} changes", { n: this.changes.size }));
@@ -122,7 +134,8 @@ export class SettingsEditor {
       text = done.state === "restart" ? t("Saved. Restart soundwatch for: {keys}.", { keys: done.restart.join(", ") }) : t("Saved and in force.");
       await this.load();
       await this.saved();
-      this.review.replaceChildren(el("p", { class: "good", role: "status" }, text));
+      this.outcome.replaceChildren(el("p", { class: "good", role: "status" }, text));
+      this.outcome.focus({ preventScroll: true }); // the button that had the focus is gone
     } catch (error) {
       this.review.replaceChildren(el("p", { class: "refused", role: "alert" }, error.message));
     }

@@ -18,7 +18,10 @@ const known = (value) => value !== null && value !== undefined;
 
 export class Levels {
   constructor() {
-    this.part = new Part("levels", (current) => this.load(current), (reason) => t("The levels cannot be shown: {reason}", { reason }));
+    this.part = new Part("levels", (current) => this.load(current), (reason) => t("The levels cannot be shown: {reason}", { reason }), {
+      subject: () => JSON.stringify([this.since, this.source]),
+      clear: () => byId("levels").replaceChildren(),
+    });
   }
 
   show(since, until, source) {

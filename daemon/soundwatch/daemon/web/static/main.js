@@ -87,7 +87,7 @@ const health = new Part(
     document.title = t("soundwatch on {node}", { node: health.node });
     const running = sources.some((source) => source.state === "running");
     const poor = health.state === "poor";
-    status(poor ? "poor" : "open", poor ? t("{n} problems", { n: health.problems.length }) : running ? t("Running") : t("No source is running"));
+    status(poor ? "poor" : running ? "open" : "idle", poor ? t("{n} problems", { n: health.problems.length }) : running ? t("Running") : t("No source is running"));
   },
   (reason) => {
     status("poor", t("{n} problems", { n: 1 }));
@@ -187,7 +187,9 @@ function connection(state, retryMs, reason) {
 
 function showTheme() {
   const names = { auto: t("Theme: auto"), light: t("Theme: light"), dark: t("Theme: dark") };
-  setText(byId("theme"), names[document.documentElement.dataset.theme]);
+  const { theme } = document.documentElement.dataset;
+  byId("theme").hidden = theme === undefined; // theme.js was not loaded
+  setText(byId("theme"), names[theme] ?? "");
 }
 
 showTheme();

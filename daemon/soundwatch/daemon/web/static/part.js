@@ -6,15 +6,20 @@ import { t } from "./language.js";
 
 const FIRST_RETRY_MS = 2000;
 const MAX_RETRY_MS = 60000;
+const SLOW_MS = 400;
 
 export class Part {
   // `load` gets a function that says if its request is still the last one, and the arguments of `load()`; `say` gives the
-  // sentence about a failure.
-  constructor(id, load, say) {
+  // sentence about a failure. A part that shows one of several things, as one day, has a `subject`, which names the one to
+  // load, and `clear`, which empties the part: no other one is shown while the request is slow and after it has failed.
+  constructor(id, load, say, { subject = () => "", clear = () => {} } = {}) {
     this.box = byId(id);
     this.placeholder = byId(`${id}-state`) ?? this.box.querySelector(".empty");
     this.get = load;
     this.say = say;
+    this.subject = subject;
+    this.clear = clear;
+    this.shown = null; // the subject of what is shown
     this.requests = 0;
     this.retryMs = FIRST_RETRY_MS;
     this.reason = el("span", {});
@@ -23,19 +28,30 @@ export class Part {
 
   async load(...last) {
     clearTimeout(this.timer);
+    clearTimeout(this.slow);
     this.last = last;
     this.requests += 1;
     const request = this.requests;
+    const subject = this.subject();
     const current = () => request === this.requests;
+    if (this.shown !== null && this.shown !== subject) this.slow = setTimeout(() => this.empty(), SLOW_MS);
     try {
       await this.get(current, ...last);
-      if (current()) this.done();
+      if (current()) this.done(subject);
     } catch (error) {
-      if (current()) this.fail(error.message);
+      if (current()) this.fail(error.message, subject);
     }
   }
 
-  done() {
+  empty() {
+    this.shown = null;
+    this.clear();
+    if (this.placeholder) this.placeholder.hidden = false;
+  }
+
+  done(subject) {
+    clearTimeout(this.slow);
+    this.shown = subject;
     this.retryMs = FIRST_RETRY_MS;
     const focused = this.notice.contains(document.activeElement);
     this.notice.remove();
@@ -44,7 +60,9 @@ export class Part {
     this.box.focus({ preventScroll: true });
   }
 
-  fail(reason) {
+  fail(reason, subject) {
+    clearTimeout(this.slow);
+    if (this.shown !== null && this.shown !== subject) this.empty();
     if (this.placeholder) this.placeholder.hidden = true;
     if (!this.notice.isConnected) this.box.before(this.notice);
     setText(this.reason, this.say(reason));

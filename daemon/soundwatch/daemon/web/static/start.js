@@ -6,7 +6,7 @@
   const NEXT_RELOAD_MS = 60000;
   let reload = null;
   const failed = (event) => {
-    const ofProgram = event.target === window || event.target instanceof HTMLScriptElement;
+    const ofProgram = event.target === window || event.target.type === "module"; // without theme.js, the light theme
     if (!ofProgram || reload !== null || "begun" in document.documentElement.dataset) return;
     const [{ type }] = performance.getEntriesByType("navigation");
     reload = setTimeout(() => location.reload(), type === "reload" ? NEXT_RELOAD_MS : FIRST_RELOAD_MS);

@@ -22,13 +22,17 @@ const short = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric"
 export class Statistics {
   constructor() {
     this.period = "week";
-    this.date = null; // the present
-    this.part = new Part("statistics", (current) => this.load(current), (reason) => t("The statistics cannot be shown: {reason}", { reason }));
+    this.date = null;
+    this.follows = true; // the calendar
+    this.part = new Part("statistics", (current) => this.load(current), (reason) => t("The statistics cannot be shown: {reason}", { reason }), {
+      subject: () => `${this.period} ${this.date}`,
+      clear: () => this.clear(),
+    });
     byId("by-day").addEventListener("click", () => this.choose("day"));
     byId("by-week").addEventListener("click", () => this.choose("week"));
     byId("period-back").addEventListener("click", () => this.move(-1));
     byId("period-on").addEventListener("click", () => this.move(1));
-    setInterval(() => !document.hidden && this.date === null && this.reload(), REFRESH_MS);
+    setInterval(() => !document.hidden && this.follows && this.reload(), REFRESH_MS);
   }
 
   choose(period) {
@@ -41,6 +45,7 @@ export class Statistics {
     if (!this.shown) return;
     const days = periods * (this.period === "week" ? 7 : 1);
     this.date = new Date(utcDay(this.shown.first_day).getTime() + days * DAY_MS).toISOString().slice(0, 10);
+    this.follows = false;
     this.reload();
   }
 
@@ -49,11 +54,16 @@ export class Statistics {
   }
 
   async load(current) {
-    const found = await ask("api/statistics", { query: { period: this.period, date: this.date } });
+    const found = await ask("api/statistics", { query: { period: this.period, date: this.follows ? null : this.date } });
     if (!current()) return;
     this.shown = found;
-    if (!found.complete) this.date = null; // follows the calendar from here on
+    if (!found.complete) this.follows = true;
     this.draw(found);
+  }
+
+  clear() {
+    setText(byId("statistics-period"), "");
+    byId("statistics").replaceChildren(this.part.placeholder);
   }
 
   draw(found) {

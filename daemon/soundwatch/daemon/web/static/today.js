@@ -23,8 +23,14 @@ export class Today {
     this.next = null;
     this.daysBack = 0;
     this.hours = new Hours((name) => this.choose(name));
-    this.list = new Part("events", (current, before) => this.load(current, before), (reason) => t("The events cannot be shown: {reason}", { reason }));
-    this.chart = new Part("hours", (current) => this.count(current), (reason) => t("The chart of the day cannot be shown: {reason}", { reason }));
+    this.list = new Part("events", (current, before) => this.load(current, before), (reason) => t("The events cannot be shown: {reason}", { reason }), {
+      subject: () => JSON.stringify(this.query()),
+      clear: () => this.clear(),
+    });
+    this.chart = new Part("hours", (current) => this.count(current), (reason) => t("The chart of the day cannot be shown: {reason}", { reason }), {
+      subject: () => JSON.stringify([this.since, byId("source").value]),
+      clear: () => this.showCounts([]),
+    });
     byId("filter").addEventListener("submit", (event) => event.preventDefault());
     for (const id of ["class", "source", "score", "sound"]) byId(id).addEventListener("change", () => this.reload());
     byId("text").addEventListener("input", () => {
@@ -96,13 +102,16 @@ export class Today {
   async count(current) {
     const query = { since: this.since.toISOString(), until: this.until.toISOString(), source: byId("source").value };
     const { counts } = await ask("api/counts", { query });
-    if (!current()) return;
+    if (current()) this.showCounts(counts);
+  }
+
+  showCounts(counts) {
     this.hours.show(counts);
     this.showState();
   }
 
-  async load(current, before) {
-    const query = {
+  query() {
+    return {
       since: this.since.toISOString(),
       until: this.until.toISOString(),
       class: byId("class").value,
@@ -110,9 +119,11 @@ export class Today {
       min_score: byId("score").value,
       clip: byId("sound").value,
       text: byId("text").value.trim(),
-      before,
     };
-    const page = await ask("api/events", { query });
+  }
+
+  async load(current, before) {
+    const page = await ask("api/events", { query: { ...this.query(), before } });
     if (!current()) return;
     if (before === null) this.events.clear();
     for (const event of page.events) this.events.set(event.id, event);
@@ -126,6 +137,14 @@ export class Today {
     this.draw();
   }
 
+  clear() {
+    this.events.clear();
+    this.next = null;
+    this.loaded = false;
+    this.draw();
+    setText(byId("events-state"), t("Loading…"));
+  }
+
   // Handles a line of the stream.
   take(line) {
     if (line.type === "clip" && line.id) {
@@ -136,7 +155,7 @@ export class Today {
     const event = { clip: null, label: null, ...before, ...line, active: line.type !== "end", time: before?.time ?? line.time, seq: before?.seq ?? line.seq, level_dbfs: before ? before.level_dbfs : line.level_dbfs, peak_level_dbfs: highest(before?.peak_level_dbfs, line.level_dbfs) };
     if (this.daysBack === 0 && line.type === "start" && !before) {
       const source = byId("source").value;
-      if (!source || source === line.source) {
+      if (this.chart.shown !== null && (!source || source === line.source)) {
         this.hours.add(line.class, line.time);
         this.hours.draw();
         this.showState();
