@@ -29,6 +29,7 @@ from soundwatch.daemon.core.errors import (
 )
 from soundwatch.daemon.core.extras import EXTRAS, install_command
 from soundwatch.daemon.core.stop_request import StoppedError
+from soundwatch.daemon.core.system_zone import check_system_zone
 from soundwatch.daemon.core.text import did_you_mean, printable_lines
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.container_init import run_as_init
@@ -139,6 +140,7 @@ class _Lazy(click.Group):
         """
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], COMMANDS)}`soundwatch --help` lists all.")
+        check_system_zone(used=False)
         if args[0] == "run":
             ctx.with_resource(hangups_kept())
         if COMMANDS.get(args[0], ("",))[0].startswith(_TRAINING_MODULES):

@@ -12,8 +12,7 @@ import yaml
 from click.core import ParameterSource
 
 from soundwatch.daemon.cli.options import GivenPath, config_option
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import check_rereadable, parse_config, parse_yaml, read_config
+from soundwatch.daemon.core.config_file import check_rereadable, load_config, parse_config, parse_yaml, read_config
 
 if TYPE_CHECKING:
     from soundwatch.daemon.detection.effective import SourceSettings
@@ -50,7 +49,7 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
         _migrate(file)
         return
     content = b"" if file is None else read_config(file)
-    config = Config() if file is None else parse_config(content, file)
+    config = load_config(None) if file is None else parse_config(content, file)
     classifier = load_classifier(config)
     contract = classifier.contract
     checked = check(config, contract)

@@ -27,6 +27,7 @@ from soundwatch.daemon.cli.options import (
 )
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.redact import redact_url
+from soundwatch.daemon.core.system_zone import check_system_zone
 from soundwatch.daemon.core.text import printable
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ format_option = click.option(
 @click.group()
 def fleet() -> None:
     """Collect and show the lines of many nodes with `-F mqtt://HOST,fleet=1`."""
+    check_system_zone()
 
 
 @fleet.command()

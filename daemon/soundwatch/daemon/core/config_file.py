@@ -21,6 +21,7 @@ from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.redact import check_address, redact_sink
 from soundwatch.daemon.core.schedule_config import check_schedules
 from soundwatch.daemon.core.source_config import SourceClipsConfig
+from soundwatch.daemon.core.system_zone import check_system_zone
 from soundwatch.daemon.core.text import did_you_mean
 
 LONGEST_BYTES: Final = 1 << 20
@@ -30,9 +31,13 @@ def load_config(path: Path | None) -> Config:
     """Read a YAML file; None gives the defaults.
 
     Raises:
-        ConfigError: The file cannot be read, is not YAML, has an unknown key, or a value out of range.
+        ConfigError: The file cannot be read, is not YAML, has an unknown key, or a value out of range; or times of day
+            are those of the system, whose time zone is unknown.
     """
-    return Config() if path is None else parse_config(read_config(path), path)
+    if path is not None:
+        return parse_config(read_config(path), path)
+    check_system_zone()
+    return Config()
 
 
 def read_config(path: Path) -> bytes:
@@ -68,7 +73,8 @@ def parse_config(content: bytes, path: Path) -> Config:
         path: Path of the file, for messages and for the paths of calibrations.
 
     Raises:
-        ConfigError: The content is too long, is not YAML, has an unknown key, or a value out of range.
+        ConfigError: The content is too long, is not YAML, has an unknown key, or a value out of range; or times of day
+            are those of the system, whose time zone is unknown.
     """
     if len(content) > LONGEST_BYTES:
         raise ConfigError(f"{path} is longer than {LONGEST_BYTES} bytes. Give the path of a configuration file.")
@@ -80,6 +86,8 @@ def parse_config(content: bytes, path: Path) -> Config:
         raise ConfigError(Sentence("{path}: {reason}", path=str(path), reason=reason)) from error
     _check_text(config, path)
     _check_names(config, path)
+    if config.place.time_zone is None:
+        check_system_zone()
     for name, source in config.sources.items():
         if "://" in str(source.device):
             check_address(str(source.device), f"{path}: sources.{name}.device")
