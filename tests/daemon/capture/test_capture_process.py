@@ -16,6 +16,7 @@ from soundwatch.daemon.capture.ipc import HEAD, ErrorFrame, OpenedFrame, decode_
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
 from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
 from soundwatch.daemon.core.types import Block, read_only
+from support.virtual_microphone import VirtualMicrophone
 
 CHILD = """
 import sys, time
@@ -191,3 +192,20 @@ def test_a_pipe_that_may_not_grow_stays_as_it_is(acted: list[str], monkeypatch: 
     source.stop()
     assert isinstance(block, Block)
     assert block.samples.shape == (2, 800)
+
+
+@pytest.mark.slow
+@pytest.mark.microphone
+def test_a_sound_server_that_hangs_is_named_before_portaudio_gives_up(
+    virtual_microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSE_SERVER", virtual_microphone.env["PULSE_SERVER"])
+    virtual_microphone.stop()
+    waiting = MicrophoneProcess("mic0", "default", None, wait=True)
+    with pytest.raises(SourceError, match=r"^default cannot be opened\. The sound server does not answer .* It hangs"):
+        MicrophoneProcess("mic1", "default", None, wait=False)
+    change = next(waiting.blocks())
+    waiting.stop()
+    assert isinstance(change, SourceStateChange)
+    assert (change.state, change.reason) == ("waiting", "absent")
+    assert change.detail.startswith("default cannot be opened. The sound server does not answer")

@@ -7,6 +7,7 @@ output as frames of `capture/ipc.py`, and ends when the device is lost.
 Conventions: CHANNELS 0 is the device's own number; WAIT 0 fails at once if the device is absent, 1 retries until it is
 present. The end of standard input ends the process, also if the daemon was killed. The process ignores SIGINT and
 SIGTERM, which a terminal and systemd send to it as well as to the daemon.
+Rule: PortAudio's calls have ten seconds. A sound server that hangs is found meanwhile, over its own protocol.
 Does not: import the inference runtime, or retry after the device is lost (`capture/reconnect.py`).
 """
 
@@ -31,7 +32,10 @@ from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, S
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 1.0  # a device that returns is captured within two seconds
 FRAME_MS: Final = 300  # of a frame: each costs a wake-up in both processes
+USUAL_S: Final = 0.5  # in which a device is opened; after that, the sound server is asked
 TRIES: Final = 100  # then a new process continues, since sound systems leak memory at each attempt
+
+_sending: Final = threading.Lock()
 
 
 def main(device: str, channels: str, wait: str) -> NoReturn:
@@ -51,7 +55,11 @@ def main(device: str, channels: str, wait: str) -> NoReturn:
 
 def _capture(out: int, device: str, channels: int | None, wait: bool) -> ErrorFrame:
     """Send blocks, and return the reason for the end."""
+    opening_ended = threading.Event()
+    threading.Thread(target=_report_hung_server, args=(out, device, wait, opening_ended), daemon=True).start()
     opened = _open(out, device, channels, wait)
+    with _sending:
+        opening_ended.set()
     if isinstance(opened, ErrorFrame):
         return opened
     info = opened.info
@@ -88,6 +96,25 @@ def _open(out: int, device: str, channels: int | None, wait: bool) -> Microphone
     return ErrorFrame("absent", message, final=True)
 
 
+def _report_hung_server(out: int, device: str, wait: bool, opening_ended: threading.Event) -> None:
+    """Report a sound server that hangs while the device is opened; without `wait`, end the process."""
+    if opening_ended.wait(USUAL_S):
+        return
+    from soundwatch.daemon.capture.sound_server_devices import list_server_devices  # few capture processes need it
+
+    try:
+        list_server_devices()
+    except StallError as error:
+        message = ErrorFrame("absent", f"{device} cannot be opened. {error}", final=not wait)
+        with _sending, contextlib.suppress(OSError):  # the daemon has ended
+            if not opening_ended.is_set():
+                _write(out, encode_message(message))
+                if not wait:
+                    _exit()
+    except SourceError:  # PortAudio's answer counts
+        pass
+
+
 def _other_choices(error: SourceError) -> str:
     """Return lines with the sound server's sources if PortAudio has no device of the name."""
     if not isinstance(error, NoDeviceError):
@@ -105,6 +132,11 @@ def _exit() -> NoReturn:
 
 
 def _send(out: int, frame: bytes) -> None:
+    with _sending:
+        _write(out, frame)
+
+
+def _write(out: int, frame: bytes) -> None:
     while frame:
         frame = frame[os.write(out, frame) :]
 

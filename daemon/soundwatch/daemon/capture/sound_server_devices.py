@@ -84,11 +84,11 @@ def find_server_device(devices: Sequence[Device], device: str) -> Device:
 
 
 def server_choices() -> str:
-    """Return lines with the sources of the server, for the end of a message; none where none is listed."""
+    """Return lines with the sources of the server, or with the reason why it lists none, for the end of a message."""
     try:
         devices = list_server_devices()
-    except SourceError:  # the message is about another failure
-        return ""
+    except SourceError as error:
+        return f"\n{error}"
     lines = (f"\n  --device {quoted_device(device.device)}  {describe_server_device(device)}" for device in devices)
     return "\nThe sound server has these:" + "".join(lines) if devices else ""
 
