@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from soundwatch.daemon.core.contract import (
 from soundwatch.daemon.core.errors import ContractError
 from support.fakes import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
 
+SMALL_PROVENANCE_TREE = msgspec.to_builtins(SMALL_PROVENANCE)
 WIDE = msgspec.structs.replace(
     SMALL_SPEC, rate_hz=44100, channels=2, window_ms=4000, n_fft=1024, hop_samples=512, n_mels=64, mel_max_hz=22050
 )
@@ -101,6 +103,42 @@ def test_text_that_is_no_contract_is_refused_with_its_file(old: str, new: str, m
     assert "m.onnx" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "../../up"}, "name is '../../up'; letters, digits, dots"),
+        ({"name": ".hidden"}, "name is '.hidden'"),
+        ({"name": ""}, "name is ''"),
+        ({"name": "ur\u202eban"}, r"name is 'ur\u202eban'"),
+        ({"name": "x" * 10_000_000}, "bytes; at most 4194304 were expected"),
+        ({"name": "x" * 129}, "(131 characters); letters"),
+        ({"weights_sha256": "../x"}, "weights_sha256 is '../x'; 64 digits"),
+        ({"labels": ["low", "a/b"], "thresholds": {"low": 0.5, "a/b": 0.5}}, "labels has 'a/b'; letters"),
+        ({"labels": ["low", ""], "thresholds": {"low": 0.5, "": 0.5}}, "labels has ''"),
+        ({"labels": ["low", "\x1b[2J"], "thresholds": {"low": 0.5, "\x1b[2J": 0.5}}, r"labels has '\x1b[2J'"),
+        ({"labels": ["é", "e\u0301"], "thresholds": {"é": 0.5, "e\u0301": 0.5}}, "in different forms of Unicode"),
+        ({"tags": ["low"]}, "low is both a label and a tag"),
+        ({"tags": ["a\nb"]}, r"tags has 'a\nb'"),
+        ({"tags": [f"t{k}" for k in range(10_001)]}, "tags has 10001 names; at most 10000"),
+        ({"provenance": SMALL_PROVENANCE_TREE | {"soundwatch": "1\x1b[31m"}}, r"provenance.soundwatch is '1\x1b[31m'"),
+        ({"provenance": SMALL_PROVENANCE_TREE | {"sources": ["\u200f"]}}, r"provenance.sources is '\u200f'"),
+        ({"provenance": SMALL_PROVENANCE_TREE | {"data": "d" * 20_001}}, "at most 20000 printable characters"),
+    ],
+)
+def test_names_and_texts_that_other_programs_would_act_on_are_refused(changes: dict[str, Any], message: str) -> None:
+    tree = msgspec.json.decode(encode_contract(SMALL_CONTRACT)) | changes
+    with pytest.raises(ContractError, match=re.escape(message)) as caught:
+        decode_contract(msgspec.json.encode(tree), "m.onnx")
+    assert len(str(caught.value)) < 400
+    assert str(caught.value).isprintable()
+
+
+def test_a_key_that_repeats_is_refused() -> None:
+    text = encode_contract(SMALL_CONTRACT).replace('"low":0.5', '"low":0.1,"low":0.5')
+    with pytest.raises(ContractError, match=re.escape("in m.onnx is inconsistent: the key 'low' repeats")):
+        decode_contract(text, "m.onnx")
+
+
 def test_a_refusal_has_a_remedy() -> None:
     with pytest.raises(ContractError, match=r"schema soundwatch\.model/1 was expected; export the model again"):
         decode_contract("{}", "m.onnx")
@@ -110,7 +148,8 @@ def test_a_models_identity_is_its_name_and_the_start_of_its_hash() -> None:
     assert SMALL_CONTRACT.identity == "double@sha256:abababababab"
 
 
-names = st.text(min_size=1, max_size=8)
+names = st.text("aé-_9 ßЖ文", max_size=8).map(lambda text: unicodedata.normalize("NFC", f"n{text}"))
+model_names = st.text("aé-_9.ß文", max_size=8).map("n{}".format)
 shares = st.floats(0, 1)
 
 
@@ -147,14 +186,14 @@ def contracts(draw: st.DrawFn) -> ModelContract:
         trained_on="a", tested_on=draw(names), clips=3, accuracy=draw(shares), macro_f1=draw(shares), recall=recall
     )
     return ModelContract(
-        name=draw(names),
+        name=draw(model_names),
         features=draw(specs()),
         labels=labels,
         activation=draw(st.sampled_from(["softmax", "sigmoid"])),
         thresholds={label: draw(st.floats(0, 1, exclude_min=True)) for label in labels},
         provenance=SMALL_PROVENANCE,
         scores=(score,) * draw(st.integers(0, 2)),
-        weights_sha256=draw(names),
+        weights_sha256=draw(st.binary(min_size=32, max_size=32)).hex(),
     )
 
 

@@ -21,7 +21,13 @@ from support.tiny_run import setup_on_folds
 
 @pytest.mark.parametrize(
     ("model", "folder", "name"),
-    [("urban", "mine", "mine"), ("urban", "urban", "own-urban"), ("tutorial", "a b", "a-b"), ("own", "mine", "own")],
+    [
+        ("urban", "mine", "mine"),
+        ("urban", "urban", "own-urban"),
+        ("tutorial", "a b", "a-b"),
+        ("own", "mine", "own"),
+        ("urban", "x" * 200, "x" * 96),
+    ],
 )
 def test_a_run_of_a_shipped_models_recipe_is_named_after_its_folder(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, model: str, folder: str, name: str
@@ -60,6 +66,7 @@ def test_a_name_of_its_own_is_the_models(tmp_path: Path, tiny_data: Path, tiny_r
         ("urban", False, "--name urban is the name of a shipped model"),
         ("a/b", True, "--name 'a/b' is no name of a file"),
         ("", True, "--name '' is no name of a file"),
+        ("x" * 101, True, r"is no name of a file.* at most 100 bytes"),
     ],
 )
 def test_a_name_that_would_mislead_is_refused(name: str, takes_over_scores: bool, message: str) -> None:

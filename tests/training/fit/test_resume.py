@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import torch
 
-from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.recipe import Recipe
 from support.checkpoint_factory import write_checkpoint
@@ -108,7 +108,7 @@ def test_a_model_whose_files_would_be_in_another_folder_is_refused(tmp_path: Pat
     values = torch.load(path, weights_only=True)
     values["contract"] = values["contract"].replace('"name":"small"', '"name":"../../small"')
     torch.save(values, path)
-    with pytest.raises(ConfigError, match=r"the model's name '\.\./\.\./small' is no name of a file"):
+    with pytest.raises(ContractError, match=r"name is '\.\./\.\./small'; letters, digits"):
         load_network(path)
 
 

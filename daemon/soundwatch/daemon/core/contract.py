@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from soundwatch.daemon.core.contract_text import check_contract_json, check_contract_text, listed
 from soundwatch.daemon.core.errors import ContractError
 from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.operation import Operation, TagScore
@@ -243,17 +244,15 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
-            raise ContractError(f"labels are {list(self.labels)}; at least one is needed, and no two may be equal.")
+            raise ContractError(f"labels are {listed(self.labels)}; at least one is needed, and no two may be equal.")
         if len(set(self.tags)) != len(self.tags):
-            raise ContractError(f"tags are {list(self.tags)}; no two may be equal.")
+            raise ContractError(f"tags are {listed(self.tags)}; no two may be equal.")
         if set(self.tag_scores) not in (set(), set(self.tags)):
-            raise ContractError(
-                f"tag_scores name {sorted(self.tag_scores)}; they must name each tag once: {sorted(self.tags)}."
-            )
+            found, wanted = listed(sorted(self.tag_scores)), listed(sorted(self.tags))
+            raise ContractError(f"tag_scores name {found}; they must name each tag once: {wanted}.")
         if set(self.thresholds) != set(self.labels):
-            raise ContractError(
-                f"thresholds name {sorted(self.thresholds)}; they must name each label once: {sorted(self.labels)}."
-            )
+            found, wanted = listed(sorted(self.thresholds)), listed(sorted(self.labels))
+            raise ContractError(f"thresholds name {found}; they must name each label once: {wanted}.")
         for label, threshold in self.thresholds.items():
             if not 0 < threshold <= 1:
                 raise ContractError(f"threshold of {label} is {threshold}; it must lie in (0, 1].")
@@ -282,10 +281,12 @@ def decode_contract(text: str | bytes, where: str) -> ModelContract:
         where: Name of the file, for the message.
 
     Raises:
-        ContractError: The text is not JSON, lacks a field, has an unknown one, or its numbers contradict each other.
+        ContractError: The text is no contract, or its numbers contradict each other, or its names cannot be used.
     """
     try:
+        check_contract_json(text)
         contract = msgspec.json.decode(text, type=ModelContract)
+        check_contract_text(contract)
     except JSON_ERRORS as error:
         raise ContractError(
             f"The contract in {where} does not read: {error}. A contract of schema {CONTRACT_SCHEMA} was expected; "
@@ -293,7 +294,4 @@ def decode_contract(text: str | bytes, where: str) -> ModelContract:
         ) from error
     except ContractError as error:
         raise ContractError(f"The contract in {where} is inconsistent: {error}") from error
-    if contract.trained_labels != contract.labels:
-        both = ", ".join(label for label in contract.labels if label in contract.tags)
-        raise ContractError(f"The contract in {where} is inconsistent: {both} is both a label and a tag.")
     return contract

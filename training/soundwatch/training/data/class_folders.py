@@ -21,6 +21,7 @@ from typing import Final
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.capture.recording_files import files_under
 from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.contract_text import is_class_name
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.read_audio import measure_duration_s
 from soundwatch.training.data.urbansound8k import Clip, Split
@@ -93,12 +94,10 @@ def class_label(name: str, what: str) -> str:
         DataError: The name cannot be a class.
     """
     label = unicodedata.normalize("NFC", name)
-    kinds = [unicodedata.category(letter)[0] for letter in label]  # L letter, M mark of one, N number
-    valid = all(kind in "LMN" or letter in " ._-" for kind, letter in zip(kinds, label, strict=True))
-    if not valid or not (kinds[0] in "LN" or label[0] == "_"):
+    if not is_class_name(label):
         raise DataError(
             f"{what} {name!r} cannot name a class: letters, digits, spaces, dots, dashes and "
-            "underscores can, and a letter or digit comes first. Rename it."
+            "underscores can, and a letter or digit comes first, in at most 255 bytes. Rename it."
         )
     return label
 

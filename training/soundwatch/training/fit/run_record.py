@@ -12,6 +12,7 @@ import re
 import torch
 
 from soundwatch.daemon.core.contract import EvaluationScore, ModelContract, Provenance
+from soundwatch.daemon.core.contract_text import LONGEST_GIVEN_NAME_BYTES
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS
 from soundwatch.training.fit.loop import Run
 from soundwatch.training.fit.machine import processor
@@ -77,7 +78,8 @@ def model_name(session: RunSetup) -> str:
     name = session.recipe.model or session.recipe.name
     if not session.split.folder and name not in SHIPPED_MODELS:
         return name
-    name = re.sub(r"[^\w.-]+", "-", session.out.resolve().name).strip("-.") or "own"
+    word = re.sub(r"[^\w.-]+", "-", session.out.resolve().name).strip("-.")
+    name = word.encode()[: LONGEST_GIVEN_NAME_BYTES - len("own-")].decode(errors="ignore") or "own"
     return f"own-{name}" if name in SHIPPED_MODELS else name
 
 

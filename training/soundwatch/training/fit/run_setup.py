@@ -15,6 +15,7 @@ import msgspec
 import torch
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.text import printable
 from soundwatch.training.data.other_sounds import OtherSounds
 from soundwatch.training.data.urbansound8k import Clip, Split
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
@@ -133,7 +134,11 @@ def describe_folds(folds: tuple[int, ...], split: Split) -> str:
 def describe_data(session: RunSetup) -> str:
     """Describe the training data."""
     split = session.split
-    words = f"{len(split.train)} files of {split.folder}" if split.folder else describe_folds(split.train_folds, split)
+    words = (
+        f"{len(split.train)} files of {printable(split.folder)}"
+        if split.folder
+        else describe_folds(split.train_folds, split)
+    )
     if split.leaky:
         words = f"random {len(split.train)} clips of {words}"
     others = len(session.negatives) + len(session.everyday.sounds)

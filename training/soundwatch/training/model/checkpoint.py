@@ -23,7 +23,6 @@ from soundwatch.daemon.core.contract import ModelContract, decode_contract, enco
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network import MeanMaxPool, build_network
-from soundwatch.training.model.ranges import check_file_name
 from soundwatch.training.model.recipe import Recipe, decode_recipe
 
 SCHEMA: Final = "soundwatch.checkpoint/1"
@@ -170,12 +169,10 @@ def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
     """Load the network of a checkpoint in eval mode, with the final weights, and its contract.
 
     Raises:
-        ConfigError: The name of its model is no name of a file.
         ModelError: The file is not a checkpoint, or the hash of its weights differs from that in its contract.
     """
     checkpoint = read_checkpoint(path)
     contract = decode_contract(checkpoint.contract, str(path))
-    check_file_name(contract.name, f"{path}: the model's name")  # an export writes files of this name
     try:
         network = build_network(decode_recipe(checkpoint.recipe), len(contract.labels))
         network.load_state_dict(checkpoint.model if checkpoint.ema is None else checkpoint.ema)

@@ -8,12 +8,12 @@ Does not: check types, which msgspec does, or numbers against each other but for
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from soundwatch.daemon.core.contract_text import LONGEST_GIVEN_NAME_BYTES, is_model_name, shown
 from soundwatch.daemon.core.errors import ConfigError
 
 
@@ -71,7 +71,11 @@ def check_file_name(name: str, key: str) -> None:
     """Refuse a name that no file can have: it becomes that of a model file and of a run's folder.
 
     Raises:
-        ConfigError: The name has another character, or begins with one that is no letter, digit or underscore.
+        ConfigError: The name has another character, begins with one that is no letter, digit or underscore, or is too
+            long.
     """
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ConfigError(f"{key} {name!r} is no name of a file; use letters, digits, dots, hyphens and underscores.")
+    if not is_model_name(name, LONGEST_GIVEN_NAME_BYTES):
+        raise ConfigError(
+            f"{key} {shown(name)} is no name of a file; use letters, digits, dots, hyphens and underscores, at most "
+            f"{LONGEST_GIVEN_NAME_BYTES} bytes."
+        )
