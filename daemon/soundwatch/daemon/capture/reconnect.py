@@ -115,8 +115,8 @@ class ReconnectingSource:
 
     def gather_until(self, end_sample: int) -> None:
         """Let the next block end at this sample of the stream, if the source can gather."""
-        if self._position is not None and isinstance(self._position.source, GatheringSource):
-            self._position.source.gather_until(end_sample - self._position.offset_samples)
+        if self._position is not None and self._position.gathering is not None:
+            self._position.gathering.gather_until(end_sample - self._position.offset_samples)
 
     def _is_steady(self, delivering_since_ns: int | None) -> bool:
         """Return True if a source that is lost has delivered sound for long enough to be reopened soon."""
@@ -241,6 +241,7 @@ class _StreamPosition:
 
     Attributes:
         source: The open source, or the last one.
+        gathering: The source, if it can gather; else None.
         rate_hz: Rate of its blocks.
         channels: Channels of the stream's blocks, constant, since filters and windows depend on the number.
         first_ns: Time of its sample 0, by the monotonic clock.
@@ -252,6 +253,7 @@ class _StreamPosition:
     """
 
     source: LiveSource
+    gathering: GatheringSource | None
     rate_hz: int
     channels: int
     first_ns: int
@@ -265,7 +267,8 @@ class _StreamPosition:
     def begun(cls, source: LiveSource, block: Block, first_ns: int, arrival_ns: int) -> _StreamPosition:
         """Begin with a source's first block."""
         block_end_ns = first_ns + (block.first_sample + block.samples.shape[1]) * SECOND_NS // block.rate_hz
-        return cls(source, block.rate_hz, block.samples.shape[0], first_ns, arrival_ns - block_end_ns)
+        gathering = source if isinstance(source, GatheringSource) else None
+        return cls(source, gathering, block.rate_hz, block.samples.shape[0], first_ns, arrival_ns - block_end_ns)
 
     def placed(self, block: Block, lost_samples: int) -> Block:
         """Convert a block of the source to one of the stream."""

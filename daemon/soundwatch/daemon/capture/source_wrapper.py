@@ -17,6 +17,7 @@ class SourceWrapper:
 
     def __init__(self, source: LiveSource) -> None:
         self._source = source
+        self._gathering = source if isinstance(source, GatheringSource) else None
 
     @property
     def info(self) -> SourceInfo:
@@ -30,8 +31,8 @@ class SourceWrapper:
 
     def gather_until(self, end_sample: int) -> None:
         """Let the next block end at this sample, if the source can gather."""
-        if isinstance(self._source, GatheringSource):
-            self._source.gather_until(end_sample)
+        if self._gathering is not None:
+            self._gathering.gather_until(end_sample)
 
     def stop(self) -> None:
         """Make `blocks` end."""
