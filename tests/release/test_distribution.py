@@ -93,10 +93,15 @@ def test_a_wheel_is_the_same_to_the_byte_whether_built_here_again_or_from_the_so
     checkout: Path, wheel: Path, tmp_path: Path
 ) -> None:
     sdist = build(checkout, tmp_path / "one", "sdist")
+    recording = checkout / "street.wav"  # of the user of the clone
+    recording.write_bytes(b"RIFF")
     assert build(checkout, tmp_path / "two", "sdist").read_bytes() == sdist.read_bytes()
+    recording.unlink()
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path / "elsewhere", filter="data")
     (unpacked,) = (tmp_path / "elsewhere").iterdir()
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=checkout, check=True, capture_output=True).stdout.decode()
+    assert not [name for name in filter(None, tracked.split("\0")) if not (unpacked / name).exists()]
     assert not (unpacked / ".git").exists()
     for path in unpacked.rglob("*"):
         os.utime(path, (1, 1))

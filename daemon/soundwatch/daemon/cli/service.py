@@ -68,7 +68,8 @@ def status(user: bool) -> None:
     """Show the state of the service. Exits with 11 if it does not run."""
     paths = service_paths(user=user)
     if not paths.unit.exists():
-        raise ServiceError(f"There is no {paths.unit}. Install the service with `soundwatch service install`.")
+        command = f"soundwatch service install{' --user' if user else ''}"
+        raise ServiceError(f"There is no {paths.unit}. Install the service with `{command}`.")
     ours = str(installed_program()) in paths.unit.read_text(encoding="utf-8")
     click.echo(f"{paths.unit} starts {'this' if ours else 'another'} installation with {paths.config}")
     _check_systemd(paths)

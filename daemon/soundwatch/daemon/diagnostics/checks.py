@@ -35,7 +35,7 @@ PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
     ("sinks", check_sinks),
     ("rules", check_alert_rules),
     ("service", check_service),
-    ("service", check_network_filter),
+    ("filter", check_network_filter),
 )
 
 

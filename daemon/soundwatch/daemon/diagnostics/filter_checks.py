@@ -54,13 +54,13 @@ def filter_findings(settings: FilterSettings, destinations: Iterable[AllowedDest
     for destination in blocked:
         host = destination.host or "other machines"
         yield Finding(
-            "service",
+            "filter",
             "warning",
             f"The service's filter of addresses does not allow {destination.key} ({host}): packets are dropped.",
             "`sudo soundwatch service install` allows what the configuration names.",
         )
     if not blocked:
-        yield Finding("service", "ok", "The service's filter allows the addresses of its configuration.")
+        yield Finding("filter", "ok", "The service's filter allows the addresses of its configuration.")
 
 
 def read_filter(folders: Iterable[Path]) -> FilterSettings:

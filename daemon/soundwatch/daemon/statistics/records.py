@@ -1,4 +1,4 @@
-"""Records of the statistics of a period; the API and `soundwatch digest --json` encode them as they are.
+"""Records of the statistics of a period; the API and `soundwatch digest --format json` encode them as they are.
 
 Conventions: as in `events/schema.py`. An event belongs to the hour in which it was detected, the `time` of its first
 line. Durations are of ended events. Lists by hour have one entry for each hour of the local clock, in order.
