@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from soundwatch.daemon.core.renewed import Renewed
 from soundwatch.daemon.fleet import collector as module
 from soundwatch.daemon.fleet import gap_tracker
 from soundwatch.daemon.fleet.collector import Collector
@@ -49,7 +50,7 @@ class Fleet:
         self.store = Failing(str(path))
         broker = Broker("127.0.0.1", port, None, None, None)
         self.collector = Collector(
-            broker,
+            Renewed(lambda: broker, []),
             self.store,
             self._show,
             self.log,

@@ -23,6 +23,7 @@ from apprise.plugins.telegram import NotifyTelegram
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.redact import redact_sink, redacted_config
+from soundwatch.daemon.core.renewed import Renewed
 from soundwatch.daemon.rules.apprise_target import AppriseOptions, AppriseSender, load_plugin, prepare_apprise
 from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError
@@ -102,7 +103,9 @@ def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def sender(url: str, log: MemoryLogger | None = None) -> AppriseSender:
-    return AppriseSender("apprise:test", load_plugin("rules.r.then.send[0]", url), log or MemoryLogger())
+    return AppriseSender(
+        "apprise:test", Renewed(lambda: load_plugin("rules.r.then.send[0]", url), []), log or MemoryLogger()
+    )
 
 
 def test_a_message_arrives_as_the_service_documents_it(served: tuple[HttpService, str, str]) -> None:
@@ -176,7 +179,7 @@ def test_a_message_whose_clip_is_refused_is_sent_without_it_and_says_so(tmp_path
         log = MemoryLogger()
         plugin = load_plugin("w", f"ntfy://127.0.0.1:{server.port}/street")
         plugin.request_rate_per_sec = 0  # Apprise waits 5.5 s before a second request
-        AppriseSender("s", plugin, log).send(replace(MESSAGE, clip_path=str(clip)))
+        AppriseSender("s", Renewed(lambda: plugin, []), log).send(replace(MESSAGE, clip_path=str(clip)))
         assert f"siren at mic0 (the service refused the clip with {status})" in server.requests[-1].body.decode()
         assert log.events == ["rule_clip_left_out"]
 

@@ -31,6 +31,7 @@ from soundwatch.daemon.core.system_zone import check_system_zone
 from soundwatch.daemon.core.text import printable
 
 if TYPE_CHECKING:
+    from soundwatch.daemon.core.renewed import Renewed
     from soundwatch.daemon.fleet.collector import Collector
     from soundwatch.daemon.fleet.store import FleetStore
     from soundwatch.daemon.sinks.mqtt.connection import Broker
@@ -96,7 +97,7 @@ def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: b
 
     with open_logger(LogConfig()) as log:
         collector = Collector(address, fleet_store, recent.add if has_view else print_lines, log, clean_up, past=past)
-        _run(collector, lambda ended: _draw(collector, recent, address, fleet_store, ended) if has_view else None)
+        _run(collector, lambda ended: _draw(collector, recent, address.get(), fleet_store, ended) if has_view else None)
         fleet_store.close()
         lost = sum(node.lost_lines for node in collector.nodes.values())
         log.info("fleet_stopped", nodes=len(collector.nodes), **asdict(collector.counts), lost=lost)
@@ -200,14 +201,14 @@ def _store_address(address: str | None) -> str:
     return str(default.with_name("fleet.db"))
 
 
-def _broker(text: str) -> Broker:
+def _broker(text: str) -> Renewed[Broker]:
     """Parse the address of a broker.
 
     Raises:
         ConfigError: The address is invalid.
     """
     from soundwatch.daemon.sinks.kinds import parse_sink
-    from soundwatch.daemon.sinks.mqtt.options import BrokerOptions, parse_broker
+    from soundwatch.daemon.sinks.mqtt.options import BrokerOptions, renewed_broker
     from soundwatch.daemon.sinks.spec import parse_options
 
     spec = parse_sink(text) if text.partition(":")[0] in ("mqtt", "mqtts") else None
@@ -215,7 +216,7 @@ def _broker(text: str) -> Broker:
         raise ConfigError(
             f"--broker {redact_url(text)} is not a broker; use mqtt://HOST[:PORT] or mqtts://HOST[:PORT]."
         )
-    return parse_broker(spec, parse_options(spec, BrokerOptions))
+    return renewed_broker(spec, parse_options(spec, BrokerOptions))
 
 
 def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> None:

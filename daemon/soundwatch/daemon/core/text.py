@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
+from soundwatch.daemon.core.tls_fault import tls_fault_text
 
 
 def printable(text: str) -> str:
@@ -80,4 +81,4 @@ def failure_text(error: Exception) -> str:
     """Return the cause of a failure as one sentence."""
     if isinstance(error, SoundwatchError):
         return str(error)
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return tls_fault_text(str(error)) or getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -19,9 +19,11 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from soundwatch.daemon.core.backoff import Backoff
-from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.errors import SinkError, SoundwatchError
 from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.renewed import Renewed
+from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.fleet.gap_tracker import GapTracker
 from soundwatch.daemon.fleet.messages import (
     TOPICS,
@@ -74,7 +76,7 @@ class Collector:
     """State of a fleet.
 
     Args:
-        broker: Broker that the nodes publish to.
+        broker: Broker that the nodes publish to, for the next connection.
         store: Store of the lines.
         show: Called with new lines after they are stored.
         log: The log.
@@ -85,7 +87,7 @@ class Collector:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: Renewed[Broker],
         store: FleetStore,
         show: Callable[[Sequence[LineMessage]], object],
         log: Logger,
@@ -133,9 +135,9 @@ class Collector:
         backoff = Backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
         while not self._stopping.is_set():
             try:
-                connection = MqttConnection(self._broker, self._client_id, None, MAX_PENDING_MESSAGES)
-            except OSError as error:
-                self._set_failure("broker", str(error))
+                connection = MqttConnection(self._broker.get(), self._client_id, None, MAX_PENDING_MESSAGES)
+            except (OSError, SoundwatchError) as error:
+                self._set_failure("broker", failure_text(error))
                 self._stopping.wait(backoff.next_s())
                 continue
             backoff.reset()
@@ -145,7 +147,7 @@ class Collector:
                 self._set_failure("broker", None)
                 self._serve(connection)
             except OSError as error:
-                self._set_failure("broker", str(error))
+                self._set_failure("broker", failure_text(error))
                 self._stopping.wait(backoff.next_s())
             finally:
                 connection.close()

@@ -29,6 +29,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.paths import expand_path, read_secret
+from soundwatch.daemon.core.renewed import Renewed
 from soundwatch.daemon.core.text import did_you_mean, environment_text
 from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget
@@ -61,14 +62,14 @@ class AppriseSender:
 
     Args:
         name: Name in the log.
-        plugin: Apprise's client of the service.
+        plugin: Apprise's client of the service, which is made again after the file of the address was replaced.
         log: Log of the daemon.
 
     Attributes:
         not_before_s: Time by the monotonic clock before which nothing is sent.
     """
 
-    def __init__(self, name: str, plugin: NotifyBase, log: Logger) -> None:
+    def __init__(self, name: str, plugin: Renewed[NotifyBase], log: Logger) -> None:
         self._name = name
         self._plugin = plugin
         self._log = log
@@ -82,6 +83,7 @@ class AppriseSender:
         Raises:
             OSError: The message may not have arrived.
             MessageRefusedError: The service refuses the message.
+            SoundwatchError: The file of the address was replaced, and cannot be used.
         """
         if self._closing.wait(max(0.0, self.not_before_s - time.monotonic())):
             raise InterruptedError("soundwatch is being stopped")
@@ -110,7 +112,7 @@ class AppriseSender:
         """Return the clip of a message, and the reason why a clip cannot go along."""
         if message.clip_path is None:
             return None, ""
-        if not self._plugin.attachment_support:
+        if not self._plugin.get().attachment_support:
             return None, "the service takes no clips"
         if not Path(message.clip_path).is_file():
             return None, "the clip is gone"
@@ -121,7 +123,7 @@ class AppriseSender:
     def _notify(self, message: Message, attached: AppriseAttachment | None) -> tuple[bool, int | None]:
         """Send a message once; return whether it was accepted, and the status of HTTP of a failure."""
         with _Records() as records:
-            accepted = bool(self._plugin.notify(body=message.body, title=message.title, attach=attached))
+            accepted = bool(self._plugin.get().notify(body=message.body, title=message.title, attach=attached))
         return accepted, records.status
 
 
@@ -171,7 +173,7 @@ def prepare_apprise(where: str, target: str, options: AppriseOptions, log: Logge
         load_plugin(where, url())
     return PreparedTarget(
         name=name,
-        open=lambda: AppriseSender(name, load_plugin(where, url()), log),
+        open=lambda: AppriseSender(name, Renewed(lambda: load_plugin(where, url()), [options.url_file]), log),
         check=lambda: load_plugin(where, url()),
     )
 

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from soundwatch.daemon.core.tls_fault import tls_fault_text
+
 DRAIN_S: Final = 0.5
 READ_BYTES: Final = 65_536
 
@@ -109,6 +111,8 @@ class HttpPoster:
         """Return the text of an error without the secrets of the URL."""
         if type(error) is BadStatusLine:  # its text is what came, perhaps of another protocol
             return "the server does not answer as a web server does; check the port of the address"
+        if (fault := tls_fault_text(str(error))) is not None:
+            return fault
         path = urlsplit(self._url)._replace(scheme="", netloc="").geturl()
         text = str(error) or type(error).__name__
         if isinstance(error, urllib3.exceptions.NewConnectionError):  # it begins with the connection's address

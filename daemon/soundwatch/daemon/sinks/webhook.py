@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.renewed import Renewed, trusted_certificates
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.http_post import Answer, HttpPoster
@@ -44,21 +45,23 @@ class WebhookSink:
 
     Args:
         name: Name in the log.
-        settings: Address, body and credentials.
+        settings: Address, body and credentials, which are read again after their files were replaced.
         types: Types of lines that are posted.
         options: Deadline and age limit.
         log: Log of the daemon.
     """
 
     def __init__(
-        self, name: str, settings: WebhookSettings, types: frozenset[str], options: WebhookOptions, log: Logger
+        self, name: str, settings: Renewed[WebhookSettings], types: frozenset[str], options: WebhookOptions, log: Logger
     ) -> None:
         self.skipped_lines = 0
         self._name = name
-        self._settings = settings
+        self._renewed = settings
+        self._settings = settings.get()
         self._types = types
         self._max_age_s = options.max_age_s
-        self._poster = HttpPoster(settings.url, settings.tls, options.timeout_s)
+        self._timeout_s = options.timeout_s
+        self._poster = self._new_poster()
         self._log = log
         self._not_before_s = 0.0
         self._closing = threading.Event()
@@ -68,8 +71,10 @@ class WebhookSink:
 
         Raises:
             OSError: A line has not arrived, but may later.
+            SoundwatchError: A file of the settings was replaced, and cannot be used.
         """
         for entry, fields in matching_lines(entries, self._types):
+            self._renew()
             if self._settings.body.omits(fields):
                 continue
             if self._closing.wait(max(0.0, self._not_before_s - time.monotonic())):
@@ -83,6 +88,20 @@ class WebhookSink:
         """End the request that is under way."""
         self._closing.set()
         self._poster.close()
+
+    def _renew(self) -> None:
+        """Use the present files of the settings."""
+        settings = self._renewed.get()
+        if settings is self._settings:
+            return
+        self._settings = settings
+        former, self._poster = self._poster, self._new_poster()
+        former.close()
+        if self._closing.is_set():  # `close` may not have known of it
+            self._poster.close()
+
+    def _new_poster(self) -> HttpPoster:
+        return HttpPoster(self._settings.url, self._settings.tls, self._timeout_s)
 
     def _post(self, entry: JournalEntry, fields: Fields) -> Answer:
         settings = self._settings
@@ -165,8 +184,11 @@ def prepare_webhook(spec: SinkSpec, options: WebhookOptions, view: DaemonView) -
             url = spec.target
     name = f"webhook:{options.url_file}" if url is None else webhook_name(url)
 
+    files = options.url_file, options.secret_file, options.token_file, options.template
+
     def open_() -> WebhookSink:
-        return WebhookSink(name, load_settings(spec, options), types, options, view.log)
+        settings = Renewed(lambda: load_settings(spec, options), (*files, trusted_certificates(options.ca)))
+        return WebhookSink(name, settings, types, options, view.log)
 
     return PreparedSink(
         name=name,

@@ -5,18 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import re
-import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.sinks.webhook import idempotency_key
-from support.mosquitto import wait_until
 from support.sink_harness import SinkHarness
 from support.webhook_server import Server, status
 
@@ -150,24 +147,6 @@ def test_the_address_may_be_in_a_file(harness: SinkHarness, server: Server, tmp_
     harness.event("start")
     harness.wait_for(worker)
     assert server.requests[0][0] == "/hook"
-
-
-@pytest.mark.slow
-def test_a_server_of_another_authority_is_not_trusted(harness: SinkHarness, tmp_path: Path) -> None:
-    authority, stranger = trustme.CA(), trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    stranger.cert_pem.write_to_path(str(tmp_path / "stranger.pem"))
-    server = Server(context)
-    trusted = harness.open(f"webhook:https://{server.address}/a,ca={tmp_path}/ca.pem")
-    wary = harness.open(f"webhook:https://{server.address}/b,ca={tmp_path}/stranger.pem")
-    harness.event("start")
-    harness.wait_for(trusted)
-    wait_until(lambda: wary.status.state == "failing")
-    assert "CERTIFICATE_VERIFY_FAILED" in (wary.status.reason or "")
-    assert {path for path, _, _ in server.requests} == {"/a"}
-    server.close()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import msgspec
 from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.paths import expand_path, read_secret
+from soundwatch.daemon.core.renewed import Renewed, trusted_certificates
 from soundwatch.daemon.core.text import environment_text
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 from soundwatch.daemon.sinks.spec import SinkSpec
@@ -69,6 +70,17 @@ def parse_broker(spec: SinkSpec, options: BrokerOptions) -> Broker:
     """
     host, port = parse_address(spec)
     return Broker(host, port, _tls(spec, options), *_credentials(spec, options))
+
+
+def renewed_broker(spec: SinkSpec, options: BrokerOptions) -> Renewed[Broker]:
+    """Return the broker of a sink, whose files are read again after they were replaced.
+
+    Raises:
+        ConfigError: The address or an option is wrong.
+        SinkError: A file of the options cannot be read.
+    """
+    ca = trusted_certificates(options.ca) if spec.kind == "mqtts" else None
+    return Renewed(lambda: parse_broker(spec, options), (options.credentials_file, options.cert, options.key, ca))
 
 
 def parse_address(spec: SinkSpec) -> tuple[str, int]:

@@ -27,8 +27,10 @@ import msgspec
 
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.clip_files import clips_folder
-from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.errors import SinkError, SoundwatchError
 from soundwatch.daemon.core.foreign_json import JSON_ERRORS
+from soundwatch.daemon.core.renewed import Renewed
+from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.clip_links import check_page, clip_link
@@ -36,7 +38,7 @@ from soundwatch.daemon.sinks.mqtt.commands import carry_out_command
 from soundwatch.daemon.sinks.mqtt.connection import CLOSING_S, Broker, MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.fleet import line_messages, report_payload, resend_answer
 from soundwatch.daemon.sinks.mqtt.home_assistant import BIRTH_TOPIC
-from soundwatch.daemon.sinks.mqtt.options import MqttOptions, parse_address, parse_broker
+from soundwatch.daemon.sinks.mqtt.options import MqttOptions, parse_address, parse_broker, renewed_broker
 from soundwatch.daemon.sinks.mqtt.ownership import Owner, Ownership
 from soundwatch.daemon.sinks.mqtt.pictures import check_pictures, picture_messages
 from soundwatch.daemon.sinks.mqtt.states import StatePublisher
@@ -61,12 +63,12 @@ class MqttSink:
 
     Args:
         name: Name in the log.
-        broker: Address and credentials.
+        broker: Address and credentials, for the next connection.
         options: Options of the sink.
         view: View of the daemon.
     """
 
-    def __init__(self, name: str, broker: Broker, options: MqttOptions, view: DaemonView) -> None:
+    def __init__(self, name: str, broker: Renewed[Broker], options: MqttOptions, view: DaemonView) -> None:
         self._name = name
         self._broker = broker
         self._options = options
@@ -133,9 +135,9 @@ class MqttSink:
         will = MqttMessage(self._topics.status, b"offline", self._options.retain)
         while not self._closing.is_set():
             try:
-                connection = MqttConnection(self._broker, self._client_id, will)
-            except OSError as error:
-                self._log_state(str(error))
+                connection = MqttConnection(self._broker.get(), self._client_id, will)
+            except (OSError, SoundwatchError) as error:
+                self._log_state(failure_text(error))
                 self._closing.wait(backoff.next_s())
                 continue
             began_s, refused_before = time.monotonic(), self._refused_count
@@ -144,7 +146,7 @@ class MqttSink:
                 self._serve(connection)
                 self._say_goodbye(connection)
             except Exception as error:  # noqa: BLE001  # whatever it is, the next connection may do
-                self._log_state(str(error) or type(error).__name__)
+                self._log_state(failure_text(error))
             finally:
                 self._connection = None
                 if not self._closing.is_set():
@@ -290,7 +292,7 @@ def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> Prep
     return PreparedSink(
         name=name,
         place=("mqtt", host_place(host), port),
-        open=lambda: MqttSink(name, parse_broker(spec, options), options, view),
+        open=lambda: MqttSink(name, renewed_broker(spec, options), options, view),
         check=lambda: parse_broker(spec, options),
         durable=True,
     )
