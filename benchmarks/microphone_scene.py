@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 
 from soundwatch.daemon.capture import open_live_source
-from soundwatch.daemon.capture.source_wrapper import SourceWrapper
+from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
 from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.source import LiveSource, SourceNotice
@@ -66,7 +66,9 @@ class MeasuredSource(SourceWrapper):
         """Return the id of the capture process of the source `default`."""
         children = " ".join(file.read_text("ascii") for file in Path("/proc/self/task").glob("*/children")).split()
         lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in children}
-        return next(pid for pid, line in lines.items() if b"soundwatch.daemon.capture.capture_worker" in line)
+        return next(
+            pid for pid, line in lines.items() if b"soundwatch.daemon.capture.microphones.capture_worker" in line
+        )
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ from harness import (
     write_results,
 )
 
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.inference.classifier import load_classifier_file
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -29,7 +29,7 @@ from typing import Any, Final
 import numpy as np
 from harness import Results, Table, free_port, option_parser, provenance, table, write_results
 
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PICTURE: Final = ROOT / "docs" / "pictures" / "soak.png"

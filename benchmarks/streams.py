@@ -33,7 +33,7 @@ from harness import (
     write_results,
 )
 
-from soundwatch.daemon.capture.pacing import Pacer
+from soundwatch.daemon.capture.recordings.pacing import Pacer
 from soundwatch.daemon.core.memory import limit_heap
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, FeatureWindow, Scores, read_only

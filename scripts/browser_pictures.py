@@ -18,7 +18,7 @@ import soundfile
 from playwright.sync_api import sync_playwright
 from screenshots import ARGUMENTS, CHROMIUM, ROOT, keep
 
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 
 SHOTS: Final[dict[str, dict[str, Any]]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 820, "height": 1010}},

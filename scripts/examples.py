@@ -32,7 +32,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from soundwatch.daemon.capture.demo import DEMO_SOUNDS, RATE_HZ, Demo, demo_scene
+from soundwatch.daemon.capture.demo.scene import DEMO_SOUNDS, RATE_HZ, Demo, demo_scene
 from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.contract import ModelContract

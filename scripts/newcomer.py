@@ -33,7 +33,7 @@ STOP_S: Final = 120  # for the end after SIGINT
 RULES: Final = "rules:\n  siren: {when: {classes: [siren]}, then: {send: [command:/bin/true]}}\n"
 RECORDINGS: Final = """
 import pathlib, soundfile
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 pathlib.Path("recordings").mkdir(exist_ok=True)
 for name in ("street.wav", "yard.flac", "recordings/street.wav"):
     soundfile.write(name, demo_scene(44_100, 60.0).T, 44_100)

@@ -40,13 +40,22 @@ TOP_LEVEL: Final = {
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "NOTICE"),
     *("pyproject.toml", "constraints.txt", "config.yaml", "Makefile", "Containerfile", "mkdocs.yml"),
 }
+# Subpackages of a package, lowest floor first. Modules beside them are above all, and none of them imports the package.
+SUBPACKAGE_FLOORS: Final = {
+    "daemon.capture": (
+        ("descriptors", "samples", "monitoring"),
+        ("recordings", "streams", "portaudio"),
+        ("demo", "sound_server"),
+        ("microphones",),
+    ),
+}
 # Functions of threads that may end by an exception, which the log then reports (`thread_failed`), and the reason.
 UNGUARDED_THREADS: Final = {
     "__main__.py int": "it returns 0; its end loads what the end of every thread needs",
-    "capture/capture_worker.py _exit_with_daemon": "a process of its own, whose end is a lost source",
-    "capture/capture_worker.py _report_hung_server": "a process of its own, where PortAudio's limit holds, too",
-    "capture/ffmpeg.py _read": "the source only lacks the reason of its end",
-    "capture/ffmpeg_file.py _read": "the recording only lacks the reason of its end",
+    "capture/microphones/capture_worker.py _exit_with_daemon": "a process of its own, whose end is a lost source",
+    "capture/microphones/capture_worker.py _report_hung_server": "a process of its own, where PortAudio's limit holds",
+    "capture/streams/ffmpeg.py _read": "the source only lacks the reason of its end",
+    "capture/recordings/ffmpeg_file.py _read": "the recording only lacks the reason of its end",
     "scan/process_pool.py _end_with_parent": "a process of its own",
     "scan/process_pool.py _stop_searches": "a process of its own, which then finishes its search",
     "sinks/command.py _read": "the log only lacks a program's output",
@@ -98,8 +107,9 @@ def string_imports(path: Path) -> Iterator[str]:
     yield from re.findall(r"[\"'](soundwatch\.(?:daemon|training|export)\.[a-z_.]+)[\"':]", path.read_text("utf-8"))
 
 
-def packages_imported(path: Path, root: str) -> set[str]:
-    prefix = f"soundwatch.{root}."
+def packages_imported(path: Path, parent: str) -> set[str]:
+    """Return the packages of a parent, such as `daemon` or `daemon.capture`, that a file imports."""
+    prefix = f"soundwatch.{parent}."
     names = [*imports(path), *string_imports(path)]
     return {name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)}
 
@@ -132,6 +142,21 @@ def test_a_package_imports_lower_floors_only(root: str, floors: tuple[tuple[str,
         assert package in floor_of, f"{path}: {package} stands on no floor"
         others = (packages_imported(path, root) & floor_of.keys()) - {package}
         upward |= {(package, other) for other in others if floor_of[other] >= floor_of[package]}
+    assert not upward
+
+
+@pytest.mark.parametrize(("parent", "floors"), SUBPACKAGE_FLOORS.items())
+def test_a_subpackage_imports_lower_floors_only(parent: str, floors: tuple[tuple[str, ...], ...]) -> None:
+    folder = ROOT / parent.partition(".")[0] / "soundwatch" / Path(*parent.split("."))
+    floor_of = {package: number for number, floor in enumerate(floors) for package in floor}
+    assert {path.parent.name for path in folder.glob("*/__init__.py")} == floor_of.keys()
+    upward = {
+        (package, other)
+        for package, floor in floor_of.items()
+        for path in (folder / package).rglob("*.py")
+        for other in packages_imported(path, parent) - {package}
+        if floor_of.get(other, len(floors)) >= floor
+    }
     assert not upward
 
 
@@ -205,7 +230,8 @@ def test_no_module_is_outside_the_packages(root: str) -> None:
 
 @pytest.mark.parametrize("root", ["daemon", "training"])
 def test_each_package_has_its_purpose_and_limits_in_its_docstring(root: str) -> None:
-    for path in sorted((ROOT / root / "soundwatch" / root).glob("*/__init__.py")):
+    folder = ROOT / root / "soundwatch" / root
+    for path in sorted([*folder.glob("*/__init__.py"), *folder.glob("*/*/__init__.py")]):
         docstring = ast.get_docstring(tree_of(path)) or ""
         assert "Never" in docstring, path
 

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import yaml
 
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.cli import COMMANDS, main
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.cli.doctor import FAULTY

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from onnx import helper, numpy_helper
 
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.core.contract import CONTRACT_KEY, decode_contract, encode_contract
 from soundwatch.daemon.inference.classifier import resolve_model
 from support.band_model import write_band_model

@@ -20,7 +20,7 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError, VerificationError
 from soundwatch.daemon.core.types import Samples

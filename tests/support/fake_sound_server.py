@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from soundwatch.daemon.capture.sound_server_protocol import (
+from soundwatch.daemon.capture.sound_server.protocol import (
     Command,
     Field,
     FrameBuffer,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from soundwatch.daemon.capture import open_source
-from soundwatch.daemon.capture.network import NetworkSource
+from soundwatch.daemon.capture.streams.network import NetworkSource
 from soundwatch.daemon.core.source import LiveSource, SourceStateChange
 from soundwatch.daemon.core.types import Block, Samples
 from support.fakes import tone

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.capture.recordings.recording import Recording
 from soundwatch.daemon.core.errors import SourceError
 
 

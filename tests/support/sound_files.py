@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.capture.recordings.recording import Recording
 
 RATE_HZ = 8_000
 SOUND: NDArray[np.int16] = (3_000 * np.random.default_rng(1).standard_normal(RATE_HZ * 3)).astype(np.int16)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.capture.recordings.recording import Recording
 from soundwatch.daemon.core.contract import INT8_SUFFIX, FeatureSpec, ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Classifier

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.capture.recordings.recording import Recording
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Samples

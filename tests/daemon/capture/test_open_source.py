@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.daemon.capture import Demo, Recording, microphone, open_source
-from soundwatch.daemon.capture.devices import Device
+from soundwatch.daemon.capture import Demo, Recording, open_source
+from soundwatch.daemon.capture.portaudio import microphone
+from soundwatch.daemon.capture.portaudio.devices import Device
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 
 DESK = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.capture import source_kinds
-from soundwatch.daemon.capture.devices import Device
+from soundwatch.daemon.capture.portaudio.devices import Device
 from soundwatch.daemon.capture.source_names import name_devices
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.source_config import SourceConfig

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from soundwatch.daemon.capture import open_live_source, open_source, source_kind
-from soundwatch.daemon.capture.devices import Device, match_devices
+from soundwatch.daemon.capture.portaudio.devices import Device, match_devices
 from soundwatch.daemon.core.source import LiveSource, SourceStateChange
 from soundwatch.daemon.core.types import Block, Samples
 from support.fakes import tone

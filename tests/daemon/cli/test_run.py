@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from soundwatch.daemon.app.reload import RunConfig
-from soundwatch.daemon.capture import inputs
-from soundwatch.daemon.capture.devices import Device
-from soundwatch.daemon.capture.inputs import Inputs
+from soundwatch.daemon.capture.microphones import inputs
+from soundwatch.daemon.capture.microphones.inputs import Inputs
+from soundwatch.daemon.capture.portaudio.devices import Device
 from soundwatch.daemon.cli.run import _present_or_demo, _without_demo_journal
 from soundwatch.daemon.core.config import Config, JournalConfig
 from soundwatch.daemon.core.source_config import SourceConfig

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.clips.build import build_guards
 from soundwatch.daemon.clips.ring_buffer import to_int16
 from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build_guard, speech_label_ids

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.errors import ModelError, SourceError

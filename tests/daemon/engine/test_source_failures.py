@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from soundwatch.daemon.capture.reconnect import ReconnectingSource
+from soundwatch.daemon.capture.monitoring.reconnect import ReconnectingSource
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import SourceStateChange
 from soundwatch.daemon.core.types import Block

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import soundfile
 
-from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.core.config import ModelConfig
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file

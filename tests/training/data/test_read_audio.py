@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.daemon.capture.recording import BLOCK_MS
+from soundwatch.daemon.capture.recordings.recording import BLOCK_MS
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.cache import ClipCache, decode
 from soundwatch.training.data.class_folders import split_folders

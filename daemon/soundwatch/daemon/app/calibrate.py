@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from soundwatch.daemon.capture import Recording
-from soundwatch.daemon.capture.containers.search import search_bars
-from soundwatch.daemon.capture.recording_findings import findings_for_events
+from soundwatch.daemon.capture.recordings.containers.search import search_bars
+from soundwatch.daemon.capture.recordings.findings import findings_for_events
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import check_against_contract
 from soundwatch.daemon.core.contract import ModelContract

@@ -13,7 +13,7 @@ from soundwatch.daemon.app.outputs import prepare_all
 from soundwatch.daemon.app.reload import check_standard_input, needs_speech_guard
 from soundwatch.daemon.app.rule_outputs import prepare_rules
 from soundwatch.daemon.app.source_rules import checked_sources
-from soundwatch.daemon.capture.pcm_format import PcmFormat
+from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from soundwatch.daemon.capture import Recording
-from soundwatch.daemon.capture.monitor import MonitoredSource
-from soundwatch.daemon.capture.recording_findings import log_findings
-from soundwatch.daemon.capture.source_wrapper import SourceWrapper
+from soundwatch.daemon.capture.monitoring.monitor import MonitoredSource
+from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
+from soundwatch.daemon.capture.recordings.findings import log_findings
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import LiveSource, SourceNotice
 from soundwatch.daemon.core.types import Block

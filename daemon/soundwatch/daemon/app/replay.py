@@ -10,7 +10,7 @@ from pathlib import Path
 from soundwatch.daemon.app.build import build_replay
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.capture import Recording, recordings_in
-from soundwatch.daemon.capture.recording_findings import log_findings
+from soundwatch.daemon.capture.recordings.findings import log_findings
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import SourceError

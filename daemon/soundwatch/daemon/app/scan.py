@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, cast
 
-from soundwatch.daemon.capture.recording_findings import log_findings
+from soundwatch.daemon.capture.recordings.findings import log_findings
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, SourceError

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from soundwatch.daemon.capture.demo import Demo
-from soundwatch.daemon.capture.device_list import list_devices_apart
-from soundwatch.daemon.capture.devices import match_devices
-from soundwatch.daemon.capture.ffmpeg import connect_ffmpeg
-from soundwatch.daemon.capture.folder import Folder
-from soundwatch.daemon.capture.monitor import MonitoredSource
+from soundwatch.daemon.capture.demo.scene import Demo
+from soundwatch.daemon.capture.microphones.open_microphone import open_live_microphone, open_microphone
+from soundwatch.daemon.capture.monitoring.monitor import MonitoredSource
+from soundwatch.daemon.capture.monitoring.reconnect import open_reconnecting
+from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
 from soundwatch.daemon.capture.name_candidates import device_names, host_names
-from soundwatch.daemon.capture.network import Connection, NetworkSource, connect_fifo, connect_tcp, connect_udp
-from soundwatch.daemon.capture.open_microphone import open_live_microphone, open_microphone
-from soundwatch.daemon.capture.pcm_format import PcmFormat
-from soundwatch.daemon.capture.raw_pcm import RawPcm, standard_input
-from soundwatch.daemon.capture.reconnect import open_reconnecting
-from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording
-from soundwatch.daemon.capture.source_wrapper import SourceWrapper
-from soundwatch.daemon.capture.wyoming_satellite import open_wyoming
+from soundwatch.daemon.capture.portaudio.device_list import list_devices_apart
+from soundwatch.daemon.capture.portaudio.devices import match_devices
+from soundwatch.daemon.capture.recordings.folder import Folder
+from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES, Recording
+from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
+from soundwatch.daemon.capture.streams.ffmpeg import connect_ffmpeg
+from soundwatch.daemon.capture.streams.network import Connection, NetworkSource, connect_fifo, connect_tcp, connect_udp
+from soundwatch.daemon.capture.streams.raw_pcm import RawPcm, standard_input
+from soundwatch.daemon.capture.streams.wyoming_satellite import open_wyoming
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.paths import is_folder, is_pipe, is_there, literal_path

@@ -28,9 +28,9 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
     `sample` is a recording that comes with soundwatch.
     """
     from soundwatch.daemon.capture import Recording
-    from soundwatch.daemon.capture.containers.search import search_bars
-    from soundwatch.daemon.capture.recording_findings import MONO_KINDS
-    from soundwatch.daemon.capture.sample import recording_path
+    from soundwatch.daemon.capture.demo.sample import recording_path
+    from soundwatch.daemon.capture.recordings.containers.search import search_bars
+    from soundwatch.daemon.capture.recordings.findings import MONO_KINDS
     from soundwatch.daemon.inference.loading import load_classifier
     from soundwatch.daemon.pipeline.scoring import score_source_and_tags
     from soundwatch.daemon.system.signals import stop_on_signals

@@ -22,9 +22,9 @@ def devices(as_json: bool, probe: str | None) -> None:
 
     A list that fails is a line on standard error; exit code 4 if nothing else is listed.
     """
-    from soundwatch.daemon.capture.devices import devices_json
-    from soundwatch.daemon.capture.inputs import inputs_text, list_inputs
-    from soundwatch.daemon.capture.probe import probe_text, record_probe
+    from soundwatch.daemon.capture.microphones.inputs import inputs_text, list_inputs
+    from soundwatch.daemon.capture.microphones.probe import probe_text, record_probe
+    from soundwatch.daemon.capture.portaudio.devices import devices_json
 
     if probe is not None:
         click.echo(probe_text(record_probe(probe)))

@@ -32,8 +32,8 @@ def replay(files: tuple[Path, ...], start: str, config_path: Path | None, sinks:
     `sample` is a recording that comes with soundwatch.
     """
     from soundwatch.daemon.app.replay import replay as replay_files
-    from soundwatch.daemon.capture.containers.search import search_bars
-    from soundwatch.daemon.capture.sample import recording_path
+    from soundwatch.daemon.capture.demo.sample import recording_path
+    from soundwatch.daemon.capture.recordings.containers.search import search_bars
     from soundwatch.daemon.system.log_output import open_logger
 
     config = apply_options(load_config(config_path), sinks=sinks or ("json",), **model)

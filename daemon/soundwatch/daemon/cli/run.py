@@ -123,7 +123,7 @@ def _present_or_demo(sources: dict[str, SourceConfig], log: Logger) -> dict[str,
     Other sources are returned as they are. `default` becomes the sound server's source if PortAudio has no device.
     """
     from soundwatch.daemon.capture import source_kind
-    from soundwatch.daemon.capture.inputs import list_inputs
+    from soundwatch.daemon.capture.microphones.inputs import list_inputs
 
     if any(source_kind(source.device).name != "microphone" for source in sources.values()):
         return sources

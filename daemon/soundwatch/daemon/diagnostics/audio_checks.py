@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.capture import source_kind
-from soundwatch.daemon.capture.device_names import list_cards
-from soundwatch.daemon.capture.devices import devices_text
-from soundwatch.daemon.capture.inputs import Inputs, find_input, list_inputs
-from soundwatch.daemon.capture.probe import ADVICE, probe_text, record_probe
-from soundwatch.daemon.capture.sound_server import is_server_source
-from soundwatch.daemon.capture.sound_server_devices import describe_server_device, server_devices_text
+from soundwatch.daemon.capture.microphones.inputs import Inputs, find_input, list_inputs
+from soundwatch.daemon.capture.microphones.probe import ADVICE, probe_text, record_probe
+from soundwatch.daemon.capture.portaudio.device_names import list_cards
+from soundwatch.daemon.capture.portaudio.devices import devices_text
+from soundwatch.daemon.capture.sound_server.devices import describe_server_device, server_devices_text
+from soundwatch.daemon.capture.sound_server.source import is_server_source
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND, NOT_CALIBRATED
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State

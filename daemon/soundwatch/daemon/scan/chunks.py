@@ -28,7 +28,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.capture.frame_reader import open_frames
+from soundwatch.daemon.capture.recordings.frame_reader import open_frames
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.types import Block, Samples

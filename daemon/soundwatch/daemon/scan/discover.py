@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
-from soundwatch.daemon.capture.recording_files import files_under
+from soundwatch.daemon.capture.recordings.files import files_under
+from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.core.paths import is_folder
 from soundwatch.daemon.core.text import printable, utf8_fault
 

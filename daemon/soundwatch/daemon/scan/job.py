@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from soundwatch.daemon.capture.recording_findings import FindingKind
+from soundwatch.daemon.capture.recordings.findings import FindingKind
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ProviderError
 from soundwatch.daemon.core.stop_request import StoppedError

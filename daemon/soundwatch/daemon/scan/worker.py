@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from soundwatch.daemon.capture import Recording
-from soundwatch.daemon.capture.recording_findings import FindingKind
+from soundwatch.daemon.capture.recordings.findings import FindingKind
 from soundwatch.daemon.core.config import ModelConfig
 from soundwatch.daemon.core.errors import ModelError, SourceError
 from soundwatch.daemon.core.types import Block, Classifier, FeatureWindow

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.capture.demo import DEMO_DESCRIPTION
+from soundwatch.daemon.capture.demo.scene import DEMO_DESCRIPTION
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.health_schema import JournalHealthLine, OverloadLine
 from soundwatch.daemon.sinks.protocols import SinkStatus

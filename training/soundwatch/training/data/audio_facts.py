@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from soundwatch.daemon.capture import Recording
-from soundwatch.daemon.capture.recording_error import FaultKind, fault_kind
-from soundwatch.daemon.capture.recording_findings import FindingKind
+from soundwatch.daemon.capture.recordings.findings import FindingKind
+from soundwatch.daemon.capture.samples.recording_error import FaultKind, fault_kind
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.stop_request import raise_if_stop_requested
 

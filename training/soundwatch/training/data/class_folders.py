@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
-from soundwatch.daemon.capture.recording_files import files_under
+from soundwatch.daemon.capture.recordings.files import files_under
+from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.contract_text import is_class_name
 from soundwatch.daemon.core.errors import DataError

@@ -15,8 +15,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.capture.recording_error import FaultKind
-from soundwatch.daemon.capture.recording_findings import ADVICE
+from soundwatch.daemon.capture.recordings.findings import ADVICE
+from soundwatch.daemon.capture.samples.recording_error import FaultKind
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.audio_facts import SoundFacts, SoundFault
 from soundwatch.training.data.class_folders import RULE, TEST_SHARE, far_off_shares, hold_out

@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
-from soundwatch.daemon.capture.recording_files import files_under
+from soundwatch.daemon.capture.recordings.files import files_under
+from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.urbansound8k import Clip

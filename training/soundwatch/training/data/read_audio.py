@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture import Recording
-from soundwatch.daemon.capture.frame_reader import open_frames
+from soundwatch.daemon.capture.recordings.frame_reader import open_frames
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError, SourceError
 from soundwatch.daemon.core.types import Samples

@@ -1,1 +1,4 @@
-"""Events and states at an MQTT broker, for Home Assistant and for fleets."""
+"""Events and states at an MQTT broker, for Home Assistant and for fleets.
+
+Never: store lines; the journal has them until the broker confirms them.
+"""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from soundwatch.daemon.capture.demo import DEMO_DESCRIPTION
+from soundwatch.daemon.capture.demo.scene import DEMO_DESCRIPTION
 from soundwatch.daemon.core.tags import highest_tags
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.level_schema import LevelLine
