@@ -10,7 +10,7 @@ import soundfile
 from soundwatch.daemon.capture.demo.sample import SAMPLE_PATH, recording_path
 from support.cli_runner import lines_of, soundwatch
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.mark.slow
