@@ -16,7 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_ROOTS = ("daemon", "training", "export")
 MAY_IMPORT = {"daemon": {"daemon"}, "training": {"training", "daemon"}, "export": {"export", "training", "daemon"}}
-# Lowest first. A package imports packages of lower floors, never of its own floor or of a higher one.
+# Lowest first. A package imports packages of lower floors, never of its own floor or of a higher one, nor a module that
+# stands beside the packages.
 DAEMON_FLOORS: Final = (
     ("core",),
     ("capture", "frontend", "inference", "detection", "events", "tables", "system", "schedule"),
@@ -35,19 +36,17 @@ TRAINING_FLOORS: Final = (
     ("crossval", "evaluation"),
     ("cli",),
 )
+CAPTURE_FLOORS: Final = (
+    ("descriptors", "samples", "monitoring"),
+    ("recordings", "streams", "portaudio"),
+    ("demo", "sound_server"),
+    ("microphones",),
+)
+FLOORS: Final = {"daemon": DAEMON_FLOORS, "training": TRAINING_FLOORS, "daemon.capture": CAPTURE_FLOORS}
 TOP_LEVEL: Final = {
     *("daemon", "training", "export", "tests", "benchmarks", "docs", "scripts", "home-assistant"),
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "NOTICE"),
     *("pyproject.toml", "constraints.txt", "config.yaml", "Makefile", "Containerfile", "mkdocs.yml"),
-}
-# Subpackages of a package, lowest floor first. Modules beside them are above all, and none of them imports the package.
-SUBPACKAGE_FLOORS: Final = {
-    "daemon.capture": (
-        ("descriptors", "samples", "monitoring"),
-        ("recordings", "streams", "portaudio"),
-        ("demo", "sound_server"),
-        ("microphones",),
-    ),
 }
 # Functions of threads that may end by an exception, which the log then reports (`thread_failed`), and the reason.
 UNGUARDED_THREADS: Final = {
@@ -131,22 +130,8 @@ def test_imports_between_source_roots_point_one_way(root: str) -> None:
         assert roots <= MAY_IMPORT[root], path
 
 
-@pytest.mark.parametrize(("root", "floors"), [("daemon", DAEMON_FLOORS), ("training", TRAINING_FLOORS)])
-def test_a_package_imports_lower_floors_only(root: str, floors: tuple[tuple[str, ...], ...]) -> None:
-    floor_of = {package: number for number, floor in enumerate(floors) for package in floor}
-    upward = set()
-    for path in modules(root):
-        package = package_of(path, root)
-        if package.endswith(".py"):  # `__init__`, `__main__` and the version stand beside the packages
-            continue
-        assert package in floor_of, f"{path}: {package} stands on no floor"
-        others = (packages_imported(path, root) & floor_of.keys()) - {package}
-        upward |= {(package, other) for other in others if floor_of[other] >= floor_of[package]}
-    assert not upward
-
-
-@pytest.mark.parametrize(("parent", "floors"), SUBPACKAGE_FLOORS.items())
-def test_a_subpackage_imports_lower_floors_only(parent: str, floors: tuple[tuple[str, ...], ...]) -> None:
+@pytest.mark.parametrize(("parent", "floors"), FLOORS.items())
+def test_a_package_imports_lower_floors_only(parent: str, floors: tuple[tuple[str, ...], ...]) -> None:
     folder = ROOT / parent.partition(".")[0] / "soundwatch" / Path(*parent.split("."))
     floor_of = {package: number for number, floor in enumerate(floors) for package in floor}
     assert {path.parent.name for path in folder.glob("*/__init__.py")} == floor_of.keys()
@@ -155,7 +140,7 @@ def test_a_subpackage_imports_lower_floors_only(parent: str, floors: tuple[tuple
         for package, floor in floor_of.items()
         for path in (folder / package).rglob("*.py")
         for other in packages_imported(path, parent) - {package}
-        if floor_of.get(other, len(floors)) >= floor
+        if not other.startswith("_") and floor_of.get(other, len(floors)) >= floor
     }
     assert not upward
 
