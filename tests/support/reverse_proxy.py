@@ -17,6 +17,7 @@ def reverse_proxy(
     prefix: str,
     *,
     upgrades: bool,
+    buffers: bool = False,
     own_address: str = "127.0.0.1",
     headers: bytes = b"",
     login: bytes = b"",
@@ -27,6 +28,7 @@ def reverse_proxy(
         address: Address of the server.
         prefix: Path, without a slash at its end.
         upgrades: Whether WebSockets connect.
+        buffers: Whether a response is passed on only when it is complete, which a stream never is.
         own_address: Address from which the proxy connects.
         headers: Headers that the proxy adds, each with a line break before it.
         login: Header that a request needs, in small letters; others get 401. Empty where the proxy checks nobody.
@@ -58,7 +60,7 @@ def reverse_proxy(
                 server.sendall(head + b"\r\n\r\n" + body)
                 up = threading.Thread(target=copy, args=(self.request, server), daemon=True)
                 up.start()
-                copy(server, self.request)
+                copy(server, self.request, whole=buffers)
 
     with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -102,11 +104,16 @@ class Server(socketserver.ThreadingTCPServer):
     block_on_close = False
 
 
-def copy(source: socket.socket, target: socket.socket) -> None:
-    """Copy bytes until either side ends, then end both."""
+def copy(source: socket.socket, target: socket.socket, *, whole: bool = False) -> None:
+    """Copy bytes until either side ends, each part at once or all of them at the end; then end both."""
+    held = b""
     with suppress(OSError):
         while part := source.recv(65_536):
-            target.sendall(part)
+            if whole:
+                held += part
+            else:
+                target.sendall(part)
+        target.sendall(held)
     for end in (source, target):
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)

@@ -4,7 +4,7 @@ import { ramp } from "./colours.js";
 import { el, mark, setText } from "./dom.js";
 import { span } from "./format.js";
 import { locale, t } from "./language.js";
-import { LANGUAGE, relative } from "./net.js";
+import { relative, request } from "./net.js";
 
 const SIZE = 1024; // samples per spectrum
 const COLUMNS = 600;
@@ -35,8 +35,7 @@ export class Clip {
 
   async load(url) {
     try {
-      const response = await fetch(url, { headers: LANGUAGE });
-      if (!response.ok) throw new Error((await response.json()).error);
+      const response = await request(url);
       const context = new OfflineAudioContext(1, 1, 2 * MAX_HZ);
       this.draw((await context.decodeAudioData(await response.arrayBuffer())).getChannelData(0));
     } catch (error) {

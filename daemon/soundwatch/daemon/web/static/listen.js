@@ -2,7 +2,7 @@
 // server has no encoder.
 
 import { t } from "./language.js";
-import { LANGUAGE } from "./net.js";
+import { request } from "./net.js";
 
 const TYPE = 'audio/webm; codecs="opus"';
 const LATE_S = 0.8; // more than this is skipped
@@ -31,8 +31,7 @@ export class Listener {
   }
 
   async run() {
-    const response = await fetch(this.url, { headers: LANGUAGE, signal: this.controller.signal });
-    if (!response.ok) throw new Error((await response.json().catch(() => ({}))).error ?? String(response.status));
+    const response = await request(this.url, { signal: this.controller.signal });
     const opus = response.headers.get("Content-Type").startsWith("audio/webm") && window.MediaSource?.isTypeSupported(TYPE);
     if (opus) await this.playOpus(response.body.getReader());
     else await this.playFile(response);

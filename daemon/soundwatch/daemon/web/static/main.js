@@ -7,13 +7,14 @@ import { SettingsEditor } from "./editor.js";
 import { showHealth, showModel } from "./health.js";
 import { install } from "./install.js";
 import { choose, language, NAMES, t } from "./language.js";
-import { ask, Stream } from "./net.js";
+import { ask } from "./net.js";
 import { Now } from "./now.js";
 import { Part } from "./part.js";
 import { Review } from "./review.js";
 import { showRules } from "./rules.js";
 import { showSettings } from "./settings.js";
 import { Statistics } from "./statistics.js";
+import { Stream } from "./stream.js";
 import { Today } from "./today.js";
 
 const REFRESH_MS = 15000;
@@ -123,6 +124,7 @@ function refreshSoon() {
 document.addEventListener("listening", refreshSoon);
 
 function welcome(message) {
+  const continued = boot === message.boot && message.known; // no line is missing
   if (boot !== message.boot) {
     now.hold();
     boot = message.boot;
@@ -130,7 +132,7 @@ function welcome(message) {
     model.load();
   }
   refresh();
-  today.reload();
+  if (!continued) today.reload();
   statistics.reload();
 }
 
@@ -159,6 +161,9 @@ function take(message) {
     case "lost":
       today.reload();
       break;
+    case "poll":
+      if (!document.hidden) sources.load();
+      break;
     case "hello":
     case "health":
     case "gap":
@@ -174,9 +179,10 @@ function status(state, text) {
   setText(byId("status"), text);
 }
 
-function connection(state, retryMs, reason) {
+function connection(state, { polls = false, retryMs, reason }) {
   const banner = byId("banner");
   banner.hidden = state === "open";
+  byId("polling").hidden = !polls;
   if (state === "open") return;
   status("closed", t("Not connected"));
   const broken = reason ? t("soundwatch cannot be reached ({reason}).", { reason }) : t("soundwatch cannot be reached.");
