@@ -237,7 +237,9 @@ def build_source(run_config: RunConfig, name: str, model_channels: int, log: Log
         SourceError: The source cannot be used.
     """
     source = run_config.sources[name]
-    opened = open_live_source(name, source.device, source.channels, source.pcm, wait=name in run_config.waiting)
+    opened = open_live_source(
+        name, source.device, source.channels, source.pcm, source.certificate, wait=name in run_config.waiting
+    )
     log.info("source_opened", source=name, device=opened.info.description)
     return report_recording(opened, model_channels, log)
 

@@ -14,6 +14,7 @@ from soundwatch.daemon.app.reload import check_standard_input, needs_speech_guar
 from soundwatch.daemon.app.rule_outputs import prepare_rules
 from soundwatch.daemon.app.source_rules import checked_sources
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
+from soundwatch.daemon.capture.streams.certificates import check_certificate
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
@@ -69,6 +70,10 @@ def check_devices(config: Config) -> None:
             PcmFormat.parse(source.pcm)
         except ConfigError as error:
             raise ConfigError(f"sources.{name}.pcm: {error}") from error
+        try:
+            check_certificate(source.certificate)
+        except ConfigError as error:
+            raise ConfigError(f"sources.{name}.{error}") from error
 
 
 def check_outputs(

@@ -23,6 +23,7 @@ from soundwatch.daemon.capture.portaudio.devices import match_devices
 from soundwatch.daemon.capture.recordings.folder import Folder
 from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES, Recording
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
+from soundwatch.daemon.capture.streams.certificates import CHECKED, ENCRYPTED, check_certificate, describe_certificate
 from soundwatch.daemon.capture.streams.ffmpeg import connect_ffmpeg
 from soundwatch.daemon.capture.streams.network import Connection, NetworkSource, connect_fifo, connect_tcp, connect_udp
 from soundwatch.daemon.capture.streams.raw_pcm import RawPcm, standard_input
@@ -41,7 +42,7 @@ _PATH_PREFIXES: Final = ("/", "./", "../", "~/")
 LOCAL_PAUSE_S: Final = 0.25
 HOST_PAUSE_S: Final = 1.0
 FFMPEG_PAUSE_S: Final = 5.0
-_ENCRYPTED_SCHEMES: Final = frozenset({"https", "rtsps", "srt"})
+_ENCRYPTED_SCHEMES: Final = ENCRYPTED | {"srt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class SourceRequest:
         channels: Number of channels to open; None for the device's own, two at most.
         pcm: Format of raw samples.
         wait: Wait for an absent device instead of failing.
+        certificate: Check of a server's certificate (`capture/streams/certificates.py`).
     """
 
     name: str
@@ -61,6 +63,7 @@ class SourceRequest:
     channels: int | None
     pcm: PcmFormat
     wait: bool = True
+    certificate: str = CHECKED
 
     @property
     def path(self) -> Path:
@@ -101,7 +104,11 @@ def source_kind(device: str | int) -> SourceKind:
 
 
 def open_source(
-    name: str, device: str | int, channels: int | ChannelSelection | None = None, pcm: str = "s16le,44100,1"
+    name: str,
+    device: str | int,
+    channels: int | ChannelSelection | None = None,
+    pcm: str = "s16le,44100,1",
+    certificate: str = CHECKED,
 ) -> Source:
     """Open a source that ends at its first loss; one with a selection of channels is opened again instead.
 
@@ -112,14 +119,17 @@ def open_source(
             microphone's name, a part of it, its index, or `default`.
         channels: Number of channels of a microphone, None for its own, two at most; or a selection of channels.
         pcm: Format of raw PCM: sample format, rate in Hz, channels.
+        certificate: Check of a server's certificate: `checked`, `unchecked`, or a file with issuers.
 
     Raises:
         SourceError: The source cannot be opened.
-        ConfigError: `pcm` is malformed, or an address is ambiguous.
+        ConfigError: `pcm` is malformed, an address is ambiguous, or a file holds no certificate.
     """
     if isinstance(channels, str):
-        return _BlocksOnly(open_live_source(name, device, channels, pcm, wait=False))
-    return source_kind(device).open(SourceRequest(name, device, channels, PcmFormat.parse(pcm), wait=False))
+        return _BlocksOnly(open_live_source(name, device, channels, pcm, certificate, wait=False))
+    check_certificate(certificate)
+    request = SourceRequest(name, device, channels, PcmFormat.parse(pcm), wait=False, certificate=certificate)
+    return source_kind(device).open(request)
 
 
 class _BlocksOnly(SourceWrapper):
@@ -134,6 +144,7 @@ def open_live_source(
     device: str | int,
     channels: int | ChannelSelection | None = None,
     pcm: str = "s16le,44100,1",
+    certificate: str = CHECKED,
     *,
     wait: bool = True,
 ) -> LiveSource:
@@ -144,17 +155,19 @@ def open_live_source(
         device: As for `open_source`.
         channels: As for `open_source`.
         pcm: As for `open_source`.
+        certificate: As for `open_source`.
         wait: Wait for an absent device instead of failing.
 
     Raises:
         SourceError: The source cannot be opened, or has fewer channels than the selection needs.
-        ConfigError: `pcm` is malformed, or an address is ambiguous.
+        ConfigError: `pcm` is malformed, an address is ambiguous, or a file holds no certificate.
     """
+    check_certificate(certificate)
     choice = channels if isinstance(channels, str) else None
     count = channels if isinstance(channels, int) else None
     if choice is not None and MIN_CHANNELS[choice] > 1:
         count = MIN_CHANNELS[choice]
-    source = source_kind(device).open_live(SourceRequest(name, device, count, PcmFormat.parse(pcm), wait))
+    source = source_kind(device).open_live(SourceRequest(name, device, count, PcmFormat.parse(pcm), wait, certificate))
     found = source.info.channels
     if choice is not None and 0 < found < MIN_CHANNELS[choice]:
         source.stop()
@@ -165,7 +178,7 @@ def open_live_source(
     return MonitoredSource(source, choice)
 
 
-Connector = Callable[[str, PcmFormat], Connection]
+Connector = Callable[[str, SourceRequest], Connection]
 
 
 def _network_kind(
@@ -180,7 +193,8 @@ def _network_kind(
     def open_once(request: SourceRequest) -> NetworkSource:
         url = str(request.device)
         check_address(url)
-        return NetworkSource(request.name, redact_url(url), lambda: connect(url, request.pcm), request.pcm)
+        description = redact_url(url) + describe_certificate(urlsplit(url).scheme.lower(), request.certificate)
+        return NetworkSource(request.name, description, lambda: connect(url, request), request.pcm)
 
     return SourceKind(name, matches, open_once, _reconnecting(open_once, longest_pause_s), host_names, encrypted)
 
@@ -196,6 +210,10 @@ def _reconnecting(
         wait=request.wait,
         longest_pause_s=longest_pause_s,
     )
+
+
+def _connect_url(url: str, request: SourceRequest) -> Connection:
+    return connect_ffmpeg(url, request.pcm, request.certificate)
 
 
 def _open_fifo(request: SourceRequest) -> NetworkSource:
@@ -259,7 +277,7 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
         host_names,
         _is_plain,
     ),
-    _network_kind("url", _has_scheme(""), connect_ffmpeg, _is_encrypted, FFMPEG_PAUSE_S),
+    _network_kind("url", _has_scheme(""), _connect_url, _is_encrypted, FFMPEG_PAUSE_S),
     SourceKind("fifo", _is_fifo, _open_fifo, _reconnecting(_open_fifo, LOCAL_PAUSE_S), device_names),
     SourceKind(
         "folder",

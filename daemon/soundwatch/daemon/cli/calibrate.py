@@ -122,7 +122,7 @@ def _sound(background: str, microphone: SourceConfig) -> Iterator[Source]:
         raise short_background(seconds)
     if seconds > LONGEST_BACKGROUND_S:
         raise ConfigError(f"--background {background}: at most {LONGEST_BACKGROUND_S} s, a week, can be recorded.")
-    sound = open_source("background", microphone.device, microphone.channels, microphone.pcm)
+    sound = open_source("background", microphone.device, microphone.channels, microphone.pcm, microphone.certificate)
     click.echo(f"Recording {sound.info.description} for {seconds:g} s; avoid sounds of the classes.", err=True)
     timer = threading.Timer(seconds, sound.stop)
     timer.daemon = True

@@ -34,7 +34,7 @@ def calibrate_level(device: str, level_db: float, seconds: int, config_path: Pat
 
     config = load_config(config_path)
     source = config.sources.get(device, SourceConfig(device=device))
-    opened = open_source(device, source.device, source.channels, source.pcm)
+    opened = open_source(device, source.device, source.channels, source.pcm, source.certificate)
     click.echo(f"Measuring the tone on {opened.info.description} for {seconds} s.", err=True)
     try:
         tone = measure_tone((block for block in opened.blocks() if isinstance(block, Block)), seconds)

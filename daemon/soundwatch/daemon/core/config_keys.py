@@ -26,6 +26,7 @@ PROTECTED: Final = (  # a stolen token must not run a program, open a file, or r
     ("sources", ANY, "device"),
     ("sources", ANY, "channels"),
     ("sources", ANY, "pcm"),
+    ("sources", ANY, "certificate"),
     ("sources", ANY, "clips"),
     ("sources", ANY, "listen"),
     ("sources", ANY, "detection", "calibration"),

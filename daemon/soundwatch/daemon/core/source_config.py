@@ -84,6 +84,8 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         channels: Number of channels to open, null for the device's own, two at most; or a selection: left, right,
             mix (the mean of all), pair (the first two).
         pcm: Format of raw samples: sample format, rate in Hz, channels; for a URL the format that ffmpeg converts to.
+        certificate: Check of the server's certificate for https:// and other encrypted URLs: checked, unchecked, or a
+            file with issuers.
         level_offset_db: Level of full scale in decibels of sound pressure; null without calibration.
         gain_db: Gain before the front end.
         high_pass_hz: Corner frequency of a high-pass before the front end; null for none.
@@ -97,6 +99,7 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     device: str | int = "default"
     channels: Annotated[int, msgspec.Meta(ge=1, le=64)] | ChannelSelection | None = None
     pcm: str = "s16le,44100,1"
+    certificate: str = "checked"
     level_offset_db: OffsetDb | None = None
     gain_db: Annotated[float, msgspec.Meta(ge=-60, le=60)] = 0.0
     high_pass_hz: Annotated[float, msgspec.Meta(ge=10, le=2000)] | None = None

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.capture import source_kind
+from soundwatch.daemon.capture.streams.certificates import UNCHECKED
 from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
@@ -113,6 +114,7 @@ class NetworkSourceAudit(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     reach: NetworkReach
     encrypted: bool
+    certificate_checked: bool
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +154,11 @@ def audit(config: Config) -> Audit:
     destinations = (*map(_destination, specs), *_rule_destinations(config))
     network = tuple(
         NetworkSourceAudit(
-            source=name, address=host, reach=network_reach(host), encrypted=encrypted(str(source.device))
+            source=name,
+            address=host,
+            reach=network_reach(host),
+            encrypted=encrypted(str(source.device)),
+            certificate_checked=encrypted(str(source.device)) and source.certificate != UNCHECKED,
         )
         for name, source in config.sources.items()
         if (encrypted := source_kind(source.device).encrypted) is not None

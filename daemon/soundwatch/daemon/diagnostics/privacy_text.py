@@ -58,7 +58,8 @@ def _destination_lines(result: Audit) -> Iterator[str]:
     for destination in result.destinations:
         yield f"  {destination.sink}: {destination.description}"
     for source in result.network_sources:
-        protection = "encrypted" if source.encrypted else "not encrypted"
+        unchecked = "" if source.certificate_checked else ", the server's certificate is not checked"
+        protection = f"encrypted{unchecked}" if source.encrypted else "not encrypted"
         yield f"  the sound of {source.source} comes from {source.address}, {protection}"
     if result.listening:
         yield f"  who has the token of the page can listen live to {', '.join(result.listening)}"

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from soundwatch.daemon.capture.descriptors.pipes import gatherable_s
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
+from soundwatch.daemon.capture.streams.certificates import CHECKED, certificate_options, quoted
 from soundwatch.daemon.capture.streams.network import Connection
 from soundwatch.daemon.core.errors import SourceUnavailableError
 from soundwatch.daemon.core.redact import HIDDEN, check_address, redact_text, redact_url
@@ -59,7 +60,12 @@ KNOWN_FAULTS: Final = (
         r"Failed to resolve hostname|Name or service not known|Temporary failure in name resolution",
         "the host's name is unknown. Check its spelling, or use the address",
     ),
-    (r"[Cc]ertificate|TLS|SSL", "the encrypted connection cannot be set up. Check the server's certificate"),
+    (
+        r"[Cc]ertificate",
+        "the server's certificate is not valid for this address, or its issuer is unknown. Check the address, or set "
+        "`certificate` of this source: a file with the certificate of the server or its issuer, or unchecked",
+    ),
+    (r"TLS|SSL", "the encrypted connection cannot be set up. Check the port, and the server's versions of TLS"),
     (r"Protocol not found|not on whitelist", "ffmpeg does not read this kind of address. Check the part before ://"),
     (r"without an SDP", "this payload type needs a description: save its SDP file, and write file:// and its path"),
     (r"Invalid data found|ends prematurely", f"the server sends no media that ffmpeg reads. {_NO_MEDIA}"),
@@ -71,16 +77,21 @@ KNOWN_FAULTS: Final = (
 )
 
 
-def connect_ffmpeg(url: str, pcm: PcmFormat) -> Connection:
+def connect_ffmpeg(url: str, pcm: PcmFormat, certificate: str = CHECKED) -> Connection:
     """Start ffmpeg for a URL.
 
+    Args:
+        url: The address.
+        pcm: Format of the samples.
+        certificate: `checked`, `unchecked`, or a file with issuers (`capture/streams/certificates.py`).
+
     Raises:
-        SourceUnavailableError: ffmpeg is not installed.
+        SourceUnavailableError: ffmpeg is not installed, or cannot check the server's certificate.
         ConfigError: The address is ambiguous.
     """
     check_address(url)
     try:
-        process = _start_ffmpeg(url, pcm)
+        process = _start_ffmpeg(url, pcm, certificate)
     except OSError as error:
         raise SourceUnavailableError(
             f"{redact_url(url)} needs the program ffmpeg, which cannot be started: {error.strerror}. On Debian and "
@@ -103,11 +114,12 @@ def connect_ffmpeg(url: str, pcm: PcmFormat) -> Connection:
     return Connection(stdout.fileno(), close, longest_gather_s=longest_gather_s, interrupt=process.terminate)
 
 
-def _start_ffmpeg(url: str, pcm: PcmFormat) -> subprocess.Popen[bytes]:
+def _start_ffmpeg(url: str, pcm: PcmFormat, certificate: str) -> subprocess.Popen[bytes]:
     """Start ffmpeg with pipes for the samples and for its messages, and give it the address.
 
     Raises:
         OSError: ffmpeg cannot be started.
+        SourceUnavailableError: ffmpeg cannot check the server's certificate.
     """
     scheme = urlsplit(url).scheme.lower()
     pace = ("-re",) if scheme in REAL_TIME_SCHEMES else ()
@@ -115,7 +127,7 @@ def _start_ffmpeg(url: str, pcm: PcmFormat) -> subprocess.Popen[bytes]:
     source = ("-protocol_whitelist", protocols, "-f", "concat", "-safe", "0", *pace, "-i", "pipe:0")
     output = ("-map", "0:a:0", "-f", pcm.sample_format, "-ar", str(pcm.rate_hz), "-ac", str(pcm.channels), "pipe:1")
     command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", *source, *output]
-    script = _script(url, scheme)
+    script = _script(url, scheme, certificate)
     process = subprocess.Popen(  # noqa: S603 -- a list without anything of the address
         command,
         stdin=subprocess.PIPE,
@@ -178,17 +190,20 @@ def explain_end(messages: tuple[str, ...], *, received: bool) -> str:
     return (shown[-1] if received else shown[0]) if shown else ""
 
 
-def _script(url: str, scheme: str) -> str:
-    """Write a script of the concat demuxer with one address."""
-    options = ""
+def _script(url: str, scheme: str, certificate: str = CHECKED) -> str:
+    """Write a script of the concat demuxer with one address.
+
+    Raises:
+        SourceUnavailableError: ffmpeg cannot check the server's certificate.
+    """
+    options = certificate_options(redact_url(url), scheme, certificate, takes_options=_reads_options())
     url = scheme + url[len(scheme) :]  # ffmpeg knows schemes in small letters only
     if scheme in ("rtsp", "rtsps"):  # over UDP, lost packets would go unreported
         if _reads_options():
-            options = "option rtsp_flags prefer_tcp\n"
+            options = (*options, "rtsp_flags prefer_tcp")
         else:
             url += ("&" if "?" in url else "?") + "tcp"
-    quoted = url.replace("'", "'\\''")
-    return f"ffconcat version 1.0\nfile '{quoted}'\n{options}"
+    return f"ffconcat version 1.0\nfile {quoted(url)}\n{''.join(f'option {option}{chr(10)}' for option in options)}"
 
 
 @lru_cache(maxsize=1)
