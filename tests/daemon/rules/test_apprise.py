@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import base64
-import email
-import email.policy
 import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.pushover import NotifyPushover
 from apprise.plugins.telegram import NotifyTelegram
@@ -153,12 +148,12 @@ def test_too_many_requests_pause_the_sender_and_closing_ends_the_pause() -> None
 def test_a_service_that_hangs_is_a_failure() -> None:
     with http_service(lambda _: ServiceAnswer(hangs_s=600)) as server:
         url = f"ntfy://127.0.0.1:{server.port}/street?rto=0.3"
-        with pytest.raises(ConnectionError, match="did not accept"):
+        with pytest.raises(ConnectionError, match="did not answer in time"):
             sender(url).send(MESSAGE)
 
 
 def test_a_service_that_is_off_is_a_failure() -> None:
-    with pytest.raises(ConnectionError, match="did not accept"):
+    with pytest.raises(ConnectionError, match=r"^Connection refused$"):
         sender(f"ntfy://127.0.0.1:{free_port()}/street").send(MESSAGE)
 
 
@@ -193,59 +188,6 @@ def test_a_service_that_takes_no_clips_gets_the_message_without_it(tmp_path: Pat
         first, second = [request.body.decode() for request in server.requests]
     assert "siren at mic0 (the service takes no clips)" in first
     assert "siren at mic0 (the clip is gone)" in second
-
-
-class Mailbox:
-    """What a mail server got, and how it answers."""
-
-    def __init__(self) -> None:
-        self.mails: list[Envelope] = []
-        self.answer = "250 OK"
-
-    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802  # the server's name
-        """Take a mail."""
-        self.mails.append(envelope)
-        return self.answer
-
-
-def _authenticate(_: Any, __: Any, ___: Any, ____: Any, data: Any) -> AuthResult:
-    good = isinstance(data, LoginPassword) and (data.login, data.password) == (b"box", b"pass")
-    return AuthResult(success=good, handled=False)  # so the server answers a refusal
-
-
-@pytest.fixture
-def mail_server() -> Iterator[tuple[Mailbox, int]]:
-    mailbox, port = Mailbox(), free_port()
-    options: dict[str, Any] = {"auth_require_tls": False, "auth_required": True, "authenticator": _authenticate}
-    controller = Controller(mailbox, hostname="127.0.0.1", port=port, **options)
-    controller.start()
-    yield mailbox, port
-    controller.stop()
-
-
-def mail_url(port: int, password: str = "pass") -> str:  # noqa: S107  # of the test's server
-    return f"mailto://box:{password}@127.0.0.1:{port}?from=box@example.org&to=me@example.org&mode=insecure"
-
-
-@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
-def test_a_mail_has_the_title_and_the_text(mail_server: tuple[Mailbox, int]) -> None:
-    mailbox, port = mail_server
-    sender(mail_url(port)).send(MESSAGE)
-    [envelope] = mailbox.mails
-    content = envelope.content
-    assert isinstance(content, bytes)
-    mail = email.message_from_bytes(content, policy=email.policy.default)
-    assert (mail["Subject"], envelope.rcpt_tos) == ("siren", ["me@example.org"])
-    assert "siren at mic0" in content.decode()
-
-
-@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
-@pytest.mark.parametrize("fault", ["password", "server"])
-def test_a_mail_that_is_not_accepted_is_tried_again(mail_server: tuple[Mailbox, int], fault: str) -> None:
-    mailbox, port = mail_server
-    mailbox.answer = "451 Try later" if fault == "server" else "250 OK"
-    with pytest.raises(ConnectionError, match="did not accept"):
-        sender(mail_url(port, "pass" if fault == "server" else "wrong")).send(MESSAGE)
 
 
 def test_the_addresses_of_apprise_are_secret_everywhere(

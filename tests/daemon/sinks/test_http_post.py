@@ -53,6 +53,7 @@ def post_twice(server: Server, first_answer: bytes) -> tuple[int, int]:
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", 304),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\nConnection: close\r\n\r\n", 200),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nlonger", 200),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 7\r\n\r\nokHELLO", 200),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nno length\r\n", 200),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(BOMB), BOMB), 200),
     ],

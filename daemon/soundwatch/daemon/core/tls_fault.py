@@ -19,9 +19,10 @@ _FAULTS: Final = {  # by a part of the text, in small letters
     "certificate is not valid for": "the server's certificate is for another name than that of the address; use the "
     "name of the certificate, or issue one for this name",
     "self-signed certificate": "the server's certificate is self-signed, or its issuer's is, and is not trusted here; "
-    "give that certificate with the option ca, or add it to those of the system",
+    "give that certificate with the option ca, where there is one, or add it to those of the system",
     "local issuer certificate": "the server's certificate has an issuer that is not trusted here; give the issuer's "
-    "certificate with the option ca, add it to those of the system, or have the server send the whole chain",
+    "certificate with the option ca, where there is one, add it to those of the system, or have the server send the "
+    "whole chain",
     "certificate required": "the server requires a certificate of this client; give one with the options cert and key",
     "alert unknown ca": "the server does not trust the issuer of this client's certificate",
     "alert certificate expired": "the server refuses this client's certificate, which has expired; renew it",

@@ -2,9 +2,10 @@
 
 Conventions: `apprise:URL` has an address of Apprise, such as `ntfys://ntfy.sh/TOPIC`. Nearly every part of such an
 address is a secret, so only its scheme is shown, in names, in errors and in the log. Apprise gives no reason for a
-failure but its log, from which only the status of HTTP is taken.
-Rule: 400, 413 and 422 refuse one message; any other failure is tried again, after 429 not before `PAUSE_S`, and twice
-as long each time.
+failure but its log (`rules/apprise_log.py`).
+Rule: 400, 413, 422 and SMTP's 552 refuse one message; any other failure is tried again, after 429 not before
+`PAUSE_S`, and twice as long each time.
+Rule for several recipients of one address: those that have accepted a message do not get it again.
 Rule for clips: a clip that a service does not take or refuses is left out, and the message says so. Some services take
 the text and the clip one after the other; such a message comes without its clip, and once more with the reason.
 Does not: import Apprise where no rule names an address, or let Apprise read files, load plugins or store anything.
@@ -18,6 +19,7 @@ import logging
 import re
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,18 +33,18 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.paths import expand_path, read_secret
 from soundwatch.daemon.core.renewed import Renewed
 from soundwatch.daemon.core.text import did_you_mean, environment_text
+from soundwatch.daemon.rules.apprise_log import FailureRecords
 from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget
 
 if TYPE_CHECKING:
     from apprise import AppriseAttachment, NotifyBase
 
-REFUSALS: Final = (400, 413, 422)
+REFUSALS: Final = (400, 413, 422, 552)
 CLIP_REFUSALS: Final = (*REFUSALS, 415)
 PAUSE_S: Final = 60.0
 LONGEST_PAUSE_S: Final = 3600.0
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_STATUS: Final = re.compile(r"error=(\d{3})(?:\d{2})?\b")  # ntfy adds two digits
 
 
 class AppriseOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,9 @@ class AppriseSender:
         self._backoff = Backoff(PAUSE_S, LONGEST_PAUSE_S)
         self.not_before_s = 0.0
         self._closing = threading.Event()
+        self._message: tuple[int, int] | None = None  # the one that was sent last
+        self._recipients: tuple[set[object], set[object]] = (set(), set())  # that have it, without and with its clip
+        self._cause: str | None = None  # of the last failure
 
     def send(self, message: Message) -> None:
         """Send a message.
@@ -87,6 +92,8 @@ class AppriseSender:
         """
         if self._closing.wait(max(0.0, self.not_before_s - time.monotonic())):
             raise InterruptedError("soundwatch is being stopped")
+        if (message.seq, message.merged) != self._message:
+            self._message, self._recipients = (message.seq, message.merged), (set(), set())
         attached, fault = self._attachment(message)
         accepted, status = self._notify(_without_clip(message, fault) if fault else message, attached)
         if not accepted and attached is not None and status in CLIP_REFUSALS:
@@ -101,8 +108,9 @@ class AppriseSender:
             raise MessageRefusedError(f"the service answered {status}")
         if status == 429:
             self.not_before_s = time.monotonic() + self._backoff.next_s()
-        reason = "the service did not accept the message" if status is None else f"the service answered {status}"
-        raise ConnectionError(reason)
+        if status is not None:
+            raise ConnectionError(f"the service answered {status}")
+        raise ConnectionError(self._cause or "the service did not accept the message")
 
     def close(self) -> None:
         """End a pause."""
@@ -122,30 +130,30 @@ class AppriseSender:
 
     def _notify(self, message: Message, attached: AppriseAttachment | None) -> tuple[bool, int | None]:
         """Send a message once; return whether it was accepted, and the status of HTTP of a failure."""
-        with _Records() as records:
+        recipients = self._recipients[attached is not None]
+        with FailureRecords() as records, _skipping(recipients):
             accepted = bool(self._plugin.get().notify(body=message.body, title=message.title, attach=attached))
+        self._cause = records.cause
         return accepted, records.status
 
 
-class _Records(logging.Handler):
-    """Apprise's log while one message is sent, from one thread; nothing of it is printed or kept."""
+@contextlib.contextmanager
+def _skipping(accepted: set[object]) -> Iterator[None]:
+    """Have Apprise leave out the recipients in a set, and add those that accept.
 
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self._thread = threading.get_ident()
-        self.status: int | None = None
+    Apprise does so by itself only between its own attempts; releases before 2.3 do not.
+    """
+    from apprise.plugins import base
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take the status of HTTP from an entry."""
-        if record.thread == self._thread and (found := _STATUS.search(record.getMessage())):
-            self.status = int(found[1])
-
-    def __enter__(self) -> _Records:
-        logging.getLogger("apprise").addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("apprise").removeHandler(self)
+    tracker = getattr(base, "_delivery_tracker", None)
+    if tracker is None:
+        yield
+        return
+    token = tracker.set(accepted)
+    try:
+        yield
+    finally:
+        tracker.reset(token)
 
 
 def _without_clip(message: Message, fault: str) -> Message:
@@ -194,6 +202,7 @@ def load_plugin(where: str, url: str) -> NotifyBase:
         ) from error
     logger = logging.getLogger("apprise")
     logger.propagate = False  # entries may hold addresses
+    logger.setLevel(logging.DEBUG)  # where Apprise puts the causes of failures
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
     asset = apprise.AppriseAsset(

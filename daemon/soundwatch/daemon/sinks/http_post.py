@@ -16,6 +16,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import BadStatusLine, HTTPResponse, parse_headers
+from http.client import HTTPConnection as PlainConnection
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from soundwatch.daemon.core.tls_fault import tls_fault_text
 
 DRAIN_S: Final = 0.5
 READ_BYTES: Final = 65_536
+REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +185,10 @@ class _Request:
         if self._aborted:
             raise InterruptedError("the request was ended")
         connection.request("POST", self._target, body=self._body, headers=self._headers, preload_content=False)
-        response = connection.getresponse()
-        redirects, retry_after = response.get_redirect_location(), response.headers.get("Retry-After")
-        self.answer = Answer(response.status, response.reason or "", retry_after, bool(redirects))
+        response = PlainConnection.getresponse(connection)  # urllib3 refuses one with two lengths, whatever its status
+        redirects = response.status in REDIRECTS and "Location" in response.headers
+        self.answer = Answer(response.status, response.reason or "", response.headers.get("Retry-After"), redirects)
         self.has_head.set()
-        read_bytes = len(response.read(READ_BYTES, decode_content=False))
-        self.reusable = read_bytes < READ_BYTES and response.isclosed() and not self._aborted
+        has_one_length = len(response.headers.get_all("Content-Length", [])) < 2
+        read_bytes = len(response.read(READ_BYTES))
+        self.reusable = read_bytes < READ_BYTES and response.isclosed() and has_one_length and not self._aborted

@@ -1,0 +1,78 @@
+"""Causes of failures from Apprise's log.
+
+Conventions: entries hold addresses, tokens and answers of services, so an entry is never shown. Only known causes are
+recognized in it: the status of HTTP or SMTP, a failure of TLS, an error of the system, a time-out.
+Source: httpwg.org/specs/rfc9110.html#status.codes; RFC 5321, section 4.2.3.
+Does not: send (`rules/apprise_target.py`).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import socket
+import threading
+from typing import Final
+
+from soundwatch.daemon.core.tls_fault import tls_fault_text
+
+_HTTP_STATUS: Final = re.compile(r"error=(\d{3})(?:\d{2})?\b")  # ntfy adds two digits
+_SMTP_STATUS: Final = re.compile(r"\((\d{3}), b['\"]|\bwas refused: (\d{3}) b['\"]")
+_SYSTEM_ERROR: Final = re.compile(r"\[Errno (-?\d+)\]")
+_CAUSES: Final = {
+    "Failed to resolve": "the name of the service cannot be resolved",
+    "timed out": "the service did not answer in time",
+    "Connection unexpectedly closed": "the service closed the connection",
+    "Connection aborted": "the service closed the connection",
+    "STARTTLS extension not supported": "the service has no STARTTLS; use another port, or mode=ssl",
+    "AUTH extension not supported": "the service takes no user name and password; check the port and the mode",
+}
+
+
+class FailureRecords(logging.Handler):
+    """Apprise's log while one message is sent, from one thread; nothing of it is printed or kept.
+
+    Attributes:
+        status: Status of HTTP or SMTP; None for none.
+        cause: Known cause without a status; None for none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self._thread = threading.get_ident()
+        self.status: int | None = None
+        self.cause: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the status or the cause of a failure from an entry."""
+        if record.thread != self._thread:
+            return
+        text = record.getMessage()
+        if found := _HTTP_STATUS.search(text) or _SMTP_STATUS.search(text):
+            self.status = int(found[1] or found[2])
+        elif "Exception" in text:
+            self.cause = known_cause(text) or self.cause
+
+    def __enter__(self) -> FailureRecords:
+        logging.getLogger("apprise").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("apprise").removeHandler(self)
+
+
+def known_cause(text: str) -> str | None:
+    """Return the cause of a failure in the text of an error; None for a text about anything else."""
+    if fault := tls_fault_text(text):
+        return fault
+    if cause := next((cause for part, cause in _CAUSES.items() if part in text), None):
+        return cause
+    if found := _SYSTEM_ERROR.search(text):
+        number = int(found[1])
+        if number in errno.errorcode:
+            return os.strerror(number)
+        if number == socket.EAI_NONAME:
+            return "the name of the service cannot be resolved"
+    return None
