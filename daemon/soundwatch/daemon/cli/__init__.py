@@ -138,7 +138,7 @@ class _Lazy(click.Group):
 
         `run` keeps a SIGHUP. A command of training or export ends at SIGTERM as at Ctrl-C.
         """
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], COMMANDS)}`soundwatch --help` lists all.")
         check_system_zone(used=False)
         if args[0] == "run":
@@ -148,12 +148,11 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command that is called.
+        """Import the command that is called; None while a shell completes a command that cannot be imported.
 
         Raises:
             ModelError: The command needs a package of the training extra.
         """
-        del ctx
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
@@ -162,6 +161,8 @@ class _Lazy(click.Group):
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in _TRAINING_PACKAGES:
                 raise
+            if ctx.resilient_parsing:
+                return None
             raise ModelError(
                 f"`soundwatch {cmd_name}` needs the Python package {error.name}, which is not installed. "
                 f"Install it with {install_command('training')}."
@@ -178,7 +179,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="soundwatch")
 def soundwatch() -> None:
-    """Detect city sounds and report them as JSON events; all processing stays on this machine.
+    """Detect urban sounds and report them as JSON events; all processing stays on this machine.
 
     Exit codes: 0 done, or stopped by a signal; 1 a bug; 2 usage or configuration; 3 model; 4 microphone
     or recording; 5 accelerator; 6 output; 7 training data; 8 verification; 9 journal; 10 a finding of `doctor`;
