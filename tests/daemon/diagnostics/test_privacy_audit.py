@@ -35,14 +35,14 @@ from support.journal_factory import TIME, event, write_journal
         ("::1", "machine"),
         ("localhost", "machine"),
         ("broker.localhost", "machine"),
-        ("192.168.1.5", "house"),
-        ("10.0.0.1", "house"),
-        ("fd00::5", "house"),
-        ("fe80::1", "house"),
-        ("169.254.1.1", "house"),
-        ("homeassistant", "house"),
-        ("broker.local", "house"),
-        ("nas.fritz.box", "house"),
+        ("192.168.1.5", "local_network"),
+        ("10.0.0.1", "local_network"),
+        ("fd00::5", "local_network"),
+        ("fe80::1", "local_network"),
+        ("169.254.1.1", "local_network"),
+        ("homeassistant", "local_network"),
+        ("broker.local", "local_network"),
+        ("nas.fritz.box", "local_network"),
         ("8.8.8.8", "outside"),
         ("2001:4860:4860::8888", "outside"),
         ("hooks.slack.com", "outside"),
@@ -134,9 +134,9 @@ def test_servers_for_other_machines_and_network_sources_are_reported(monkeypatch
             },
         )
     )
-    assert [destination.reach for destination in found.destinations] == ["machine", "house", "machine"]
+    assert [destination.reach for destination in found.destinations] == ["machine", "local_network", "machine"]
     assert [(source.source, source.reach, source.encrypted) for source in found.network_sources] == [
-        ("gate", "house", False),
+        ("gate", "local_network", False),
         ("radio", "outside", True),
     ]
     assert not found.leaves_house
@@ -151,9 +151,9 @@ def test_servers_for_other_machines_and_network_sources_are_reported(monkeypatch
         ("terminal", "terminal", "machine"),
         ("unix:/run/soundwatch.sock", "unix:/run/soundwatch.sock", "machine"),
         ("tcp://127.0.0.1:9000", "tcp://127.0.0.1", "machine"),
-        ("tcp://0.0.0.0:9000", "tcp://0.0.0.0", "house"),
+        ("tcp://0.0.0.0:9000", "tcp://0.0.0.0", "local_network"),
         ("http://[::1]:8433", "http://::1", "machine"),
-        ("mqtt://homeassistant:1883,retain=1", "mqtt://homeassistant", "house"),
+        ("mqtt://homeassistant:1883,retain=1", "mqtt://homeassistant", "local_network"),
         ("mqtts://user:secret@broker.example.org", "mqtts://broker.example.org", "outside"),
         ("webhook:https://hooks.slack.com/services/secret", "webhook://hooks.slack.com", "outside"),
         ("webhook:http://127.0.0.1:9/secret", "webhook://127.0.0.1", "machine"),

@@ -103,9 +103,10 @@ def _allowed(host: str, *, listens: bool) -> tuple[tuple[str, ...], str]:
     if reach == "machine":
         return (), "loopback"
     if parse_ip(host) is None:
-        if reach == "house":
+        if reach == "local_network":
             return PRIVATE_NETWORKS, "a name of the local network, whose address may change"
         return ANY, "a name whose addresses cannot be known in advance: EVERY ADDRESS IS ALLOWED"
     if not listens:
         return (host,), "this address"
-    return PRIVATE_NETWORKS if reach == "house" else ANY, "clients have other addresses"  # the host is an own address
+    addresses = PRIVATE_NETWORKS if reach == "local_network" else ANY  # the host is an own address
+    return addresses, "clients have other addresses"

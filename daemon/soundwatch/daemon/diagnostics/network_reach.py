@@ -1,8 +1,8 @@
 """Reach of data that is sent to a host, by the host's address or name.
 
-Conventions: a reach is `machine` for this machine only, `house` for an address of a private network, `outside` for any
-other address, and `unknown` without an address. No name is looked up: a name with a dot counts as outside, unless its
-suffix is common in private networks.
+Conventions: a reach is `machine` for this machine only, `local_network` for an address of a private network, `outside`
+for any other address, and `unknown` without an address. No name is looked up: a name with a dot counts as outside,
+unless its suffix is common in private networks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 
-NetworkReach = Literal["machine", "house", "outside", "unknown"]
+NetworkReach = Literal["machine", "local_network", "outside", "unknown"]
 _PRIVATE_SUFFIXES: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
 
 
@@ -22,5 +22,5 @@ def network_reach(host: str) -> NetworkReach:
         return "machine"
     address = parse_ip(name)
     if address is None:
-        return "house" if "." not in name or name.endswith(_PRIVATE_SUFFIXES) else "outside"
-    return "house" if address.is_private or address.is_link_local or address.is_unspecified else "outside"
+        return "local_network" if "." not in name or name.endswith(_PRIVATE_SUFFIXES) else "outside"
+    return "local_network" if address.is_private or address.is_link_local or address.is_unspecified else "outside"

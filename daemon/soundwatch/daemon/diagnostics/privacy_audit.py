@@ -269,11 +269,11 @@ def _destination(spec: SinkSpec) -> Destination:
     reach = network_reach(host) if host else "unknown"
     if host in ("0.0.0.0", "::"):  # noqa: S104  # compared only
         return Destination(
-            sink=shown, reach="house", description="every machine that reaches this one and has the token"
+            sink=shown, reach="local_network", description="every machine that reaches this one and has the token"
         )
     descriptions = {
         "machine": "this machine only",
-        "house": "a machine in a private network",
+        "local_network": "a machine in a private network",
         "outside": "a machine outside private networks, or with a name that may be outside",
         "unknown": "an unknown address",
     }
