@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 from playwright.sync_api import Browser, expect
 
 from support.browser import opened
 from support.journal_factory import hello
 from support.level_factory import level_line, quarter_of_today
+from support.noon_zone import noon_now
 from support.web_harness import Site, lost_line, reading, today
 
 
@@ -19,7 +19,7 @@ def test_a_week_and_a_day_are_shown_as_heat_maps(browser: Browser, site: Site) -
     page, said = opened(browser, site.url)
     statistics = page.locator("#statistics")
     expect(statistics).to_contain_text("Coverage")
-    days = datetime.now().isoweekday()  # those that have begun
+    days = noon_now().isoweekday()  # those that have begun
     expect(page.get_by_role("region", name="Day by hour").locator("tbody tr")).to_have_count(days)
     levels = page.get_by_role("region", name="LAeq, dB(A), mic0")
     expect(levels.locator("tbody tr")).to_have_count(days)

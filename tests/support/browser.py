@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
+from support.noon_zone import NOON_ZONE
+
 CHROMIUM = Path("/usr/bin/chromium")
 WAIT_MS = 60_000
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
@@ -77,8 +79,9 @@ def complaints_of(page: Page) -> list[str]:
 
 
 def opened(browser: Browser, url: str, **context: Any) -> tuple[Page, list[str]]:
-    """Open an address in a context of its own; return the page, and what its console says."""
-    page = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)).new_page()
+    """Open an address in a context of its own, where it is about noon; return the page, and what its console says."""
+    options = {"viewport": {"width": 1280, "height": 900}, "timezone_id": NOON_ZONE} | context
+    page = browser.new_context(**options).new_page()
     page.set_default_timeout(WAIT_MS)
     expect.set_options(timeout=WAIT_MS)
     said = complaints_of(page)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import msgspec
 
 from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
+from support.noon_zone import noon_now
 
 
 def level_line(laeq_db: float | None, source: str = "mic0", *, calibrated: bool = False) -> LevelLine:
@@ -40,8 +41,8 @@ def period_line(start: str, time: str, laeq_db: float | None, **changes: Any) ->
 
 
 def quarter_of_today(number: int, laeq_db: float | None, **changes: Any) -> LevelPeriodLine:
-    """Return the levels of a quarter of an hour of the present day, in the browser's zone."""
-    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    """Return the levels of a quarter of an hour of the present day, in the zone of the browser and of the site."""
+    midnight = noon_now().replace(hour=0, minute=0, second=0, microsecond=0)
     start, end = (
         (midnight.astimezone(UTC) + timedelta(minutes=15 * place)).isoformat(timespec="milliseconds")
         for place in (number, number + 1)

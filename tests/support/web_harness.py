@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import RuleConfig, WhenConfig
 from soundwatch.daemon.core.types import Features, WindowResult, read_only
 from soundwatch.daemon.detection.effective import resolve_source
@@ -33,10 +34,11 @@ from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.web.server import serve
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC
 from support.memory_logger import MemoryLogger
+from support.noon_zone import NOON_ZONE
 
 NODE = "balcony"
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
-DEFAULTS = Config()
+DEFAULTS = Config(place=PlaceConfig(time_zone=NOON_ZONE))
 IDS = tuple(f"01JD8Z{number:020d}" for number in range(1000))
 
 

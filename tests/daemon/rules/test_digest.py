@@ -68,6 +68,13 @@ def test_a_clock_that_was_set_back_sends_no_digest_again() -> None:
     assert sent(times_s, "{}") == ["11-20 07:10"]
 
 
+@pytest.mark.parametrize(("digest", "wrong"), [("{}", ["01-01 12:00"]), ("{period: week, day: fri}", [])])
+def test_a_machine_whose_clock_starts_in_1970_sends_no_digest_again(digest: str, wrong: list[str]) -> None:
+    boot = ["1970-01-01T00:01", "1970-01-01T12:00", "2026-11-20T12:00"]
+    texts = ["2026-11-19T12:00", "2026-11-20T07:10", *boot, *boot, "2026-11-20T13:00", "2026-11-27T07:10"]
+    assert sent([seconds(text) for text in texts], digest) == ["11-20 07:10", *wrong, "11-27 07:10"]
+
+
 @pytest.mark.parametrize("digest", ["{at: '07:00'}", "{period: week, at: '07:00', day: sat}"])
 def test_a_line_from_a_wrong_clock_does_not_stop_later_digests(digest: str) -> None:
     wrong, *right = (

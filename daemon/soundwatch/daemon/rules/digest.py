@@ -3,7 +3,8 @@
 Conventions: a digest is due with the first line of `RULE_LINES` at or after its time. The state has the time of the
 next one, so each time sends at most one, also after a restart or where the clock was set back; times that passed while
 the program was off send the last one. A next one that is further away than any can be came from a wrong clock, and is
-computed again.
+computed again; the times of the last digests then prevent a second one, as at each start of a machine whose clock
+begins in 1970.
 Does not: compute statistics (`statistics/`).
 """
 
@@ -22,10 +23,11 @@ from soundwatch.daemon.events.line_head import SCHEMA
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.rules.facts import LineFacts
 from soundwatch.daemon.rules.state import RuleState
-from soundwatch.daemon.schedule.windows import next_begin
+from soundwatch.daemon.schedule.windows import last_begin, next_begin
 from soundwatch.daemon.statistics.digest import last_digest
 
 PERIOD_S: Final[Mapping[Literal["day", "week"], int]] = {"day": DAY_S, "week": 7 * DAY_S}
+KEPT_DIGESTS: Final = 4  # of two clocks, a right one and a wrong one
 
 
 def due_digest(
@@ -39,8 +41,10 @@ def due_digest(
     if own.digest_ns is not None and 0 < own.digest_ns - unix_ns <= furthest_ns:
         return own, None
     after = replace(own, digest_ns=next_begin(digest.window, place, unix_ns))
-    is_due = own.digest_ns is not None and own.digest_ns <= unix_ns
-    return after, LineFacts(seq, "digest", unix_ns) if is_due else None
+    begin_ns = last_begin(digest.window, place, unix_ns)
+    if own.digest_ns is None or own.digest_ns > unix_ns or begin_ns is None or begin_ns in own.digests:
+        return after, None
+    return replace(after, digests=(*own.digests, begin_ns)[-KEPT_DIGESTS:]), LineFacts(seq, "digest", unix_ns)
 
 
 def digest_line(facts: LineFacts, rule: RuleConfig, node: str) -> bytes:

@@ -32,6 +32,7 @@ class RuleState:
         sent_total: Number of messages so far.
         held: Number of held messages so far, by the condition that held them.
         digest_ns: Time of the next digest; None before the first line.
+        digests: Times of the last digests, by the calendar.
     """
 
     counted: tuple[int, ...] = ()
@@ -45,6 +46,7 @@ class RuleState:
     sent_total: int = 0
     held: Mapping[str, int] = field(default_factory=dict)
     digest_ns: int | None = None
+    digests: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

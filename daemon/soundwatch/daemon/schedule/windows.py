@@ -74,6 +74,19 @@ def next_begin(window: TimeWindow, place: PlaceConfig, unix_ns: int) -> int | No
     return min((begin_ns for begin_ns, _ in _occurrences(window, place, days) if begin_ns > unix_ns), default=None)
 
 
+def last_begin(window: TimeWindow, place: PlaceConfig, unix_ns: int) -> int | None:
+    """Return the last moment at which a window began, the present one included; None if none was in eight days.
+
+    Args:
+        window: The window.
+        place: The place.
+        unix_ns: The moment up to which to look, in nanoseconds since 1970.
+    """
+    today = _date_at(unix_ns, place)
+    days = (today - datetime.timedelta(days=offset) for offset in range(-1, HORIZON_DAYS))
+    return max((begin_ns for begin_ns, _ in _occurrences(window, place, days) if begin_ns <= unix_ns), default=None)
+
+
 def _occurrences(window: TimeWindow, place: PlaceConfig, days: Iterable[datetime.date]) -> Iterable[tuple[int, int]]:
     """Yield begin and end of a window on each of its days, in nanoseconds since 1970."""
     begin, end = parse_bound(window.from_), parse_bound(window.to)
