@@ -32,9 +32,9 @@ from harness import (
 )
 from scipy import signal
 
-from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.config.config import DetectionConfig
+from soundwatch.daemon.config.level import LevelConfig, LoudConfig
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.level_config import LevelConfig, LoudConfig
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.diagnostics.benchmark import (
     RATE_HZ,

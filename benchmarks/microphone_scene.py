@@ -23,8 +23,8 @@ import soundfile
 
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
+from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.source import LiveSource, SourceNotice
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force

@@ -26,7 +26,7 @@ from harness import Results, Table, in_own_process, machine_of, option_parser, p
 
 from soundwatch.daemon.app import scan
 from soundwatch.daemon.capture.demo.scene import demo_scene
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.inference.classifier import load_classifier_file

@@ -24,7 +24,7 @@ import numpy as np
 from harness import Results, Table, machine_of, option_parser, provenance, resident_mb, table, write_results
 from streams import Paced, Timed
 
-from soundwatch.daemon.core.config import Config, ShadowConfig
+from soundwatch.daemon.config.config import Config, ShadowConfig
 from soundwatch.daemon.diagnostics.benchmark import benchmark_context, error_logger
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file

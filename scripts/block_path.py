@@ -28,8 +28,8 @@ from soundwatch.daemon.app.daemon import Daemon
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.replay import replay
 from soundwatch.daemon.capture.demo.scene import RATE_HZ, demo_scene
-from soundwatch.daemon.core.config import Config, JournalConfig
-from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.config.config import Config, JournalConfig
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.sinks.file import FileSink
 

@@ -78,7 +78,7 @@ def codes() -> dict[int, list[type[SoundwatchError]]]:
     waiting = SoundwatchError.__subclasses__()
     while waiting:
         error = waiting.pop(0)
-        if error.__module__.startswith("soundwatch.daemon.core."):
+        if error.__module__.startswith(("soundwatch.daemon.core.", "soundwatch.daemon.config.")):
             found.setdefault(error.exit_code, []).append(error)
         waiting += error.__subclasses__()
     return found

@@ -1,4 +1,4 @@
-"""The keys of the configuration as data for the settings editor of the page: `core/config_keys.json`.
+"""The keys of the configuration as data for the settings editor of the page: `config/keys.json`.
 
 Conventions: texts are those of the reference in docs/configuration.md; Markdown is left in place, since the page shows
 backquotes as code. The catalogues of languages have translations of them, `settings`.
@@ -16,8 +16,8 @@ from generated_regions import ROOT
 from msgspec import inspect as types
 from type_docs import default_of, values_of
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_keys import FILE, ConfigKey, Kind
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.keys import FILE, ConfigKey, Kind
 from soundwatch.daemon.core.language import FOLDER
 
 KINDS: dict[type[types.Type], Kind] = {

@@ -1,6 +1,6 @@
 """The reference of configuration keys and of sinks' options.
 
-Types, defaults and bounds come from `core/config.py` and from the records that sinks read their options into; what a
+Types, defaults and bounds come from `config/config.py` and from the records that sinks read their options into; what a
 key means, from the comment over it in `config.yaml`, which a test of its own holds complete.
 
 Does not: repeat a comment for the equal key of a class; it refers to that key.
@@ -20,7 +20,7 @@ from generated_regions import ROOT
 from tables import table
 from type_docs import attributes, cell, default_of, values_of
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
 from soundwatch.daemon.web.settings import HttpOptions
 

@@ -33,8 +33,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.demo.scene import DEMO_SOUNDS, RATE_HZ, Demo, demo_scene
+from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.types import Classifier

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
+from soundwatch.daemon.config.level import LevelConfig
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.diagnostics.benchmark import error_logger

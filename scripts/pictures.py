@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from picture_style import BLUE, FAINT, INK, ORANGE, STYLE
 
 from soundwatch.daemon.capture.demo.scene import DEMO_SOUNDS, RATE_HZ, ROUND_S, demo_scene
+from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.channels import match_channels
-from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Samples
 from soundwatch.daemon.detection.rules import build_rules

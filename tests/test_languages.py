@@ -11,12 +11,12 @@ from typing import Final, get_args
 import msgspec
 import pytest
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_keys import config_keys, is_protected
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.keys import config_keys, is_protected
+from soundwatch.daemon.config.place import DAYS, PlaceConfig
+from soundwatch.daemon.config.rules import GROUPS, Fault, RuleConfig
 from soundwatch.daemon.core.date_text import MONTHS, SHORT_WEEKDAYS, WEEKDAYS
 from soundwatch.daemon.core.language import FOLDER, LANGUAGES, Language, catalogue, sound_name
-from soundwatch.daemon.core.place_config import DAYS, PlaceConfig
-from soundwatch.daemon.core.rules_config import GROUPS, Fault, RuleConfig
 from soundwatch.daemon.core.source import AudioFault
 from soundwatch.daemon.detection.calibration import NOT_CALIBRATED
 from soundwatch.daemon.events.schema import ClipRefusal

@@ -27,7 +27,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
     """Return a server with two rules and an empty folder of clips, or skip where there is no browser."""
-    from soundwatch.daemon.core.config import ClipsConfig, Config
+    from soundwatch.daemon.config.config import ClipsConfig, Config
     from support.web_harness import RULES, a_site
 
     (tmp_path / "clips").mkdir()

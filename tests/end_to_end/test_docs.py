@@ -21,7 +21,7 @@ from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.cli import COMMANDS, main
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.cli.doctor import FAULTY
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from support.cli_runner import SOUNDWATCH, VALIDATOR, soundwatch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,7 +138,7 @@ def test_every_event_shown_satisfies_the_schema() -> None:
 
 
 def test_every_configuration_shown_is_one(tmp_path: Path) -> None:
-    from soundwatch.daemon.core.config_file import load_config
+    from soundwatch.daemon.config.file import load_config
 
     shown = [block for _, block in fences("yaml")]
     for block in shown:

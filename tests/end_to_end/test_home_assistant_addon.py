@@ -19,8 +19,8 @@ import httpx
 import pytest
 import yaml
 
-from soundwatch.daemon.core.config import ModelConfig
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.config import ModelConfig
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.inference.loading import load_local_classifier
 from support.cli_runner import SOUNDWATCH
 from support.mosquitto import Listener, Mosquitto, wait_until

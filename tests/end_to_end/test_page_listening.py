@@ -10,8 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.source import SourceConfig
 from support.browser import WCAG, a_browser, opened, skip_without_chromium
 from support.journal_factory import hello
 from support.live_tone import live_tone

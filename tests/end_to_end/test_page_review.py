@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.config.config import ClipsConfig, Config
 from support.browser import WCAG, opened
 from support.web_harness import IDS, TOKEN, a_site, clip_line, today, write_token
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.config.config import ModelConfig
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy, plan_chunks
 from soundwatch.daemon.scan.discover import find_recordings

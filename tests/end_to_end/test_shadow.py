@@ -188,7 +188,7 @@ def test_a_daemon_started_with_a_model_option_keeps_the_model_and_the_file_is_re
 
 
 def test_the_file_is_restored_if_the_daemon_does_not_respond(street: Street, daemon: Daemon) -> None:
-    from soundwatch.daemon.core.config import JournalConfig
+    from soundwatch.daemon.config.config import JournalConfig
     from soundwatch.daemon.core.errors import StoreError
     from soundwatch.daemon.shadow.promotion import promote
 

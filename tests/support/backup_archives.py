@@ -9,7 +9,7 @@ from typing import Any
 
 from soundwatch.daemon.backup.restore import RestoreTargets
 from soundwatch.daemon.backup.save import save_backup
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.journal.store import JournalStore
 
 TABLES = ("lines", "labels", "cursors", "identity", "ages", "clip_folders")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import AudioQuality, SourceInfo
 from soundwatch.daemon.core.types import Block, Classifier

@@ -22,7 +22,7 @@ from soundwatch.daemon.capture.recordings.recording import Recording
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.ffmpeg import KNOWN_FAULTS, _without_secrets, explain_end
 from soundwatch.daemon.capture.streams.raw_pcm import RawPcm
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.contract import decode_contract, encode_contract
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.redact import check_address, redact_sink, redact_text, redact_url

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.place_config import PlaceConfig
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.decide import Decision, decide
 from soundwatch.daemon.rules.rule_set import RuleSet

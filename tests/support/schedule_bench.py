@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from soundwatch.daemon.app.control import ControlActions, SourceControl
 from soundwatch.daemon.app.reload import RunConfig
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
 from soundwatch.daemon.events.health_schema import ControlLine, MuteLine
 from soundwatch.daemon.events.schema import Line

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.types import EventType
 from soundwatch.daemon.events.health_schema import SourceHealthLine
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, HelloLine

@@ -15,9 +15,9 @@ import httpx
 import msgspec
 import numpy as np
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.place_config import PlaceConfig
-from soundwatch.daemon.core.rules_config import RuleConfig, WhenConfig
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.place import PlaceConfig
+from soundwatch.daemon.config.rules import RuleConfig, WhenConfig
 from soundwatch.daemon.core.types import Features, WindowResult, read_only
 from soundwatch.daemon.detection.effective import resolve_source
 from soundwatch.daemon.events.health_schema import SourceHealthLine

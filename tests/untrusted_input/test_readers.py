@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.contract import CONTRACT_KEY, decode_contract, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError, SoundwatchError
 from soundwatch.daemon.inference.classifier import load_classifier_file

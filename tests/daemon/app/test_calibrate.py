@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.app.calibrate import calibrate_from_source
-from soundwatch.daemon.core.config import Config, ModelConfig
+from soundwatch.daemon.config.config import Config, ModelConfig
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.core.types import Block

@@ -12,10 +12,10 @@ from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.app.reload import select_sources
 from soundwatch.daemon.app.source_rules import checked_sources
 from soundwatch.daemon.capture import open_source
-from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
-from soundwatch.daemon.core.config_file import parse_config
+from soundwatch.daemon.config.config import ClipsConfig, Config, DetectionConfig
+from soundwatch.daemon.config.file import parse_config
+from soundwatch.daemon.config.source import ClassConfig, SourceConfig
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.source_config import ClassConfig, SourceConfig
 from soundwatch.daemon.detection.rules import COMMON
 from soundwatch.daemon.sinks.kinds import parse_sink, prepare_sink
 from support.fakes import SMALL_CONTRACT

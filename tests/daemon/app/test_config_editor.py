@@ -15,10 +15,10 @@ import pytest
 from soundwatch.daemon.app.build import InForce, build_context
 from soundwatch.daemon.app.config_editor import FileEditor
 from soundwatch.daemon.app.reload import RunConfig
-from soundwatch.daemon.core import config_write
+from soundwatch.daemon.config import write as config_write
+from soundwatch.daemon.config.change import ConfigBusyError, ConfigChange, ConfigConflictError
+from soundwatch.daemon.config.file import parse_config
 from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.config_change import ConfigBusyError, ConfigChange, ConfigConflictError
-from soundwatch.daemon.core.config_file import parse_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal

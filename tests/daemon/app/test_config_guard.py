@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.app.config_guard import check_guarded
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import parse_config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.file import parse_config
+from soundwatch.daemon.config.yaml_edit import edit_yaml
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.yaml_edit import edit_yaml
 
 TEXT = """\
 place: {time_zone: Europe/Berlin}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.app.reload import RunConfig
-from soundwatch.daemon.core.config_file import check_against_contract
+from soundwatch.daemon.config.file import check_against_contract
 from soundwatch.daemon.core.errors import ConfigError
 from support.fakes import SMALL_CONTRACT
 from support.schedule_bench import PAUSE, bench

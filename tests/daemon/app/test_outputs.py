@@ -11,7 +11,7 @@ import pytest
 
 from soundwatch.daemon.app.outputs import Outputs
 from soundwatch.daemon.app.sink_line import append_sink_line, failing_sinks
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.journal import health as health_module
 from soundwatch.daemon.journal.health import JournalHealth
 from soundwatch.daemon.sinks.protocols import SinkStatus

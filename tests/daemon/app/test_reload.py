@@ -10,11 +10,11 @@ import pytest
 
 from soundwatch.daemon.app.build import InForce, build_context, rebuild
 from soundwatch.daemon.app.reload import RunConfig, diff_configs, keep_restart_values
+from soundwatch.daemon.config.config import ClipsConfig, Config, DetectionConfig, JournalConfig, ModelConfig
+from soundwatch.daemon.config.level import LevelConfig, LoudConfig, SilenceConfig
+from soundwatch.daemon.config.source import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig, JournalConfig, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.level_config import LevelConfig, LoudConfig, SilenceConfig
-from soundwatch.daemon.core.source_config import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.sinks.direct import DirectWriter
 from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.fakes import SMALL_CONTRACT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from soundwatch.daemon.app.reload_requests import ReloadRequests, begin, refuse
-from soundwatch.daemon.core.config_change import ConfigBusyError
+from soundwatch.daemon.config.change import ConfigBusyError
 from soundwatch.daemon.core.errors import ConfigError
 
 

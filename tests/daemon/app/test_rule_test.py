@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from soundwatch.daemon.app.rule_test import send_test_message
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.sinks.webhook import idempotency_key
 from support.fakes import SMALL_CONTRACT
 

@@ -10,7 +10,7 @@ import pytest
 from soundwatch.daemon.backup.archive import FORMAT, MANIFEST, read_manifest
 from soundwatch.daemon.backup.restore import restore_backup
 from soundwatch.daemon.backup.save import save_backup
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from support.backup_archives import new_place, rebuilt, saved
 

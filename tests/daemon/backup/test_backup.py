@@ -14,8 +14,8 @@ from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.backup.restore import restore_backup
 from soundwatch.daemon.backup.save import save_backup
 from soundwatch.daemon.cli import soundwatch as commands
-from soundwatch.daemon.core.config import Config, JournalConfig
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.config import Config, JournalConfig
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.folder_lock import locked_folder
 from soundwatch.daemon.diagnostics.finding import CheckInput

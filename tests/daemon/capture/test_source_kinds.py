@@ -10,9 +10,9 @@ import pytest
 from soundwatch.daemon.capture import open_live_source, open_source, source_kinds
 from soundwatch.daemon.capture.source_kinds import SourceKind, SourceRequest
 from soundwatch.daemon.capture.source_names import name_devices
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Block, read_only
 from soundwatch.daemon.diagnostics.privacy_audit import audit
 

@@ -9,8 +9,8 @@ import pytest
 from soundwatch.daemon.capture import source_kinds
 from soundwatch.daemon.capture.portaudio.devices import Device
 from soundwatch.daemon.capture.source_names import name_devices
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.source_config import SourceConfig
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from soundwatch.daemon.capture.microphones import inputs
 from soundwatch.daemon.capture.microphones.inputs import Inputs
 from soundwatch.daemon.capture.portaudio.devices import Device
 from soundwatch.daemon.cli.run import _present_or_demo, _without_demo_journal
-from soundwatch.daemon.core.config import Config, JournalConfig
-from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.config.config import Config, JournalConfig
+from soundwatch.daemon.config.source import SourceConfig
 from support.memory_logger import MemoryLogger
 
 CARD = Device(0, "USB", "ALSA", 1, 48_000, True, "USB")

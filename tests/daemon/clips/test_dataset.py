@@ -10,7 +10,7 @@ import pytest
 from soundwatch.daemon.clips.clip_names import list_clips
 from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.clips.dataset import export_labeled_clips
-from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.config.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.journal.labels import known_classes, last_event_line, parse_label, set_label

@@ -11,7 +11,7 @@ import pytest
 
 from soundwatch.daemon.clips.recorder import ClipRecorder, PendingClip
 from soundwatch.daemon.clips.ring_buffer import to_int16
-from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.config.config import ClipsConfig
 from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceStateChange
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.engine.engine import Engine

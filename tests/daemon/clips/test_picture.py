@@ -14,8 +14,8 @@ from PIL import Image
 from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, picture_path
 from soundwatch.daemon.clips.clip_store import AGES_NAME, AgeRecord, ClipStore, read_ages
 from soundwatch.daemon.clips.picture import COLUMNS, INK, LEFT, ROWS, TOP, check_pillow, shades, spectrogram_png
+from soundwatch.daemon.config.config import ClipsConfig
 from soundwatch.daemon.core.clock import DAY_S
-from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 from support.clip_factory import clip
 

@@ -8,8 +8,8 @@ import pytest
 
 from soundwatch.daemon.clips.recorder import LOOKBACK_S, ClipRecorder, PendingClip
 from soundwatch.daemon.clips.ring_buffer import RingBuffer, to_int16
-from soundwatch.daemon.core.config import ClipsConfig, Config
-from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
+from soundwatch.daemon.config.config import ClipsConfig, Config
+from soundwatch.daemon.config.source import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.detection.rules import resolve_sources
 from support.clip_factory import ANCHOR_UNIX_NS, RATE_HZ, Timed, event, ramp

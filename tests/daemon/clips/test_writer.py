@@ -15,7 +15,7 @@ from soundwatch.daemon.clips.clip_names import list_clips
 from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.clips.ring_buffer import Excerpt, Frames, Segment
 from soundwatch.daemon.clips.writer import QUEUED_CLIPS, ClipWriter
-from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.config.config import ClipsConfig
 from soundwatch.daemon.events.schema import Line, with_seq
 from support.cli_runner import VALIDATOR
 from support.clip_factory import ID, clip

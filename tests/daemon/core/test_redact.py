@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import check_address, redact_sink, redact_text, redact_url, redacted_config
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import Config, JournalConfig
+from soundwatch.daemon.config.config import Config, JournalConfig
 from soundwatch.daemon.core.reporting import SWITCHES, disable_reporting, enabled_reporting
 from soundwatch.daemon.diagnostics.privacy_audit import audit
 from soundwatch.daemon.diagnostics.privacy_text import audit_text

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.system_zone import check_system_zone
 

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from soundwatch.daemon.cli import main
-from soundwatch.daemon.core.config import Config, DetectionConfig
+from soundwatch.daemon.config.config import Config, DetectionConfig
+from soundwatch.daemon.config.source import ClassConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.source_config import ClassConfig
 from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.types import Scores
 from soundwatch.daemon.detection.calibration import (

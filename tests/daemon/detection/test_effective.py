@@ -7,11 +7,11 @@ from dataclasses import fields
 import msgspec
 import pytest
 
-from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
-from soundwatch.daemon.core.config_file import check_against_contract
+from soundwatch.daemon.config.config import ClipsConfig, Config, DetectionConfig
+from soundwatch.daemon.config.file import check_against_contract
+from soundwatch.daemon.config.level import LevelConfig, LoudConfig, SilenceConfig
+from soundwatch.daemon.config.source import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.level_config import LevelConfig, LoudConfig, SilenceConfig
-from soundwatch.daemon.core.source_config import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.detection.calibration import Calibration, ClassCalibration
 from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.detection.effective import (

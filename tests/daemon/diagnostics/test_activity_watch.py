@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
+from soundwatch.daemon.config.config import ClipsConfig, Config, JournalConfig
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import ServiceError
-from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.diagnostics.activity_watch import WatchReport, find_daemon, report_text, watch
 from soundwatch.daemon.diagnostics.process_table import open_sockets
 from support.cli_runner import SOUNDWATCH, soundwatch

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.diagnostics.filter_checks import FilterSettings, filter_findings, read_filter
 from soundwatch.daemon.diagnostics.network_filter import allowed_destinations, drop_in_text
 from soundwatch.daemon.system.systemd_unit import UNIT

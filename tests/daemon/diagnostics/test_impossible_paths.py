@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.app.detached_view import detached_view
-from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
-from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.config.config import ClipsConfig, Config, JournalConfig
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.diagnostics import checks, earlier_clips, privacy_audit
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.diagnostics.privacy_text import audit_text
@@ -119,7 +119,7 @@ def test_a_refused_configuration_is_a_finding_and_no_fault_of_soundwatch(monkeyp
 
 
 def _refused(case: CheckInput) -> list[Finding]:
-    from soundwatch.daemon.core.clip_files import clips_folder
+    from soundwatch.daemon.config.clips_folder import clips_folder
 
     assert case.config is not None
     clips_folder(case.config.clips)

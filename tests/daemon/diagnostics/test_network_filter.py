@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import Config, ModelConfig
-from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.config.config import Config, ModelConfig
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.diagnostics.network_filter import (
     ANY,
     PRIVATE_NETWORKS,

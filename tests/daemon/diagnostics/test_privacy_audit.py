@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.clips.clip_store import ClipStore
-from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
+from soundwatch.daemon.config.config import ClipsConfig, Config, JournalConfig
+from soundwatch.daemon.config.source import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.diagnostics.network_reach import NetworkReach, network_reach
 from soundwatch.daemon.diagnostics.privacy_audit import audit
 from soundwatch.daemon.diagnostics.privacy_text import audit_text

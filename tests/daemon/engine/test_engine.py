@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.demo.scene import demo_scene
+from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.errors import ModelError, SourceError
 from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceStateChange
 from soundwatch.daemon.core.types import Block

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.source import ClassConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.source_config import ClassConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.detection.rules import COMMON, resolve_sources
 from soundwatch.daemon.engine.context import EngineContext

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import Config, ModelConfig
+from soundwatch.daemon.config.config import Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError, ProviderError
 from soundwatch.daemon.inference.loading import load_classifier, load_local_classifier, requested_provider
 from support.model_files import write_onnx

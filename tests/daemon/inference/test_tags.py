@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from soundwatch.daemon.core.config import Config, DetectionConfig, ModelConfig
+from soundwatch.daemon.config.config import Config, DetectionConfig, ModelConfig
 from soundwatch.daemon.core.contract import CONTRACT_KEY, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.core.types import Features

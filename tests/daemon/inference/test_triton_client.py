@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.config import Config, DetectionConfig, ModelConfig
+from soundwatch.daemon.config.config import Config, DetectionConfig, ModelConfig
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.inference.classifier import LoadedModel, activate, activate_classes, load_classifier_file
 from soundwatch.daemon.inference.loading import load_classifier

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine, Line
 from soundwatch.daemon.journal import journal as journal_module

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import StoredLine
 from soundwatch.daemon.journal.location import journal_path, open_for_labels, open_for_reading, open_for_writing

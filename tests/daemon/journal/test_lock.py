@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from soundwatch.daemon.journal.entry import RetentionLimits
@@ -23,7 +23,7 @@ LIMITS = RetentionLimits(1e9, 10**9)
 TIME = "2026-11-26T00:00:00.000Z"
 SECOND_PROGRAM = """
 import sys
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.location import open_for_writing
 from support.memory_logger import MemoryLogger

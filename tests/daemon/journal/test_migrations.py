@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.location import open_for_reading, open_for_writing
 from soundwatch.daemon.journal.migrations import FORMAT, STEPS, copy_before_migration

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from soundwatch.daemon.journal.entry import Cursor, RetentionLimits, StoredLine

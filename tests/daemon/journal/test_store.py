@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import Cursor, RetentionLimits, StoredLine
 from soundwatch.daemon.journal.location import open_for_writing

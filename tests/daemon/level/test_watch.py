@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from soundwatch.daemon.config.config import Config, DetectionConfig
+from soundwatch.daemon.config.file import parse_config
+from soundwatch.daemon.config.level import LevelConfig, LoudConfig, SilenceConfig
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import Config, DetectionConfig
-from soundwatch.daemon.core.config_file import parse_config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.level_config import LevelConfig, LoudConfig, SilenceConfig
 from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Block, Event
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.pipeline.pipeline import run_pipeline

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.rules import sink as sink_module
 from soundwatch.daemon.rules.digest import digest_text
 from soundwatch.daemon.rules.history import StateCache

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.app.rule_outputs import prepare_rules
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 from support.http_service import HttpService, ServiceAnswer
 from support.mosquitto import wait_until

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from soundwatch.daemon.capture.demo.scene import demo_scene
-from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.config.config import ModelConfig
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY

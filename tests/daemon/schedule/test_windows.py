@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundwatch.daemon.config.place import DAYS, PlaceConfig, TimeWindow, check_place, parse_bound
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.place_config import DAYS, PlaceConfig, TimeWindow, check_place, parse_bound
 from soundwatch.daemon.schedule.sun import sun_times
 from soundwatch.daemon.schedule.windows import is_within, is_within_any, next_change
 

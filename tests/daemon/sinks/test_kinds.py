@@ -11,7 +11,7 @@ from configuration_reference import sinks as sinks_reference
 
 from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.cli.options import sink_option
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.diagnostics.configured_hosts import ConfiguredHost, configured_hosts
 from soundwatch.daemon.diagnostics.finding import CheckInput

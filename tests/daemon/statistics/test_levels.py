@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon.core.place_config import PlaceConfig
+from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.events.level_schema import LevelPeriodLine
 from soundwatch.daemon.statistics.compute import compute_statistics
 from soundwatch.daemon.statistics.html import render_html

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.statistics.period import Period, current_period, last_full_period, parse_period, period_at
 
 

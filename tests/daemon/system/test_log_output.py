@@ -16,7 +16,7 @@ from typing import Literal
 
 import pytest
 
-from soundwatch.daemon.core.config import LogConfig
+from soundwatch.daemon.config.config import LogConfig
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.log import LogEntry, StructuredLogger
 from soundwatch.daemon.system.log_output import QueuedOutput, StderrOutput, open_logger, wants_colors

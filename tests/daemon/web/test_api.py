@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.config import ClipsConfig, Config
-from soundwatch.daemon.core.source_config import SourceConfig, SourceDetectionConfig
+from soundwatch.daemon.config.config import ClipsConfig, Config
+from soundwatch.daemon.config.source import SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from support.fakes import SMALL_CONTRACT

@@ -11,8 +11,8 @@ import httpx
 import msgspec
 import pytest
 
-from soundwatch.daemon.core.config import ClipsConfig, Config
-from soundwatch.daemon.core.rules_config import RuleConfig
+from soundwatch.daemon.config.config import ClipsConfig, Config
+from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
 from soundwatch.daemon.web.deletion import DeletionBody, delete_with_clips

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.config.config import ClipsConfig, Config
 from support.web_harness import IDS, Site, a_site, clip_line, event_line
 
 

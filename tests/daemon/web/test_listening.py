@@ -13,8 +13,8 @@ import httpx
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.web import listening
 from soundwatch.daemon.web.listener_queue import ListenerQueue

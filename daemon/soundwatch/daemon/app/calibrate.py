@@ -11,8 +11,8 @@ import msgspec
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.recordings.containers.search import search_bars
 from soundwatch.daemon.capture.recordings.findings import findings_for_events
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import check_against_contract
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.file import check_against_contract
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.source import Source
 from soundwatch.daemon.core.stop_request import StoppedError

@@ -15,7 +15,7 @@ from soundwatch.daemon.app.rule_outputs import prepare_rules
 from soundwatch.daemon.app.source_rules import checked_sources
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import check_certificate
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.detection.rules import SourceRules

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_change import DiffLine
+from soundwatch.daemon.config.change import DiffLine
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.yaml_marks import scalars
 from soundwatch.daemon.core.redact import redact_text, redacted_config
-from soundwatch.daemon.core.yaml_marks import scalars
 
 
 def shown_diff(before: str, after: str, configs: tuple[Config, Config]) -> list[DiffLine]:

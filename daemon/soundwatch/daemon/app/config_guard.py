@@ -1,12 +1,12 @@
 """Values that a change by the API leaves in force, since a stolen token must not record other sound.
 
 Rule: a change adds no source, and weakens no schedule that pauses with `locked`. Only the file does.
-Does not: refuse single keys (`core/config_keys.py`).
+Does not: refuse single keys (`config/keys.py`).
 """
 
 from __future__ import annotations
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 
 

@@ -27,11 +27,11 @@ from soundwatch.daemon.app.schedules import (
     paused_by,
     threshold_adjustments,
 )
+from soundwatch.daemon.config.schedule import muting_schedules
 from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.schedule_config import muting_schedules
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
 from soundwatch.daemon.events.health_schema import ControlLine, MuteLine
 from soundwatch.daemon.events.schema import UNNUMBERED, Line

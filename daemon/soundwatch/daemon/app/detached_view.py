@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator
 
-from soundwatch.daemon.core.config import Config, node_name
+from soundwatch.daemon.config.config import Config, node_name
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal

@@ -17,7 +17,7 @@ from typing import Final
 
 from soundwatch.daemon.app.rule_outputs import RuleOutputs, RuleTarget, prepare_rules
 from soundwatch.daemon.app.sink_line import append_sink_line, failing_sinks
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.text import counted
 from soundwatch.daemon.journal.location import socket_path

@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.capture.source_names import name_devices
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.source import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, sink_key
 from soundwatch.daemon.sinks.spec import SinkConfig
 

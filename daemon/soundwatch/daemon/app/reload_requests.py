@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Final
 
-from soundwatch.daemon.core.config_change import ConfigBusyError
+from soundwatch.daemon.config.change import ConfigBusyError
 from soundwatch.daemon.core.errors import ConfigError
 
 RELOAD_S: Final = 60.0

@@ -12,7 +12,7 @@ from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.capture import Recording, recordings_in
 from soundwatch.daemon.capture.recordings.findings import log_findings
 from soundwatch.daemon.capture.source_names import name_recordings
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.paths import is_folder

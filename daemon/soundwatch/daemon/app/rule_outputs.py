@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from soundwatch.daemon.app.sink_line import append_sink_line
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.rules.check import closure
 from soundwatch.daemon.rules.history import StateCache
 from soundwatch.daemon.rules.rule_set import RuleSet, rules_of

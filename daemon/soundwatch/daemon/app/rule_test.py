@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import msgspec
 
 from soundwatch.daemon.app.detached_view import detached_view
+from soundwatch.daemon.config.config import Config, node_name
 from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.text import failure_text

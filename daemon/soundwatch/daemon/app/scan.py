@@ -16,7 +16,7 @@ from typing import Final, cast
 
 from soundwatch.daemon.capture.recordings.findings import log_findings
 from soundwatch.daemon.capture.source_names import name_recordings
-from soundwatch.daemon.core.config import Config, node_name
+from soundwatch.daemon.config.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.paths import is_file

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.place_config import PlaceConfig
-from soundwatch.daemon.core.schedule_config import ScheduleConfig
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.place import PlaceConfig
+from soundwatch.daemon.config.schedule import ScheduleConfig
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
 from soundwatch.daemon.schedule.windows import is_within_any, next_begin, next_change
 

@@ -23,7 +23,7 @@ from urllib.parse import quote
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 

@@ -30,8 +30,8 @@ from soundwatch.daemon.backup.archive import (
     read_manifest,
 )
 from soundwatch.daemon.backup.install import install_files, new_folders
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.journal.location import journal_path

@@ -15,10 +15,10 @@ from contextlib import closing
 from pathlib import Path
 
 from soundwatch.daemon.backup.archive import CLIPS, CONFIG, JOURNAL, SourceFile, calibration_paths, write_archive
+from soundwatch.daemon.config.clips_folder import clips_folder
+from soundwatch.daemon.config.config import Config, node_name
 from soundwatch.daemon.core.atomic_file import PART_SUFFIX, replace_file
-from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.folder_lock import locked_folder
 from soundwatch.daemon.core.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, remove_unfinished

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from soundwatch.daemon.capture.name_candidates import path_names
 from soundwatch.daemon.capture.source_kinds import source_kind
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import check_address, redact_url
-from soundwatch.daemon.core.source_config import SourceConfig
 
 
 def name_devices(devices: Sequence[str], configured: Mapping[str, SourceConfig]) -> dict[str, SourceConfig]:

@@ -17,7 +17,7 @@ from soundwatch.daemon.cli.options import (
     stored_clips_option,
     stored_journal_option,
 )
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.text import counted
 
 

@@ -24,13 +24,13 @@ from soundwatch.daemon.cli.options import (
     model_options,
     overwrite_option,
 )
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.file import load_config
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.atomic_file import replace_bytes
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.paths import is_file
 from soundwatch.daemon.core.source import Source
-from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.text import did_you_mean, printable
 
 if TYPE_CHECKING:

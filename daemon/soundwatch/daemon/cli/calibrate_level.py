@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from soundwatch.daemon.cli.options import FiniteRange, config_option
-from soundwatch.daemon.core.config_file import load_config
-from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.config.file import load_config
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.types import Block
 
 

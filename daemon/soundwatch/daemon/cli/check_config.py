@@ -12,7 +12,7 @@ import yaml
 from click.core import ParameterSource
 
 from soundwatch.daemon.cli.options import GivenPath, config_option
-from soundwatch.daemon.core.config_file import check_rereadable, load_config, parse_config, parse_yaml, read_config
+from soundwatch.daemon.config.file import check_rereadable, load_config, parse_config, parse_yaml, read_config
 
 if TYPE_CHECKING:
     from soundwatch.daemon.detection.effective import SourceSettings
@@ -38,7 +38,7 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
     if path is not None and named:
         raise click.UsageError(f"{path} and --config {config_path} are two files: give one of them.")
     from soundwatch.daemon.app.check import check_config as check
-    from soundwatch.daemon.core.config_migration import former_names
+    from soundwatch.daemon.config.migration import former_names
     from soundwatch.daemon.core.redact import redacted_config
     from soundwatch.daemon.detection.rules import COMMON
     from soundwatch.daemon.inference.classifier import LoadedModel
@@ -74,9 +74,9 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
 
 def _migrate(path: Path | None) -> None:
     """Write present names in place of former ones, and print both."""
-    from soundwatch.daemon.core.config_migration import former_names, migrated
-    from soundwatch.daemon.core.config_write import write_with_copy
-    from soundwatch.daemon.core.yaml_edit import edit_yaml
+    from soundwatch.daemon.config.migration import former_names, migrated
+    from soundwatch.daemon.config.write import write_with_copy
+    from soundwatch.daemon.config.yaml_edit import edit_yaml
 
     if path is None:
         raise click.UsageError("--migrate changes a file: give its path.")

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import GivenPath, apply_options, config_option, model_options
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.tags import highest_tags
 from soundwatch.daemon.core.text import printable, printable_lines

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from soundwatch.daemon.cli.options import apply_clips, config_option, stored_clips_option
-from soundwatch.daemon.core import clip_files
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.clips_folder import existing_clips_folder
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.text import printable
 
 
@@ -29,7 +29,7 @@ def pictures(config_path: Path | None, clips_folder: str | None) -> None:
     """
     from soundwatch.daemon.clips.draw import clips_without_picture, draw_pictures
 
-    folder = clip_files.existing_clips_folder(apply_clips(load_config(config_path), clips_folder).clips)
+    folder = existing_clips_folder(apply_clips(load_config(config_path), clips_folder).clips)
     missing = clips_without_picture(folder)
     with click.progressbar(draw_pictures(missing), length=len(missing), label="pictures", file=sys.stderr) as results:
         skipped = [result for result in results if result.error is not None]

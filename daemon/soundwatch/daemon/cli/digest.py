@@ -18,8 +18,8 @@ from soundwatch.daemon.cli.options import (
     overwrite_option,
     stored_journal_option,
 )
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 
 

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import config_option
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 
 FAULTY: Final = 10

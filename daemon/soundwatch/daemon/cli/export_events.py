@@ -19,7 +19,7 @@ from soundwatch.daemon.cli.options import (
     overwrite_option,
     stored_journal_option,
 )
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.text import counted
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
 

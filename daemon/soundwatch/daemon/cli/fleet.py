@@ -83,7 +83,7 @@ def fleet() -> None:
 @click.option("--plain", is_flag=True, help="Print lines on a terminal, instead of the view.")
 def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: bool) -> None:
     """Collect the lines of all nodes, store and show them; without a terminal, print them on standard output."""
-    from soundwatch.daemon.core.config import LogConfig
+    from soundwatch.daemon.config.config import LogConfig
     from soundwatch.daemon.fleet.collector import Collector
     from soundwatch.daemon.fleet.display import RecentEvents, print_lines
     from soundwatch.daemon.system.log_output import open_logger
@@ -191,7 +191,7 @@ def _store(address: str | None, *, writing: bool = False) -> FleetStore:
 
 def _store_address(address: str | None) -> str:
     """Return the address of a store; without one, a file next to the journal."""
-    from soundwatch.daemon.core.config import JournalConfig
+    from soundwatch.daemon.config.config import JournalConfig
     from soundwatch.daemon.journal.location import journal_path
 
     if address is not None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from soundwatch.daemon.cli.options import apply_journal, config_option, stored_journal_option
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.config_file import load_config
 
 
 @click.command()

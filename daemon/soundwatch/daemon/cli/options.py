@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
-from soundwatch.daemon.core.config import BACKENDS, Config, ModelConfig
+from soundwatch.daemon.config.config import BACKENDS, Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.system.job_control import in_foreground

@@ -17,7 +17,7 @@ from soundwatch.daemon.cli.options import (
     journal_option,
     sink_option,
 )
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 
 LEAVES_LOCAL_NETWORK: Final = 12
 

@@ -17,7 +17,7 @@ from soundwatch.daemon.cli.options import (
     sink_option,
     start_option,
 )
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 
 
 @click.command()

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from soundwatch.daemon.cli.options import apply_journal, config_option, stored_journal_option
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.file import load_config
+from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
-from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.core.text import did_you_mean, printable
 
 if TYPE_CHECKING:

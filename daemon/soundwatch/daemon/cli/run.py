@@ -20,11 +20,11 @@ from soundwatch.daemon.cli.options import (
     model_options,
     sink_option,
 )
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.file import check_rereadable, load_config, parse_config
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.channels import ChannelSelection
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import check_rereadable, load_config, parse_config
 from soundwatch.daemon.core.memory import limit_heap
-from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.spec import PAGE_PORT
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from soundwatch.daemon.cli.options import (
     parse_start,
     start_option,
 )
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ServiceError
 from soundwatch.daemon.diagnostics.network_filter import allowed_destinations, drop_in_text, nameservers
 from soundwatch.daemon.system.service_steps import Step, run_steps

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import apply_journal, config_option, stored_journal_option
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 
 if TYPE_CHECKING:

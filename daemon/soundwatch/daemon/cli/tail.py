@@ -19,7 +19,7 @@ from soundwatch.daemon.cli.options import (
     stored_journal_option,
     wants_text,
 )
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.text import printable
 
 DEFAULT_LINES: Final = 10

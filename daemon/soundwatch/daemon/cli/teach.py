@@ -14,8 +14,8 @@ from soundwatch.daemon.cli.options import (
     stored_clips_option,
     stored_journal_option,
 )
-from soundwatch.daemon.core import clip_files
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.clips_folder import existing_clips_folder
+from soundwatch.daemon.config.file import load_config
 
 
 @click.command()
@@ -29,7 +29,7 @@ def teach(folder: Path, config_path: Path | None, journal: str | None, clips_fol
     from soundwatch.daemon.journal.location import open_for_reading
 
     config = apply_clips(apply_journal(load_config(config_path), journal), clips_folder)
-    clips = clip_files.existing_clips_folder(config.clips)
+    clips = existing_clips_folder(config.clips)
     store = open_for_reading(config.journal)
     exported = dataset.export_labeled_clips(store, clips, folder)
     for class_, count in sorted(exported.copied.items()):

@@ -14,8 +14,8 @@ from soundwatch.daemon.clips.picture import check_pillow
 from soundwatch.daemon.clips.recorder import ClipRecorder
 from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build_guard
 from soundwatch.daemon.clips.writer import ClipWriter
-from soundwatch.daemon.core.clip_files import clips_folder
-from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.config.clips_folder import clips_folder
+from soundwatch.daemon.config.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.paths import expand_path

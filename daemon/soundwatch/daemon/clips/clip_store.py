@@ -33,9 +33,9 @@ from soundwatch.daemon.clips.clip_names import (
     picture_path,
 )
 from soundwatch.daemon.clips.recorder import PendingClip
+from soundwatch.daemon.config.config import ClipsConfig
 from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.clock import DAY_S, monotonic_ns
-from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.text import check_utf8, printable

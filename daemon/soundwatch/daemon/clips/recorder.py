@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from soundwatch.daemon.clips.ring_buffer import Excerpt, RingBuffer
+from soundwatch.daemon.config.config import ClipsConfig, Config
 from soundwatch.daemon.core.clock import SECOND_NS
-from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
 from soundwatch.daemon.detection.effective import ClipSettings, resolve_clips
 from soundwatch.daemon.detection.rules import SourceRules

@@ -1,4 +1,4 @@
-"""Vocabulary of every package: records, errors, configuration, model contract, clock, channels.
+"""Vocabulary of every package: records, errors, model contract, clock, channels.
 
 Never: read audio, or import another package of soundwatch.
 """

@@ -6,33 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.core.config import ClipsConfig
-from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.paths import expand_path, is_file, is_folder
+from soundwatch.daemon.core.paths import is_file
 
 SOUND: Final = {".flac": "audio/flac", ".wav": "audio/wav"}
 PICTURE: Final = {".png": "image/png"}
-
-
-def clips_folder(config: ClipsConfig) -> Path | None:
-    """Return the folder of the clips; None if no clips are recorded."""
-    return None if config.folder is None else expand_path(config.folder)
-
-
-def existing_clips_folder(config: ClipsConfig) -> Path:
-    """Return the folder of the clips for a program that only reads them.
-
-    Raises:
-        ConfigError: No clips are recorded, or there is no such folder.
-    """
-    folder = clips_folder(config)
-    if folder is None:
-        raise ConfigError(
-            "No folder of clips is configured; name one with --clips DIR, or a configuration with --config."
-        )
-    if not is_folder(folder):
-        raise ConfigError(f"There is no folder of clips at {folder}. Name another with --clips DIR or clips.folder.")
-    return folder
 
 
 def clip_path(folder: Path | None, file: str | None, types: Mapping[str, str] = SOUND) -> Path | None:

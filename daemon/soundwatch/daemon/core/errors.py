@@ -3,8 +3,8 @@
     SoundwatchError                 1   never raised itself; base class of all
     ├── ConfigError                 2   a configuration file or an option is wrong
     │   ├── LockedError             2   a locked schedule refuses a command
-    │   ├── ConfigConflictError     2   the file was changed since it was read (`core/config_change.py`)
-    │   └── ConfigBusyError         2   another change is being applied (`core/config_change.py`)
+    │   ├── ConfigConflictError     2   the file was changed since it was read (`config/change.py`)
+    │   └── ConfigBusyError         2   another change is being applied (`config/change.py`)
     ├── ModelError                  3   a model file cannot be used
     │   └── ContractError           3   its contract is missing, malformed or contradicted
     ├── SourceError                 4   a microphone or a recording cannot be opened or read

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
-from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
+from soundwatch.daemon.config.config import ClipsConfig, Config, DetectionConfig
+from soundwatch.daemon.config.level import LoudConfig, SilenceConfig
+from soundwatch.daemon.config.source import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.level_config import LoudConfig, SilenceConfig
-from soundwatch.daemon.core.source_config import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.detection.calibration import Calibration
 
 NEVER: Final = 2.0  # scores end at 1

@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.core.config import Config, DetectionConfig
-from soundwatch.daemon.core.config_file import check_against_contract
+from soundwatch.daemon.config.config import Config, DetectionConfig
+from soundwatch.daemon.config.file import check_against_contract
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.detection.calibration import Calibration, load_calibration

@@ -19,8 +19,8 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.core.clip_files import clips_folder
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.clips_folder import clips_folder
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ServiceError
 from soundwatch.daemon.core.loopback import parse_ip
 from soundwatch.daemon.core.reporting import SWITCHES

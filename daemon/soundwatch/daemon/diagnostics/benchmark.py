@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ProviderError
 from soundwatch.daemon.core.logger import Logger

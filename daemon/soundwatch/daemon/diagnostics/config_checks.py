@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import check_against_contract
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.file import check_against_contract
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.redact import redact_sink, redacted_config

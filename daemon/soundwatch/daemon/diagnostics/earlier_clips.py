@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, picture_path
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.paths import is_file, is_there
 from soundwatch.daemon.journal.events import clip_folders

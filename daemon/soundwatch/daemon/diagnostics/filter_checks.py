@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.diagnostics.network_filter import ANY, AllowedDestination, allowed_destinations

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.sinks.daemon_view import DaemonView

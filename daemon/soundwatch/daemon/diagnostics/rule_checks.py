@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.detection.rules import resolve_sources

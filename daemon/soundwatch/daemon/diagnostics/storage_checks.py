@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.core.clip_files import clips_folder
+from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.paths import is_file, is_folder, is_there, literal_path
 from soundwatch.daemon.core.text import counted

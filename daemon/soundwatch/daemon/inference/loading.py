@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from soundwatch.daemon.core.config import Config, ModelConfig
+from soundwatch.daemon.config.config import Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError, ProviderError
 from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.types import Classifier

@@ -14,8 +14,8 @@ from typing import BinaryIO, Final, Literal
 
 import platformdirs
 
+from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.clock import DAY_S
-from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import RetentionLimits

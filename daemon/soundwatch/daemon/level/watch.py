@@ -18,10 +18,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.config.config import DetectionConfig
+from soundwatch.daemon.config.level import LevelConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.core.types import EndReason, Event
 from soundwatch.daemon.detection.margin import (
     MARGIN_THRESHOLD,

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from soundwatch.daemon.config.place import PlaceConfig, TimeWindow
+from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.core.clock import SECOND_NS, format_utc
-from soundwatch.daemon.core.place_config import PlaceConfig, TimeWindow
-from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.rules.facts import LineFacts
 from soundwatch.daemon.rules.state import RulesState, RuleState
 from soundwatch.daemon.schedule.windows import is_within_any

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from soundwatch.daemon.core.place_config import PlaceConfig
-from soundwatch.daemon.core.rules_config import RuleConfig
+from soundwatch.daemon.config.place import PlaceConfig
+from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.clip_wait import CLIPS_OFF, NOT_WRITTEN, DueMessage, note_clip, release
 from soundwatch.daemon.rules.conditions import (

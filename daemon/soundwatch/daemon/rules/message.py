@@ -16,11 +16,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from soundwatch.daemon.config.place import PlaceConfig
+from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.language import Language, in_language, sound_name, translated
-from soundwatch.daemon.core.place_config import PlaceConfig
-from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.rules.clip_wait import DueMessage
 from soundwatch.daemon.sinks.webhook_templates import PLACEHOLDERS, SAMPLE, template_values, time_text

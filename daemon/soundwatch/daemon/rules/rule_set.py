@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.place_config import PlaceConfig
-from soundwatch.daemon.core.rules_config import RuleConfig
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.place import PlaceConfig
+from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.detection.effective import ClipSettings, resolve_clips
 from soundwatch.daemon.detection.rules import COMMON
 from soundwatch.daemon.rules.facts import LineFacts

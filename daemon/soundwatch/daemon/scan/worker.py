@@ -19,7 +19,7 @@ import numpy as np
 
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.recordings.findings import FindingKind
-from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.config.config import ModelConfig
 from soundwatch.daemon.core.errors import ModelError, SourceError
 from soundwatch.daemon.core.types import Block, Classifier, FeatureWindow
 from soundwatch.daemon.frontend.resample import ResampleState, resample

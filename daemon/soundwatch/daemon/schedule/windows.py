@@ -6,7 +6,7 @@ twice counts the first time. So a window keeps its length through a change, but 
 Where a window begins or ends by the sun, the bound is that of the day it belongs to; an end before its begin makes an
 empty window.
 Source: PEP 495 for skipped and repeated times.
-Does not: read a clock, or check that coordinates are there (`core/place_config.py`).
+Does not: read a clock, or check that coordinates are there (`config/place.py`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import datetime
 from collections.abc import Iterable
 from typing import Final
 
+from soundwatch.daemon.config.place import DAYS, PlaceConfig, TimeBound, TimeWindow, parse_bound
 from soundwatch.daemon.core.clock import DAY_S, SECOND_NS
-from soundwatch.daemon.core.place_config import DAYS, PlaceConfig, TimeBound, TimeWindow, parse_bound
 from soundwatch.daemon.schedule.sun import sun_times
 
 DAYS_BACK: Final = 2  # a window is shorter than two days

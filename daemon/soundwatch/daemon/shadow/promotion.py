@@ -20,13 +20,13 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.config.config import Config, JournalConfig
+from soundwatch.daemon.config.file import load_config
+from soundwatch.daemon.config.write import write_atomically
+from soundwatch.daemon.config.yaml_edit import KeyPath, edit_yaml
 from soundwatch.daemon.core.clock import format_datetime
-from soundwatch.daemon.core.config import Config, JournalConfig
-from soundwatch.daemon.core.config_file import load_config
-from soundwatch.daemon.core.config_write import write_atomically
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.core.foreign_json import JSON_ERRORS
-from soundwatch.daemon.core.yaml_edit import KeyPath, edit_yaml
 from soundwatch.daemon.detection.rules import resolve_sources
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal import query

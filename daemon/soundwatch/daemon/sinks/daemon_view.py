@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_change import ConfigEditor
+from soundwatch.daemon.config.change import ConfigEditor
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.detection.effective import SourceSettings

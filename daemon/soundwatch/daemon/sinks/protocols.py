@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from soundwatch.daemon.core.rules_config import RuleConfig
+from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.journal.entry import JournalEntry
 
 SinkState = Literal["working", "failing", "gone"]

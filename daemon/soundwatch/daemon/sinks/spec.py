@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from soundwatch.daemon.core.config_faults import in_yaml_words
+from soundwatch.daemon.config.faults import in_yaml_words
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import redact_sink
 from soundwatch.daemon.core.text import did_you_mean

@@ -17,10 +17,10 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.config.place import load_time_zone
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
 from soundwatch.daemon.core.paths import expand_path
-from soundwatch.daemon.core.place_config import load_time_zone
 from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.line_filter import Fields

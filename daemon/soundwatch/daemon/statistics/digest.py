@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soundwatch.daemon.core.place_config import PlaceConfig
+from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.statistics.compute import compute_statistics
 from soundwatch.daemon.statistics.period import PeriodKind, last_full_period

@@ -12,8 +12,8 @@ import datetime
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.place_config import PlaceConfig
 
 PeriodKind = Literal["day", "week"]
 HOUR_S: Final = 3600

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route as Path
 
-from soundwatch.daemon.core.clip_files import PICTURE, SOUND, clip_path, clip_picture_path, clips_folder
+from soundwatch.daemon.config.clips_folder import clips_folder
+from soundwatch.daemon.core.clip_files import PICTURE, SOUND, clip_path, clip_picture_path
 from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView

@@ -14,12 +14,12 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from soundwatch.daemon.core.config_change import ConfigBusyError, ConfigConflictError, ConfigContent
-from soundwatch.daemon.core.config_keys import ANY, ConfigKey, Kind, config_keys, is_protected
+from soundwatch.daemon.config.change import ConfigBusyError, ConfigConflictError, ConfigContent
+from soundwatch.daemon.config.keys import ANY, ConfigKey, Kind, config_keys, is_protected
+from soundwatch.daemon.config.yaml_edit import KeyPath
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.language import Language, Sentence, error_text, in_language
 from soundwatch.daemon.core.redact import redact_text, redacted_config
-from soundwatch.daemon.core.yaml_edit import KeyPath
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.refusal import RequestRefused
 

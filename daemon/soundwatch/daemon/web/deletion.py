@@ -16,7 +16,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from soundwatch.daemon.core.clip_files import PICTURE, clip_path, clips_folder, picture_name, unreachable_clip
+from soundwatch.daemon.config.clips_folder import clips_folder
+from soundwatch.daemon.core.clip_files import PICTURE, clip_path, picture_name, unreachable_clip
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.text import counted
 from soundwatch.daemon.journal.deletion import delete_events, last_seqs

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from soundwatch.daemon.core.clip_files import clips_folder
+from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.language import Language, Sentence, error_text

@@ -25,9 +25,9 @@ from soundwatch.daemon.capture.sound_server.devices import list_server_devices
 from soundwatch.daemon.capture.sound_server.protocol import NO_INDEX, Command, SampleSpecification, encode_message
 from soundwatch.daemon.capture.sound_server.source import open_server_source
 from soundwatch.daemon.cli.devices import devices
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import SourceError, StallError
-from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.diagnostics import audio_checks
 from soundwatch.daemon.diagnostics.finding import CheckInput
 from support.fake_sound_server import FakeServer, reply

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.config.config import ClipsConfig, Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.sinks.mqtt.home_assistant import Device, discovery_payload

@@ -13,11 +13,11 @@ import pytest
 
 from soundwatch.daemon.app.control import ControlActions, SourceControl
 from soundwatch.daemon.app.reload import RunConfig
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.place import TimeWindow
+from soundwatch.daemon.config.schedule import ScheduleConfig, ScheduleEffectConfig, ThresholdsConfig
+from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.place_config import TimeWindow
-from soundwatch.daemon.core.schedule_config import ScheduleConfig, ScheduleEffectConfig, ThresholdsConfig
-from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
 from soundwatch.daemon.sinks.mqtt.commands import carry_out_command
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage

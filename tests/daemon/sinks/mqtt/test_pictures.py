@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.config.config import ClipsConfig, Config
 from soundwatch.daemon.events.schema import ClipLine, with_seq
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.mqtt.home_assistant import Device, discovery_payload

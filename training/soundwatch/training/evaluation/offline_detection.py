@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, Classifier, Event, Samples, StreamSummary, read_only
 from soundwatch.daemon.detection.rules import build_rules

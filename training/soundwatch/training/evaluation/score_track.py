@@ -17,8 +17,8 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Block, Classifier, Scores

@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from soundwatch.daemon.core.config_faults import in_yaml_words
-from soundwatch.daemon.core.config_file import parse_yaml
+from soundwatch.daemon.config.faults import in_yaml_words
+from soundwatch.daemon.config.file import parse_yaml
 from soundwatch.daemon.core.errors import ConfigError, ContractError
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.yaml_keys import refuse_unknown_keys

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.language import Language, sound_name, translated
 from soundwatch.daemon.sinks.daemon_view import ControlState

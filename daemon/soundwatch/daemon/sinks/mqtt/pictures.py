@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.clip_files import clip_picture_path
-from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry

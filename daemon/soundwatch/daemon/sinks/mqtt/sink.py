@@ -25,8 +25,8 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.core.backoff import Backoff
-from soundwatch.daemon.core.clip_files import clips_folder
 from soundwatch.daemon.core.errors import SinkError, SoundwatchError
 from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.renewed import Renewed

@@ -1,6 +1,6 @@
 """The keys of the configuration with their texts, for programs that show them.
 
-Conventions: `config_keys.json` is generated from the types in `config.py` and from the comments in the example
+Conventions: `keys.json` is generated from the types in `config.py` and from the comments in the example
 `config.yaml` (`make reference`), as the reference in docs/configuration.md is. `*` in a key's path is any name.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-FILE: Final = Path(__file__).with_name("config_keys.json")
+FILE: Final = Path(__file__).with_name("keys.json")
 ANY: Final = "*"
 PROTECTED: Final = (  # a stolen token must not run a program, open a file, or record or move other sound
     ("sinks",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soundwatch.daemon.core.rule_sentence import duration_text, rule_sentence
+from soundwatch.daemon.config.rule_sentence import duration_text, rule_sentence
 from support.rule_lines import configured
 
 

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from soundwatch.daemon.cli import soundwatch
-from soundwatch.daemon.core.config_file import load_config, parse_yaml
-from soundwatch.daemon.core.config_migration import former_names
+from soundwatch.daemon.config.file import load_config, parse_yaml
+from soundwatch.daemon.config.migration import former_names
 
 FORMER = sorted(Path(__file__).with_name("releases").glob("*.yaml"))
 TEXT = """\

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from soundwatch.daemon.core.yaml_edit import KeyPath
+from soundwatch.daemon.config.yaml_edit import KeyPath
 
 FORMER_OPTIONS: Final = {"command": {"at_once": "max_parallel"}}
 

@@ -14,8 +14,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from soundwatch.daemon.config.place import Day, TimeWindow, parse_bound
 from soundwatch.daemon.core.clock import DAY_S
-from soundwatch.daemon.core.place_config import Day, TimeWindow, parse_bound
 from soundwatch.daemon.core.redact import OPTION
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from soundwatch.daemon.config.place import DAYS, Day, TimeWindow, parse_bound
+from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.date_text import WEEKDAYS
 from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
-from soundwatch.daemon.core.place_config import DAYS, Day, TimeWindow, parse_bound
-from soundwatch.daemon.core.rules_config import RuleConfig
 
 WHOLE_DAY: Final = TimeWindow()
 

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from soundwatch.daemon.config.level import LoudConfig, OffsetDb, SilenceConfig, check_own
 from soundwatch.daemon.core.channels import ChannelSelection
-from soundwatch.daemon.core.level_config import LoudConfig, OffsetDb, SilenceConfig, check_own
 
 YEAR_S: Final = 31_536_000.0
 MOST_BYTES: Final = 10**15

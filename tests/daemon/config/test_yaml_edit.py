@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundwatch.daemon.config.yaml_edit import edit_yaml
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.yaml_edit import edit_yaml
 
 TEXT = """\
 # mine

@@ -13,14 +13,14 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_faults import explain, yaml_fault
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.faults import explain, yaml_fault
+from soundwatch.daemon.config.schedule import check_schedules
+from soundwatch.daemon.config.source import SourceClipsConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.redact import check_address, redact_sink
-from soundwatch.daemon.core.schedule_config import check_schedules
-from soundwatch.daemon.core.source_config import SourceClipsConfig
 from soundwatch.daemon.core.system_zone import check_system_zone
 from soundwatch.daemon.core.text import did_you_mean
 

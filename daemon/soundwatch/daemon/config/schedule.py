@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from soundwatch.daemon.config.place import PlaceConfig, TimeWindow, check_place
+from soundwatch.daemon.config.source import Share
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.place_config import PlaceConfig, TimeWindow, check_place
-from soundwatch.daemon.core.source_config import Share
 from soundwatch.daemon.core.text import did_you_mean
 
 Offset = Annotated[float, msgspec.Meta(ge=-1, le=1)]

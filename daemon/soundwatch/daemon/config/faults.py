@@ -2,7 +2,7 @@
 
 Conventions: a sentence names the line, or the key with the names above it, what was seen and what to do. It quotes no
 line of the file, which may hold a password.
-Does not: read the file (`config_file.py`).
+Does not: read the file (`file.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 import msgspec
 import yaml
 
-from soundwatch.daemon.core.config import BACKENDS, SHA256, Config
+from soundwatch.daemon.config.config import BACKENDS, SHA256, Config
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.text import did_you_mean, printable
 

@@ -10,13 +10,13 @@ import msgspec
 import pytest
 import yaml
 
-from soundwatch.daemon.core.config import Config, DetectionConfig
-from soundwatch.daemon.core.config_file import check_against_contract, check_rereadable, load_config, parse_yaml
-from soundwatch.daemon.core.config_keys import config_keys
+from soundwatch.daemon.config.config import Config, DetectionConfig
+from soundwatch.daemon.config.file import check_against_contract, check_rereadable, load_config, parse_yaml
+from soundwatch.daemon.config.keys import config_keys
+from soundwatch.daemon.config.rules import RuleConfig, ThenConfig
+from soundwatch.daemon.config.schedule import ScheduleConfig, ScheduleEffectConfig, ThresholdsConfig
+from soundwatch.daemon.config.source import ClassConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.rules_config import RuleConfig, ThenConfig
-from soundwatch.daemon.core.schedule_config import ScheduleConfig, ScheduleEffectConfig, ThresholdsConfig
-from soundwatch.daemon.core.source_config import ClassConfig
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from support.fakes import SMALL_CONTRACT
 

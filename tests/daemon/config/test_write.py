@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config_write import back_up, write_atomically, write_problem, write_with_copy
+from soundwatch.daemon.config.write import back_up, write_atomically, write_problem, write_with_copy
 from soundwatch.daemon.core.errors import ConfigError
 
 

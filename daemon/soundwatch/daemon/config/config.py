@@ -2,7 +2,7 @@
 
 Conventions: units are in the keys; every key has a default, so an empty file is a configuration.
 The example `config.yaml` at the top of the repository shows every key with its default and reason.
-Does not: read files (`config_file.py`), or configure the front end, which the model's contract defines.
+Does not: read files (`file.py`), or configure the front end, which the model's contract defines.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.level_config import LevelConfig
-from soundwatch.daemon.core.place_config import PlaceConfig
-from soundwatch.daemon.core.rules_config import RuleConfig
-from soundwatch.daemon.core.schedule_config import ScheduleConfig
-from soundwatch.daemon.core.source_config import (
+from soundwatch.daemon.config.level import LevelConfig
+from soundwatch.daemon.config.place import PlaceConfig
+from soundwatch.daemon.config.rules import RuleConfig
+from soundwatch.daemon.config.schedule import ScheduleConfig
+from soundwatch.daemon.config.source import (
     MOST_BYTES,
     YEAR_S,
     ClassConfig,

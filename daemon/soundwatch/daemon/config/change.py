@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.config.config import Config
+from soundwatch.daemon.config.yaml_edit import KeyPath
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.yaml_edit import KeyPath
 
 
 class ConfigConflictError(ConfigError):

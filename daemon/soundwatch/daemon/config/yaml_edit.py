@@ -4,7 +4,7 @@ Conventions: a key's path is the names of the keys from the top. The parser give
 text, and only those characters are replaced. The result is parsed and compared with the intended tree.
 Rule: YAML syntax that cannot be changed in place (an alias, a tag) is refused; the file is never rewritten as a whole.
 A change that would lose a comment is refused, apart from the comments of a deleted key or item.
-Does not: write files (`core/atomic_file.py`) or know which keys exist (`core/config.py`).
+Does not: write files (`core/atomic_file.py`) or know which keys exist (`config/config.py`).
 Source: a round trip of ruamel.yaml 0.19 moves the comment over the next section into the changed one, and deletes it
 with the last key of a section; hence the positions.
 """
@@ -19,9 +19,9 @@ from typing import Any, Final
 
 import yaml
 
-from soundwatch.daemon.core.config_file import parse_yaml
+from soundwatch.daemon.config.file import parse_yaml
+from soundwatch.daemon.config.yaml_marks import lost_comment
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.yaml_marks import lost_comment
 
 KeyPath = tuple[str, ...]
 _Path = tuple[str | int, ...]  # with numbers of items
