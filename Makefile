@@ -68,8 +68,8 @@ dist: .venv/test.stamp  ## Build the wheel and the source distribution into dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/hatchling build -d dist
 
 release-models: .venv/quick.stamp  ## Write the default model for other programs into dist/, to attach to a release.
-	$(BIN)/soundwatch export urban --waveform --format all --out dist
-	$(BIN)/soundwatch export urban --waveform --format all --rate 44100 --out dist
+	$(BIN)/soundwatch export urban --waveform --format all --overwrite --out dist
+	$(BIN)/soundwatch export urban --waveform --format all --rate 44100 --overwrite --out dist
 
 lock: .venv/test.stamp  ## Write constraints.txt anew: the releases that the tests run with.
 	$(BIN)/python scripts/lock_dependencies.py

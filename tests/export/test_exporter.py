@@ -12,7 +12,8 @@ from rich.console import Console
 
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, VerificationError
+from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, VerificationError
+from soundwatch.daemon.core.unfinished import EXPORT_PREFIX
 from soundwatch.daemon.frontend import mel
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export import formats, model_card, parity
@@ -41,6 +42,28 @@ def test_only_the_requested_format_is_kept_and_its_paths_are_printed(
     assert stopped.value.code == 0
     assert sorted(path.name for path in out.iterdir()) == ["small.md", f"small{suffix}"]
     assert capfd.readouterr().out.splitlines() == [str(out / f"small{suffix}"), str(out / "small.md")]
+
+
+def test_files_that_exist_are_replaced_only_when_that_is_asked_for(
+    checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.md").write_text(model_card.model_card(load_network(checkpoint)[1]))
+    (tmp_path / "small.ts").write_text("mine")
+    (tmp_path / f"{EXPORT_PREFIX}{2**30}-abc").mkdir()
+    for options, code in ((("onnx",), 0), (("all",), 2), (("torchscript", "--overwrite"), 0)):
+        with pytest.raises(SystemExit) as stopped:
+            main(["export", str(checkpoint), "--out", str(tmp_path), "--format", *options])
+        assert stopped.value.code == code
+        assert ((tmp_path / "small.ts").read_bytes() == b"mine") is ("--overwrite" not in options)
+    assert "small.onnx exists. Name another place, or add --overwrite to replace it." in capfd.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.md", "small.onnx", "small.ts"]
+
+
+def test_the_card_of_another_model_is_not_replaced(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.md").write_text("notes")
+    with pytest.raises(ConfigError, match=r"small\.md exists"):
+        export_checkpoint(checkpoint, ["onnx"], tmp_path, None, QUIET)
+    assert (tmp_path / "small.md").read_text() == "notes"
 
 
 def test_every_variant_is_within_its_limits_on_every_probe(exported: Path, checkpoint: Path) -> None:
@@ -97,7 +120,7 @@ def test_different_scores_in_the_daemon_fail_the_export_and_keep_the_old_file(
     true_mel_db = mel.mel_db
     monkeypatch.setattr(parity, "mel_db", lambda samples, spec: true_mel_db(samples, spec) + np.float32(0.01))
     with pytest.raises(VerificationError, match=r"daemon, (ONNX Runtime|TorchScript) on .* 0\.01 dB"):
-        export_checkpoint(checkpoint, ["onnx"], tmp_path, None, QUIET)
+        export_checkpoint(checkpoint, ["onnx"], tmp_path, None, QUIET, overwrite=True)
     assert (tmp_path / "small.onnx").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
 
@@ -127,7 +150,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigError, match=r"cannot be written to: .* Choose another --out"):
+    with pytest.raises(SinkError, match=r"cannot be written to: .* Choose another --out"):
         export_checkpoint(checkpoint, ["onnx"], tmp_path / "file" / "out", None, QUIET)
 
 

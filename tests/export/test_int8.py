@@ -128,6 +128,15 @@ def test_options_that_do_not_go_together_are_refused(
     assert message in capfd.readouterr().err
 
 
+def test_an_int8_export_that_fails_leaves_no_file(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    arguments = ["--int8", "--data", str(tmp_path / "none"), "--layout", "folders", "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", str(checkpoint), *arguments])
+    assert stopped.value.code == 7
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_int8_network_is_not_quantized_again(
     exported: Path, windows: np.ndarray, tmp_path: Path, recordings: Path
 ) -> None:

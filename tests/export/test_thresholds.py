@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError
+from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.rewrite import write_with_contract
 from soundwatch.export.thresholds_command import thresholds
@@ -93,6 +94,16 @@ def test_a_network_trained_on_every_fold_is_refused(model: Path, data: list[str]
     )
 
 
+def test_the_model_itself_and_files_that_exist_are_not_replaced(model: Path, data: list[str], tmp_path: Path) -> None:
+    own = shutil.copy(model, tmp_path / "tones.onnx")
+    with pytest.raises(ConfigError, match="is read by this command, so nothing is written to it"):
+        run(str(own), *data, "--unseen", "--overwrite", "--out", str(tmp_path))
+    own.unlink()
+    (tmp_path / "tones.md").write_text("notes")
+    with pytest.raises(ConfigError, match=r"tones\.md exists\. Name another place, or add --overwrite"):
+        run(str(model), *data, "--unseen", "--out", str(tmp_path))
+
+
 def test_a_network_of_other_classes_is_refused(model: Path, data: list[str], tmp_path: Path) -> None:
     other = write_onnx(tmp_path / "other.onnx")
     with pytest.raises(ConfigError, match="has the labels low, high"):
@@ -105,7 +116,7 @@ def test_a_missing_price_and_a_wrong_folder_are_refused_before_the_work(data: li
     with pytest.raises(ConfigError, match=r"made by recipe mine, which is not shipped; give --price"):
         run(str(mine), *data, "--unseen", "--out", str(tmp_path / "out"))
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"file cannot be written to: File exists"):
+    with pytest.raises(SinkError, match=r"file cannot be written to: File exists"):
         run(str(mine), *data, "--unseen", "--price", "0.1", "--out", str(tmp_path / "file"))
 
 

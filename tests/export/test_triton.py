@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from soundwatch.daemon.core.contract import decode_contract
-from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.cli import export
 from soundwatch.export.triton_repository import configuration, export_repository
@@ -52,7 +52,9 @@ def test_a_repository_takes_the_place_of_the_one_before_and_leaves_others_alone(
     files, _ = export_repository(checkpoint, tmp_path, None, QUIET)
     stale = files[0].with_name("stale")
     stale.write_text("")
-    again, _ = export_repository(checkpoint, tmp_path, None, QUIET)
+    with pytest.raises(ConfigError, match=f"{files[0].parent} exists. Name another place, or add --overwrite"):
+        export_repository(checkpoint, tmp_path, None, QUIET)
+    again, _ = export_repository(checkpoint, tmp_path, None, QUIET, overwrite=True)
     assert again == files
     assert not stale.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"theirs", files[0].parent.name}
@@ -61,7 +63,7 @@ def test_a_repository_takes_the_place_of_the_one_before_and_leaves_others_alone(
 def test_a_failed_export_leaves_no_file(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="No file"):
         export_repository(tmp_path / "none.pt", tmp_path / "out", None, QUIET)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="file cannot be written to"):
+    with pytest.raises(SinkError, match="file cannot be written to"):
         export_repository(checkpoint, tmp_path / "file", None, QUIET)

@@ -39,6 +39,9 @@ def main() -> None:
         run()
     except SystemExit as request:
         _Exit.code = request.code if isinstance(request.code, int) else 1
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is _stop:
+                signal.signal(number, _end_workers)
         raise
 
 
@@ -67,6 +70,18 @@ def _stop(number: int, frame: FrameType | None) -> None:
             os._exit(0)
         frame = frame.f_back
     raise KeyboardInterrupt(number)
+
+
+def _end_workers(number: int, frame: FrameType | None) -> None:
+    """End the worker processes that the exit waits for; a second signal ends this process.
+
+    The exit is not interrupted: it removes the semaphores of the workers, and otherwise Python reports them as leaked.
+    """
+    del frame
+    signal.signal(number, lambda *_: os._exit(_Exit.code))
+    if "multiprocessing" in sys.modules:
+        for worker in sys.modules["multiprocessing"].active_children():
+            worker.terminate()
 
 
 def _report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

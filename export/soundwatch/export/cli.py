@@ -10,16 +10,19 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from soundwatch.daemon.cli.options import GivenPath
+from soundwatch.daemon.cli.options import GivenPath, overwrite_option
+from soundwatch.daemon.core.contract import INT8_SUFFIX
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES
 from soundwatch.export.report import to_json, to_table
+from soundwatch.export.staging import check_outputs, staging_folder
 from soundwatch.export.triton_repository import export_repository
 from soundwatch.export.waveform_export import export_waveform
 from soundwatch.training.cli.options import Folds, layout_option, sounds_option
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds
+from soundwatch.training.model.pretrained import open_model
 
 _clip_option = click.option(
     "--clip",
@@ -39,6 +42,7 @@ _clip_option = click.option(
     help="The file to write; triton writes a model repository for Triton Inference Server.",
 )
 @click.option("--out", type=GivenPath(), required=True, help="Folder for the files and the model card.")
+@overwrite_option
 @_clip_option
 @click.option("--waveform", is_flag=True, help="Files that take samples and hold the front end, for other programs.")
 @click.option("--rate", "rate_hz", type=click.IntRange(min=1), help="Of --waveform's samples.  [default: the model's]")
@@ -51,6 +55,7 @@ def export(
     checkpoint: Path,
     choice: str,
     out: Path,
+    overwrite: bool,
     clip: Path | None,
     waveform: bool,
     rate_hz: int | None,
@@ -87,16 +92,16 @@ def export(
     if int8 and root is None:
         raise ConfigError("--int8 learns the range of each map from recordings; give --data.")
     if root is not None:
-        _export_int8(checkpoint, choice, out, clip, (root, layout, folds), console)
+        _export_int8(checkpoint, choice, out, clip, (root, layout, folds), console, overwrite)
         return
     formats: list[Backend] = [suffix for suffix in SUFFIXES if choice in (suffix, "all")]
     clips = read_everyday_sounds(sounds) if sounds else ()
     if waveform:
-        files, verification = export_waveform(checkpoint, formats, rate_hz, out, clip, console)
+        files, verification = export_waveform(checkpoint, formats, rate_hz, out, clip, console, overwrite=overwrite)
     elif choice == "triton":
-        files, verification = export_repository(checkpoint, out, clip, console, clips)
+        files, verification = export_repository(checkpoint, out, clip, console, clips, overwrite=overwrite)
     else:
-        files, verification = export_checkpoint(checkpoint, formats, out, clip, console, clips)
+        files, verification = export_checkpoint(checkpoint, formats, out, clip, console, clips, overwrite=overwrite)
     console.print(to_table(verification))
     for file in files:
         click.echo(file)
@@ -109,22 +114,29 @@ def _export_int8(
     clip: Path | None,
     data: tuple[Path, str, tuple[int, ...] | None],
     console: Console,
+    overwrite: bool,
 ) -> None:
-    """Write the ONNX file of a checkpoint, if there is none yet, and its int8 version."""
+    """Write the ONNX file of a checkpoint and its int8 version; neither if one fails."""
     from soundwatch.export.int8_comparison import compare_int8, load_calibration_data
 
     if choice != "onnx":
         raise ConfigError(f"--int8 is for ONNX; leave --format {choice} out, or export it by itself.")
-    files: list[Path] = []
-    model = checkpoint
-    if checkpoint.suffix == ".pt":
-        files, verification = export_checkpoint(checkpoint, ["onnx"], out, clip, console)
-        console.print(to_table(verification))
-        model = files[0]
-    contract = load_classifier_file(model, "cpu", "onnx").contract
-    int8_files, trial = compare_int8(model, out, load_calibration_data(*data, contract), console)
-    console.print(str(trial), highlight=False)
-    for file in (*files, *int8_files):
+    is_run = checkpoint.suffix == ".pt"
+    contract = open_model(checkpoint)[1] if is_run else load_classifier_file(checkpoint, "cpu", "onnx").contract
+    stems = [f"{contract.name}{INT8_SUFFIX}", *([contract.name] if is_run else [])]
+    check_outputs(out, [f"{stem}{suffix}" for stem in stems for suffix in (".onnx", ".md")], overwrite)
+    recordings = load_calibration_data(*data, contract)
+    with staging_folder(out) as folder:
+        files: list[Path] = []
+        model = checkpoint
+        if is_run:
+            files, verification = export_checkpoint(checkpoint, ["onnx"], folder, clip, console)
+            console.print(to_table(verification))
+            model = files[0]
+        int8_files, trial = compare_int8(model, folder, recordings, console)
+        console.print(str(trial), highlight=False)
+        placed = [file.replace(out / file.name) for file in (*files, *int8_files)]
+    for file in placed:
         click.echo(file)
 
 

@@ -32,7 +32,7 @@ from soundwatch.export.parity import (
 )
 from soundwatch.export.probes import probes
 from soundwatch.export.report import Verification
-from soundwatch.export.staging import staging_folder
+from soundwatch.export.staging import check_card, check_outputs, staging_folder
 from soundwatch.training.data.everyday_sounds import EverydayClip
 from soundwatch.training.distillation.tags import TaggedNetwork, load_tag_layer
 from soundwatch.training.evaluation.tag_scores import measure_tags
@@ -47,6 +47,8 @@ def export_checkpoint(
     clip: Path | None,
     console: Console,
     sounds: Sequence[EverydayClip] = (),
+    *,
+    overwrite: bool = False,
 ) -> tuple[list[Path], Verification]:
     """Write the model files, verify them, and put the requested ones in place with their card.
 
@@ -60,16 +62,22 @@ def export_checkpoint(
         clip: A recording for the probe clip; None for one made by code.
         console: For progress.
         sounds: Everyday sounds of all roles, to measure the run's tags on; none for a model without tags.
+        overwrite: Replace files of the same names.
 
     Returns:
         The files in place, the card last, and the verification.
 
     Raises:
         ModelError: The checkpoint or the file does not read.
-        ConfigError: The folder cannot be written to, or the network of an ONNX file is not known.
+        ConfigError: The network of an ONNX file is not known, or a file exists.
+        SinkError: The folder cannot be written to.
         VerificationError: A variant differs. No file is left.
     """
-    network, contract = _open_with_tags(checkpoint, sounds, console)
+    opened = open_model(checkpoint)
+    name = opened[1].name
+    check_outputs(out, [f"{name}{SUFFIXES[backend]}" for backend in formats], overwrite, checkpoint)
+    check_card(out, opened[1], overwrite)
+    network, contract = _with_tags(checkpoint, opened, sounds, console)
     with staging_folder(out) as folder:
         files = {backend: folder / f"{contract.name}{suffix}" for backend, suffix in SUFFIXES.items()}
         for backend, file in track(files.items(), "Writing", console=console, transient=True):
@@ -84,9 +92,11 @@ def export_checkpoint(
         return [file.replace(out / file.name) for file in verified], verification
 
 
-def _open_with_tags(model: Path, sounds: Sequence[EverydayClip], console: Console) -> tuple[nn.Module, ModelContract]:
-    """Open a network and its contract, with the tags of its file or, with everyday sounds, those that they confirm."""
-    network, contract = open_model(model)
+def _with_tags(
+    model: Path, opened: tuple[nn.Sequential, ModelContract], sounds: Sequence[EverydayClip], console: Console
+) -> tuple[nn.Module, ModelContract]:
+    """Return a network and its contract with the tags of its file or, with everyday sounds, those that they confirm."""
+    network, contract = opened
     if sounds:
         scores = measure_tags(model, network, contract, sounds, console)
         contract = msgspec.structs.replace(contract, tags=tuple(scores), tag_scores=scores)

@@ -41,9 +41,14 @@ def model_card(contract: ModelContract) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def card_name(contract: ModelContract) -> str:
+    """Return the name of a model's card."""
+    return f"{contract.name}.md"
+
+
 def write_card(folder: Path, contract: ModelContract) -> Path:
     """Write the card `NAME.md` of a model into a folder, and return its path."""
-    card = folder / f"{contract.name}.md"
+    card = folder / card_name(contract)
     card.write_text(model_card(contract), encoding="utf-8")
     return card
 

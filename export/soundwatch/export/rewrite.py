@@ -19,11 +19,11 @@ from soundwatch.export.staging import staging_folder
 
 
 def write_with_contract(model: str | Path, contract: ModelContract, out: Path) -> list[Path]:
-    """Write the model and its card into a folder.
+    """Write the model and its card into a folder; files of the same names are replaced.
 
     Raises:
         ModelError: The model is no ONNX file, or what was written does not open.
-        ConfigError: The folder cannot be written to.
+        SinkError: The folder cannot be written to.
     """
     path = resolve_model(model)
     if path.suffix != ".onnx":

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from soundwatch.daemon.cli.options import FiniteRange, GivenPath
+from soundwatch.daemon.cli.options import FiniteRange, GivenPath, overwrite_option
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.export.model_card import operation_table
+from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
+from soundwatch.export.model_card import card_name, operation_table
 from soundwatch.export.rewrite import write_with_contract
-from soundwatch.export.staging import staging_folder
+from soundwatch.export.staging import check_outputs, staging_folder
 from soundwatch.training.cli.options import Folds, sounds_option
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.evaluation.held_out import hold_out, open_network
@@ -47,6 +47,7 @@ from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
 )
 @click.option("--unseen", is_flag=True, help="No training used the sounds: choose on those meant for training, too.")
 @click.option("--out", type=GivenPath(), required=True, help="Folder for the model and its card.")
+@overwrite_option
 @click.option("--cache", type=GivenPath(), help="Keep scores there, so that another price is quick.")
 def thresholds(
     model: str,
@@ -57,6 +58,7 @@ def thresholds(
     price: float | None,
     unseen: bool,
     out: Path,
+    overwrite: bool,
     cache: Path | None,
 ) -> None:
     """Choose thresholds on streets and everyday sounds at a price a false event, and write MODEL with them.
@@ -66,6 +68,7 @@ def thresholds(
     console = Console(stderr=True)
     contract = load_classifier_file(model, "cpu", "onnx").contract
     price = _recipe_of(contract).false_event_price if price is None else price
+    check_outputs(out, (f"{contract.name}.onnx", card_name(contract)), overwrite, resolve_model(model))
     with staging_folder(out):
         pass  # a folder that cannot be written to is refused before the work
     clips = read_everyday_sounds(sounds)

@@ -23,14 +23,21 @@ from soundwatch.daemon.inference.onnx_model import TAG_OUTPUT
 from soundwatch.daemon.inference.triton_client import MAX_BATCH_WINDOWS
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.export.report import Verification
-from soundwatch.export.staging import staging_folder
+from soundwatch.export.staging import check_outputs, staging_folder
 from soundwatch.training.data.everyday_sounds import EverydayClip
+from soundwatch.training.model.pretrained import open_model
 
 QUEUE_US: Final = 5_000  # windows that come within it are one batch; a two-hundredth of a hop
 
 
 def export_repository(
-    checkpoint: Path, out: Path, clip: Path | None, console: Console, sounds: Sequence[EverydayClip] = ()
+    checkpoint: Path,
+    out: Path,
+    clip: Path | None,
+    console: Console,
+    sounds: Sequence[EverydayClip] = (),
+    *,
+    overwrite: bool = False,
 ) -> tuple[list[Path], Verification]:
     """Write and verify the network, and put its repository in place.
 
@@ -40,6 +47,7 @@ def export_repository(
         clip: A recording for the probe clip; None for one made by code.
         console: For progress.
         sounds: As in `export_checkpoint`.
+        overwrite: Replace the model in the repository.
 
     Returns:
         The files in place, the card last, and the verification.
@@ -47,6 +55,7 @@ def export_repository(
     Raises:
         SoundwatchError: As `export_checkpoint`.
     """
+    check_outputs(out, [open_model(checkpoint)[1].name], overwrite)
     with staging_folder(out) as folder:
         (model, card), verification = export_checkpoint(checkpoint, ["onnx"], folder, clip, console, sounds)
         contract = load_classifier_file(model, "cpu").contract

@@ -21,7 +21,7 @@ from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.export.formats import SUFFIXES, to_onnx
 from soundwatch.export.model_card import write_card
 from soundwatch.export.report import Verification
-from soundwatch.export.staging import staging_folder
+from soundwatch.export.staging import check_card, check_outputs, staging_folder
 from soundwatch.export.waveform_graph import build_waveform_graph
 from soundwatch.export.waveform_module import WaveformModel, to_waveform_torchscript
 from soundwatch.export.waveform_parity import verify_waveform_files, waveform_probes
@@ -30,7 +30,14 @@ from soundwatch.training.model.pretrained import open_model
 
 
 def export_waveform(
-    model: Path, formats: Sequence[Backend], rate_hz: int | None, out: Path, clip: Path | None, console: Console
+    model: Path,
+    formats: Sequence[Backend],
+    rate_hz: int | None,
+    out: Path,
+    clip: Path | None,
+    console: Console,
+    *,
+    overwrite: bool = False,
 ) -> tuple[list[Path], Verification]:
     """Write waveform files, verify them against the daemon's stages, and put them in place.
 
@@ -41,13 +48,15 @@ def export_waveform(
         out: Folder, made if it is not there.
         clip: A recording for the probe clip; None for one made by code.
         console: For progress.
+        overwrite: Replace files of the same names.
 
     Returns:
         The files in place, the card last, and the verification.
 
     Raises:
         ModelError: The model does not read.
-        ConfigError: The rate does not fit, or the folder cannot be written to.
+        ConfigError: The rate does not fit, or a file exists.
+        SinkError: The folder cannot be written to.
         VerificationError: A file's scores differ from the daemon's. No file is left.
     """
     network, contract = open_model(model)
@@ -65,6 +74,8 @@ def export_waveform(
             f"not hold. Leave --rate out: the file then takes samples at {own_hz} Hz."
         )
     stem = f"{contract.name}-waveform-{rate_hz}"
+    check_outputs(out, [f"{stem}{suffix}" for suffix in (".json", *map(SUFFIXES.__getitem__, formats))], overwrite)
+    check_card(out, contract, overwrite)
     with staging_folder(out) as folder:
         if (window_file := resolve_model(model)).suffix == ".pt":
             window_file = folder / "window.onnx"

@@ -16,7 +16,7 @@ from soundwatch.daemon.backup.save import save_backup
 from soundwatch.daemon.cli import soundwatch as commands
 from soundwatch.daemon.config.config import Config, JournalConfig
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
 from soundwatch.daemon.core.folder_lock import locked_folder
 from soundwatch.daemon.diagnostics.finding import CheckInput
 from soundwatch.daemon.diagnostics.storage_checks import check_unfinished
@@ -209,7 +209,7 @@ def test_a_disk_without_space_for_the_files_is_named_and_nothing_changes(home: P
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((home / "journal.db").stat().st_size // 2, limit[1]))
     try:
-        with pytest.raises(ConfigError, match=r"new/journal.db: File too large. Nothing is restored. Free space there"):
+        with pytest.raises(SinkError, match=r"new/journal.db: File too large. Nothing is restored. Free space there"):
             restore_backup(archive, new, overwrite=overwrite)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

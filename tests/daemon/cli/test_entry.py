@@ -54,8 +54,12 @@ def test_a_second_signal_while_the_first_one_is_handled_is_a_stop_too() -> None:
     assert end_of(command) == (0, "", "")
 
 
-def test_a_signal_after_the_end_of_the_command_leaves_its_exit_code() -> None:
-    command = "import atexit\natexit.register(lambda: signal.raise_signal(signal.SIGINT))\nsys.exit(4)"
+def test_a_signal_after_the_end_of_the_command_leaves_its_exit_code_and_no_semaphores() -> None:
+    command = """
+import atexit, multiprocessing
+sys.held = multiprocessing.get_context("spawn").Lock()
+atexit.register(lambda: signal.raise_signal(signal.SIGINT))
+sys.exit(4)"""
     assert end_of(command) == (4, "", "")
 
 

@@ -160,7 +160,7 @@ def test_an_output_that_exists_is_refused_before_the_work(
     Path("out.csv").write_text("mine")
     result = CliRunner().invoke(soundwatch, arguments.split())
     assert isinstance(result.exception, ConfigError)
-    assert str(result.exception) == "out.csv exists. Name another file, or add --overwrite to replace it."
+    assert str(result.exception) == "out.csv exists. Name another place, or add --overwrite to replace it."
     assert Path("out.csv").read_text() == "mine"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from soundwatch.daemon.clips.clip_names import list_clips
 from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.clips.dataset import export_labeled_clips
 from soundwatch.daemon.config.config import ClipsConfig
-from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.daemon.core.errors import ConfigError, DataError, SinkError
 from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.journal.labels import known_classes, last_event_line, parse_label, set_label
 from soundwatch.daemon.journal.store import JournalStore
@@ -90,6 +91,23 @@ def test_nothing_to_copy_and_a_folder_that_is_not_empty_are_refused(journal: Jou
         export_labeled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     with pytest.raises(DataError, match="clips is not empty"):
         export_labeled_clips(journal, tmp_path / "clips", tmp_path / "clips")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no limits of files")
+def test_a_disk_without_space_for_the_clips_leaves_no_data_set(journal: JournalStore, tmp_path: Path) -> None:
+    import resource
+
+    for number in range(6):
+        set_event_label(journal, number, "siren")
+    (tmp_path / f".lesson.{2**30}.part" / "sounds").mkdir(parents=True)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(SinkError, match=r"lesson cannot be written: File too large\. No clip was copied"):
+            export_labeled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list(tmp_path.glob("*lesson*"))
 
 
 def test_a_label_is_right_none_or_a_class_and_a_misspelled_one_is_refused(journal: JournalStore) -> None:

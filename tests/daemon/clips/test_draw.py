@@ -14,7 +14,7 @@ from soundwatch.daemon.clips import draw
 from soundwatch.daemon.clips.clip_names import list_pictures, picture_path
 from soundwatch.daemon.clips.draw import clips_without_picture, draw_pictures
 from soundwatch.daemon.core.clip_files import clip_picture_path
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.errors import SinkError
 
 
 def stored(folder: Path, minute: int, samples: int = 800) -> Path:
@@ -61,7 +61,7 @@ def test_a_clip_that_is_removed_meanwhile_is_skipped_and_a_full_disk_ends_the_ru
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(draw, "replace_bytes", replace_bytes)
-    with pytest.raises(ConfigError, match="No space left on device"):
+    with pytest.raises(SinkError, match="No space left on device"):
         list(draw_pictures(clips_without_picture(tmp_path)))
 
 

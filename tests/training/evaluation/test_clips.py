@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import ContractError, DataError, SinkError
+from soundwatch.daemon.core.errors import ConfigError, ContractError, DataError, SinkError
 from soundwatch.daemon.pipeline.scoring import score_recording
 from soundwatch.training.cli.evaluate import evaluate as evaluate_command
 from soundwatch.training.data.labeled_clips import labeled_clips
@@ -112,6 +112,9 @@ def test_the_command_prints_markdown_or_json(trained: Path, tiny_data: Path, tmp
     assert "these figures measure memory" in page.stderr
     printed = CliRunner().invoke(evaluate_command, [*arguments, "--json"], catch_exceptions=False).stdout
     assert json.loads(printed) == json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    again = CliRunner().invoke(evaluate_command, [*arguments, "--out", str(tmp_path / "out")])
+    assert isinstance(again.exception, ConfigError)
+    assert "evaluation.json exists. Name another place, or add --overwrite" in str(again.exception)
     refused = CliRunner().invoke(evaluate_command, [*arguments, "--out", str(model)])
     assert isinstance(refused.exception, SinkError)
     assert f"The report cannot be written to {model}" in str(refused.exception)

@@ -112,6 +112,17 @@ def test_a_model_whose_files_would_be_in_another_folder_is_refused(tmp_path: Pat
         load_network(path)
 
 
+def test_what_a_killed_run_left_is_removed_at_the_next_start(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
+) -> None:
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    session.out.mkdir()
+    for name in (FILE_NAME, "log.csv", "curves.png"):
+        (session.out / f".{name}.{2**30}.part").write_bytes(b"half")
+    run_silently(session)
+    assert not list(session.out.glob(".*"))
+
+
 def test_a_checkpoint_without_the_optimizers_state_is_not_resumed(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
 ) -> None:

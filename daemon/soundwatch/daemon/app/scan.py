@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -34,11 +32,9 @@ from soundwatch.daemon.scan.progress import Progress
 from soundwatch.daemon.scan.ray_pool import RayPool
 from soundwatch.daemon.scan.score_cache import ScoreCache
 from soundwatch.daemon.scan.worker import ScoringTask
-from soundwatch.daemon.system.log_output import try_write_stderr
 from soundwatch.daemon.system.signals import stop_on_signals
 from soundwatch.daemon.tables.writers import TableFormat
 
-SHOW_CURSOR: Final = b"\x1b[?25h"  # the progress bar hides the cursor
 _USUAL: Final = ChunkPolicy()
 
 
@@ -161,14 +157,15 @@ def _report_scan(result: ScanResult, out: Path, cache: Path, model_channels: int
 
 
 def _end_at_once() -> None:
-    """End the worker processes, upon which the scan ends; without any, end this process."""
+    """End the worker processes, upon which the scan ends; without any, interrupt the scan.
+
+    The process is not ended here: Python reports the semaphores of pools that did not start, or have ended, as leaked.
+    """
     workers = multiprocessing.active_children()
     for worker in workers:
         worker.terminate()
     if not workers:
-        if sys.stderr.isatty():
-            try_write_stderr(SHOW_CURSOR)
-        os._exit(0)
+        raise KeyboardInterrupt
 
 
 class ScanStop:

@@ -32,7 +32,7 @@ from soundwatch.daemon.backup.archive import (
 from soundwatch.daemon.backup.install import install_files, new_folders
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
 from soundwatch.daemon.core.paths import is_there
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.lock import JournalLock
@@ -61,7 +61,8 @@ def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -
         The path of each restored file, by its name in the archive.
 
     Raises:
-        ConfigError: The archive is refused, a target exists, or a file cannot be written.
+        ConfigError: The archive is refused, or a target exists.
+        SinkError: A file cannot be written.
         StoreError: The journal is of a later release, or a daemon uses the journal that would be replaced.
     """
     manifest = read_manifest(archive)
@@ -78,7 +79,7 @@ def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         do = "Free space there, or name another place" if full else "Name another place"
-        raise ConfigError(f"{error.filename or archive}: {error.strerror}. Nothing is restored. {do}.") from error
+        raise SinkError(f"{error.filename or archive}: {error.strerror}. Nothing is restored. {do}.") from error
     return paths
 
 

@@ -19,7 +19,7 @@ from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.config.config import Config, node_name
 from soundwatch.daemon.core.atomic_file import PART_SUFFIX, replace_file
 from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
 from soundwatch.daemon.core.folder_lock import locked_folder
 from soundwatch.daemon.core.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, remove_unfinished
 from soundwatch.daemon.journal.location import journal_path, open_for_reading
@@ -40,7 +40,8 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
         Names of the saved files.
 
     Raises:
-        ConfigError: A file cannot be read or written, no clips are configured, or `out` lies among the clips.
+        ConfigError: No clips are configured, or `out` lies among the clips.
+        SinkError: A file cannot be read or written.
         StoreError: There is no journal, it cannot be read, or it cannot be copied.
     """
     saved_folder = clips_folder(config.clips) if clips else None
@@ -66,7 +67,7 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
             created, node = format_utc(time.time_ns()), node_name(config)
             replace_file(out, lambda part: write_archive(part, files, created, node, journal_format), mode=0o600)
     except OSError as error:
-        raise ConfigError(f"{error.filename or out}: {error.strerror}. The backup is not written.") from error
+        raise SinkError(f"{error.filename or out}: {error.strerror}. The backup is not written.") from error
     except sqlite3.Error as error:
         raise StoreError(
             f"The journal cannot be copied to {out.parent}: {error}. The backup is not written. Free space there, or "

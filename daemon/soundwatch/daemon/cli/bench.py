@@ -9,6 +9,8 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import OutputPath, check_overwrite, overwrite_option
+from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.errors import SinkError
 
 if TYPE_CHECKING:
     from soundwatch.daemon.diagnostics.benchmark import BenchmarkResult
@@ -72,5 +74,9 @@ def benchmark_chart(result: BenchmarkResult, path: Path) -> None:
     axes.set_title(f"{result.model}, {result.cores} cores", loc="left")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    try:
+        replace_file(path, lambda part: figure.savefig(part, dpi=110, format="png"))
+    except OSError as error:
+        raise SinkError(f"{path} cannot be written: {error.strerror or error}. Give another --plot.") from error
+    finally:
+        plt.close(figure)

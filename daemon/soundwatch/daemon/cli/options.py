@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -17,6 +18,7 @@ import msgspec
 from soundwatch.daemon.config.config import BACKENDS, Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.paths import is_there
+from soundwatch.daemon.core.unfinished import remove_unfinished
 from soundwatch.daemon.system.job_control import in_foreground
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -122,6 +124,8 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the o
 def check_overwrite(path: Path, overwrite: bool, *inputs: Path | None) -> None:
     """Refuse to replace an output without `--overwrite`, and to replace a file that the command reads at all.
 
+    A part of the output that a killed process left is removed.
+
     Every command that writes one output calls this function before its work.
 
     Raises:
@@ -130,7 +134,10 @@ def check_overwrite(path: Path, overwrite: bool, *inputs: Path | None) -> None:
     if any(other is not None and is_there(path) and is_there(other) and path.samefile(other) for other in inputs):
         raise ConfigError(f"{path} is read by this command, so nothing is written to it. Name another file.")
     if is_there(path) and not overwrite:
-        raise ConfigError(f"{path} exists. Name another file, or add --overwrite to replace it.")
+        raise ConfigError(f"{path} exists. Name another place, or add --overwrite to replace it.")
+    place = Path(os.path.realpath(path))
+    with contextlib.suppress(OSError):  # the folder is missing or closed, which the write reports
+        remove_unfinished([place.parent], f".{place.name}.")
 
 
 def journal_file(config: Config) -> Path:

@@ -11,16 +11,23 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from soundwatch.daemon.clips.clip_names import StoredClip, filename_word, list_clips
-from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.errors import DataError, SinkError
 from soundwatch.daemon.core.paths import is_there
+from soundwatch.daemon.core.unfinished import remove_unfinished
 from soundwatch.daemon.journal.events import last_clip_line
 from soundwatch.daemon.journal.labels import all_labels
 from soundwatch.daemon.journal.store import JournalStore
+
+NEGATIVES: Final = "negatives"
+SOUNDS: Final = "sounds"
 
 
 class DatasetExport(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,31 +43,40 @@ class DatasetExport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def export_labeled_clips(store: JournalStore, clips: Path, folder: Path) -> DatasetExport:
-    """Copy the clips of labeled events into a new folder.
+    """Copy the clips of labeled events into a new folder, which is put in place when all are there.
 
     Raises:
-        DataError: The folder is not empty or cannot be written, or there is nothing to copy.
+        DataError: The folder is not empty, or there is nothing to copy.
+        SinkError: The folder cannot be written.
     """
-    if is_there(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
+    try:
+        if is_there(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_unfinished([folder.parent], f".{folder.name}.")
+    except OSError as error:
+        raise SinkError(
+            f"{folder} cannot be made: {error.strerror}. Name a new folder in one that this user can write to."
+        ) from error
     labels = all_labels(store)
     if not labels:
         raise DataError(
             f"There are no labels in {store.path}. Give some on the page, or with `soundwatch label ID right`."
         )
     present = {clip.id: clip for clip in list_clips(clips)}
-    copied, skipped = Counter[str](), Counter[str]()
-    for event_id, class_ in labels:
-        kept = present.get(event_id)
-        if kept is None:
-            skipped[_missing_reason(store, event_id)] += 1
-            continue
-        _copy(kept, folder / "negatives" if class_ is None else folder / "sounds" / class_)
-        copied["negatives" if class_ is None else class_] += 1
-    if not copied:
+    found = [(present[event_id], class_) for event_id, class_ in labels if event_id in present]
+    skipped = Counter(_missing_reason(store, event_id) for event_id, _ in labels if event_id not in present)
+    if not found:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in skipped.items())
         raise DataError(f"No labeled event has a clip in {clips} ({reasons}). Keep clips with clips.folder or --clips.")
-    return DatasetExport(copied=dict(copied), skipped=dict(skipped))
+    try:
+        replace_file(folder, lambda part: _copy_all(found, part))
+    except OSError as error:
+        raise SinkError(
+            f"{folder} cannot be written: {error.strerror or error}. No clip was copied. Make room there, or name "
+            "another folder."
+        ) from error
+    return DatasetExport(copied=dict(Counter(class_ or NEGATIVES for _, class_ in found)), skipped=dict(skipped))
 
 
 def _missing_reason(store: JournalStore, event_id: str) -> str:
@@ -72,11 +88,15 @@ def _missing_reason(store: JournalStore, event_id: str) -> str:
     return "the clip is there no more" if reason is None else f"the clip was not written: {reason}"
 
 
-def _copy(kept: StoredClip, folder: Path) -> None:
-    """Copy a clip under a name that identifies its recording to training."""
-    source = kept.path.name.split("-")[1]
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.copyfile(kept.path, folder / f"{filename_word(source)}_{kept.stamp[:11]}-{kept.id}.flac")
-    except OSError as error:
-        raise DataError(f"{kept.path} cannot be copied to {folder}: {error.strerror}. Make room there.") from error
+def _copy_all(found: Sequence[tuple[StoredClip, str | None]], folder: Path) -> None:
+    """Copy clips under names that identify their recordings to training.
+
+    Raises:
+        OSError: A clip cannot be copied.
+    """
+    folder.mkdir(mode=0o700)
+    for kept, class_ in found:
+        place = folder / NEGATIVES if class_ is None else folder / SOUNDS / class_
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        source = kept.path.name.split("-")[1]
+        shutil.copyfile(kept.path, place / f"{filename_word(source)}_{kept.stamp[:11]}-{kept.id}.flac")

@@ -15,7 +15,7 @@ import soundfile
 from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, picture_path
 from soundwatch.daemon.clips.picture import check_pillow, spectrogram_png
 from soundwatch.daemon.core.atomic_file import replace_bytes
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError, SinkError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def draw_pictures(clips: list[Path]) -> Iterator[DrawnPicture]:
     """Draw the picture of each clip, and yield its result.
 
     Raises:
-        ConfigError: A picture cannot be written.
+        SinkError: A picture cannot be written.
     """
     for clip in clips:
         try:
@@ -65,7 +65,7 @@ def draw_pictures(clips: list[Path]) -> Iterator[DrawnPicture]:
         try:
             replace_bytes(path, png, mode=0o600)
         except OSError as error:
-            raise ConfigError(
+            raise SinkError(
                 f"{path} cannot be written: {error.strerror}. The pictures before it stay; run the command again."
             ) from error
         yield DrawnPicture(clip)

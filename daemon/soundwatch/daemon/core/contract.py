@@ -29,6 +29,7 @@ INT8_SUFFIX: Final = "-int8"  # of the name of a quantized model
 
 # Limits of a model file, which is untrusted: arrays of these sizes are allocated before its first run.
 _MOST: Final = {"rate_hz": 384_000, "channels": 64, "window_ms": 600_000, "n_fft": 1 << 17, "n_mels": 4096}
+_FLOAT32: Final = (1e-30, 1e6)  # positive numbers with which float32 neither overflows nor becomes zero
 _MOST_NUMBERS: Final = 1 << 25  # in one window's samples, mel decibels or filters: 128 MB
 
 Activation = Literal["softmax", "sigmoid"]
@@ -94,11 +95,11 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for name, most in _MOST.items():
             if getattr(self, name) > most:
                 raise ContractError(f"{name} is {getattr(self, name)}; it must be {most} or less.")
-        for name in ("power_floor", "normalisation_floor_db"):
-            if getattr(self, name) <= 0:
-                raise ContractError(f"{name} is {getattr(self, name)}; it must be greater than 0.")
-        if self.top_db is not None and self.top_db <= 0:
-            raise ContractError(f"top_db is {self.top_db}; it must be greater than 0, or null for no cut.")
+        for name in ("power_floor", "normalisation_floor_db", "top_db"):
+            number = getattr(self, name)
+            if number is not None and not _FLOAT32[0] <= number <= _FLOAT32[1]:
+                cut = ", or null for no cut" if name == "top_db" else ""
+                raise ContractError(f"{name} is {number}; it must be greater than 0{cut}, and within {_FLOAT32}.")
         if not 0 <= self.mel_min_hz < self.mel_max_hz <= self.rate_hz / 2:
             raise ContractError(
                 f"mel_min_hz {self.mel_min_hz} and mel_max_hz {self.mel_max_hz} must rise within "

@@ -11,7 +11,7 @@
     │   ├── StallError              4   it delivers nothing although it has not ended
     │   └── SourceUnavailableError  4   a required library or program is missing; a retry cannot help
     ├── ProviderError               5   the requested accelerator cannot be used
-    ├── SinkError                   6   no sink can take events any more
+    ├── SinkError                   6   no sink can take events any more, or an output cannot be written
     │   └── ReaderClosedError       6   the reader has closed for good
     ├── DataError                   7   a data set for training or evaluation is wrong
     ├── VerificationError           8   an export differs from the network it was made from
@@ -88,7 +88,7 @@ class ProviderError(SoundwatchError):
 
 
 class SinkError(SoundwatchError):
-    """No sink can take events any more."""
+    """No sink can take events any more, or an output cannot be written."""
 
     exit_code: ClassVar[int] = 6
 

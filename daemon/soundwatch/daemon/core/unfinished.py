@@ -1,4 +1,4 @@
-"""Files that a program left behind when it was killed: parts of files, of backups and of restores.
+"""Files that a program left behind when it was killed: parts of files, of backups, of restores and of exports.
 
 Conventions: their names have the id of the process, which keeps them apart. A process holds the lock of their folder
 as long as it needs them (`core/folder_lock.py`), so nothing in a locked folder counts as left behind. Where a file
@@ -20,9 +20,11 @@ from soundwatch.daemon.core.program_log import program_log
 
 RESTORE_PREFIX: Final = ".soundwatch-restore-"
 BACKUP_PREFIX: Final = ".soundwatch-backup-"
+EXPORT_PREFIX: Final = ".soundwatch-export-"
 _NAMES: Final = (
     re.compile(rf"{re.escape(RESTORE_PREFIX)}(\d+)-\d+"),
     re.compile(rf"{re.escape(BACKUP_PREFIX)}(\d+)-\w+"),
+    re.compile(rf"{re.escape(EXPORT_PREFIX)}(\d+)-\w+"),
     re.compile(r"\..+\.(\d+)\.part"),  # `core/atomic_file.py`
 )
 
@@ -41,8 +43,8 @@ def unfinished_files(folder: Path) -> list[Path]:
     return [path for path, process in found if locked is False or not _is_alive(process)]
 
 
-def remove_unfinished(folders: Iterable[Path], prefix: str) -> None:
-    """Remove what killed processes left in folders, of one kind; log what this user cannot remove, and leave it.
+def remove_unfinished(folders: Iterable[Path], prefix: str = ".") -> None:
+    """Remove what killed processes left in folders, of one kind or all; log what this user cannot remove, and leave it.
 
     Raises:
         OSError: A folder cannot be read.

@@ -75,6 +75,8 @@ def resolve_model(name_or_path: str | Path) -> Path:
     Raises:
         ModelError: There is no such file.
     """
+    if not str(name_or_path):
+        raise ModelError(f"The model's name is empty. Name a model file, or one of {', '.join(SHIPPED_MODELS)}.")
     shipped = str(name_or_path) in SHIPPED_MODELS
     path = model_path(str(name_or_path)) if shipped else Path(name_or_path)
     if not is_there(path):

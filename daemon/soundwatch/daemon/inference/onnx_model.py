@@ -12,6 +12,7 @@ Does not: import ONNX Runtime before a file is opened, or know a provider's need
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +34,7 @@ from soundwatch.daemon.inference.providers import CardOptions
 
 MAX_LOGIT_DIFFERENCE: Final = 0.01  # some thousandths of a score; a provider that computes in 16 bits differs more
 ROUNDS: Final = 3
+_SOURCE_PLACE: Final = re.compile(r"/onnxruntime_src/\S+ (?:\S+ )?\S+\(.*\) ")
 TAG_OUTPUT: Final = "tag_scores"
 
 
@@ -204,6 +206,12 @@ def _check_input(path: Path, session: Any, contract: ModelContract) -> None:
             size == want or not isinstance(size, int) for size, want in zip(shape, wanted, strict=True)
         )
     outputs = _output_names(session)
+    kinds = {value.type for value in session.get_outputs()}
+    if kinds != {"tensor(float)"}:
+        raise ModelError(
+            f"{path} has outputs of {', '.join(sorted(kinds))}; float32 numbers were expected. Export the checkpoint "
+            "again."
+        )
     if not fits or len(outputs) != 1 + bool(contract.tags) or (TAG_OUTPUT in outputs) is not bool(contract.tags):
         needed = f"two outputs, the second {TAG_OUTPUT}," if contract.tags else "one output"
         raise ModelError(
@@ -240,5 +248,6 @@ def _one_by_one(session: Any, name: str, outputs: list[str], mel_db: NDArray[np.
 
 
 def _reason(error: Exception) -> str:
-    """Return ONNX Runtime's message without its prefix, on one line."""
-    return " ".join(str(error).rsplit(" : ", 1)[-1].split())
+    """Return ONNX Runtime's message on one line, without its prefix and the place in its source."""
+    text = " ".join(str(error).rsplit(" : ", 1)[-1].split())
+    return _SOURCE_PLACE.sub("", text)

@@ -9,7 +9,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from soundwatch.daemon.cli.options import GivenPath
+from soundwatch.daemon.cli.options import GivenPath, check_overwrite, overwrite_option
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.cli.options import Folds, check_columns, layout_options, split_own, test_share_option, warn_of
@@ -30,6 +30,7 @@ from soundwatch.training.fit.report_folder import report_folder
 @trial_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of Markdown.")
 @click.option("--out", type=GivenPath(), help="Also leave JSON, Markdown and a picture there.")
+@overwrite_option
 def evaluate(
     model: str,
     root: Path | None,
@@ -39,6 +40,7 @@ def evaluate(
     test_share: float | None,
     as_json: bool,
     out: Path | None,
+    overwrite: bool,
     **given: Any,
 ) -> None:
     """Score a model file (or a shipped model's name) on labeled recordings through the daemon's own path.
@@ -53,6 +55,9 @@ def evaluate(
 
     options = TrialOptions(**given)
     check_options(options)
+    if out:
+        for name in report_names(options):
+            check_overwrite(out / name, overwrite)
     console = Console(stderr=True)
     check_columns(layout, columns)
     if layout == "urbansound8k":
@@ -71,6 +76,13 @@ def evaluate(
         from soundwatch.training.evaluation.scenarios import print_report, run_trial
 
         print_report(run_trial(classifier, options, root, split, console), as_json, out, console)
+
+
+def report_names(options: TrialOptions) -> tuple[str, ...]:
+    """Return the names of the files that `--out` leaves."""
+    if options.trial is None:
+        return ("evaluation.json", "evaluation.md", "confusion.png")
+    return tuple(f"{options.trial}{suffix}" for suffix in (".json", ".md", ".png"))
 
 
 def _own(

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.plots import draw_calibration, draw_confusion
 from soundwatch.training.fit.report_folder import report_folder
@@ -168,8 +169,8 @@ def write_report(report: CrossValidation, out: Path) -> None:
     known = [(part.mean_score, part.right, part.clips) for part in report.calibration]
     calibration = [(score, right, clips) for score, right, clips in known if score is not None and right is not None]
     with report_folder(out):
-        (out / "crossval.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-        (out / "crossval.md").write_text(to_markdown(report), encoding="utf-8")
+        replace_bytes(out / "crossval.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
+        replace_bytes(out / "crossval.md", to_markdown(report).encode())
         draw_confusion(out / "confusion.png", np.array(report.confusion, np.int64), LABELS, title)
         draw_calibration(out / "calibration.png", calibration, title)
 

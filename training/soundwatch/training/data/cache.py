@@ -27,6 +27,7 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.unfinished import remove_unfinished
 from soundwatch.training.data.pcm_file import PcmClip, read_pcm, write_pcm
 from soundwatch.training.data.read_audio import resampled_blocks
 from soundwatch.training.data.urbansound8k import Clip
@@ -108,6 +109,7 @@ class ClipCache:
         sentences: list[str] = []
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            remove_unfinished([self.folder])
             files = {self.file(clip): clip for clip in clips}
             missing = [clip for file, clip in files.items() if not file.exists()]
             for clip in track(missing, description="Decoding clips", console=console, disable=not missing):

@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.errors import DataError, SourceError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.pipeline.scoring import score_recording
@@ -136,7 +137,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
         SinkError: The folder cannot be written to.
     """
     with report_folder(out):
-        (out / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=1))
-        (out / "evaluation.md").write_text(to_markdown(evaluation), encoding="utf-8")
+        replace_bytes(out / "evaluation.json", msgspec.json.format(msgspec.json.encode(evaluation), indent=1))
+        replace_bytes(out / "evaluation.md", to_markdown(evaluation).encode())
         confusion = np.array(evaluation.confusion, np.int64)
         draw_confusion(out / "confusion.png", confusion, list(evaluation.classes), evaluation.model)

@@ -17,6 +17,7 @@ from soundwatch.training.evaluation.event_report import CURVE_RATES_PER_H as RAT
 from soundwatch.training.evaluation.event_report import EventReport, Interval, ScenarioFigures
 from soundwatch.training.evaluation.report_page import Page, Table, memory_warning, percent
 from soundwatch.training.evaluation.street import Delay
+from soundwatch.training.fit.plots import save_figure
 
 
 def event_page(report: EventReport) -> Page:
@@ -168,5 +169,4 @@ def draw_events(path: Path, report: EventReport) -> None:
     figure.supxlabel("false events an hour (0.1: at most)")
     figure.supylabel("found")
     figure.suptitle(report.model)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    save_figure(figure, path, dpi=100)

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.data.labeled_clips import check_labels, labeled_clips
@@ -122,5 +123,5 @@ def _write(report: Report, page: Page, out: Path) -> None:
     else:
         name = "robustness"
         draw_robustness(out / "robustness.png", report)
-    (out / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    (out / f"{name}.md").write_text(to_markdown(page), encoding="utf-8")
+    replace_bytes(out / f"{name}.json", msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    replace_bytes(out / f"{name}.md", to_markdown(page).encode())

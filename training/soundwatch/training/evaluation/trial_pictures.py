@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from soundwatch.training.evaluation.openset import OpenSetReport
 from soundwatch.training.evaluation.robustness import RobustnessReport
 from soundwatch.training.evaluation.street import StreetReport
+from soundwatch.training.fit.plots import save_figure
 
 _COLOURS = ("tab:blue", "tab:orange")
 
@@ -79,5 +80,4 @@ def draw_robustness(path: Path, report: RobustnessReport) -> None:
 
 def _finish(figure: Figure, path: Path, title: str) -> None:
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)

@@ -33,6 +33,18 @@ def write_log(path: Path, history: Sequence[Row]) -> None:
     replace_file(path, write)
 
 
+def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
+    """Write a figure as PNG, atomically, and close it.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    try:
+        replace_file(path, lambda part: figure.savefig(part, dpi=dpi, format="png"))
+    finally:
+        plt.close(figure)
+
+
 def draw_curves(path: Path, history: Sequence[Row]) -> None:
     """Draw the loss, and training accuracy, and accuracy and macro F1 on held-out clips, over epochs."""
     epochs = [row["epoch"] for row in history]
@@ -51,15 +63,12 @@ def draw_curves(path: Path, history: Sequence[Row]) -> None:
         if axes.has_data():
             axes.legend()
     right.set_ylim(0, 1)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def draw_confusion(path: Path, confusion: Counts, labels: Sequence[str], title: str) -> None:
     """Write the figure of a confusion matrix as PNG."""
-    figure = confusion_figure(confusion, labels, title)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_figure(confusion_figure(confusion, labels, title), path)
 
 
 def confusion_figure(confusion: Counts, labels: Sequence[str], title: str) -> Figure:
@@ -96,5 +105,4 @@ def draw_calibration(path: Path, bins: Sequence[tuple[float, float, int]], title
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.contract import EvaluationScore, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.unfinished import remove_unfinished
 from soundwatch.training.data.batches import Reader
 from soundwatch.training.data.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.augmented_views import View, plan_views
@@ -77,6 +78,8 @@ def run_session(session: RunSetup, resume: bool, console: Console, logs: Sequenc
             read.fill(everything, console)
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
+        if session.ranks.is_main:
+            remove_unfinished([out])  # what a run left that was killed while it wrote
 
     drawn_s = time.monotonic()
 
