@@ -95,7 +95,7 @@ def test_a_network_trained_on_every_fold_is_refused(model: Path, data: list[str]
 
 
 def test_the_model_itself_and_files_that_exist_are_not_replaced(model: Path, data: list[str], tmp_path: Path) -> None:
-    own = shutil.copy(model, tmp_path / "tones.onnx")
+    own = Path(shutil.copy(model, tmp_path / "tones.onnx"))
     with pytest.raises(ConfigError, match="is read by this command, so nothing is written to it"):
         run(str(own), *data, "--unseen", "--overwrite", "--out", str(tmp_path))
     own.unlink()
