@@ -26,7 +26,9 @@ DARKEST = """() => {
     if (ink(x) > ink(best)) best = x;
     drawn += ink(x) > 60;
   }
-  return { ageS: 60 * (1 - best / width), ink: ink(best), drawn: drawn / width };
+  const level = canvas.getContext('2d').getImageData(0, (canvas.clientHeight - 22) * scale, width, 1).data;
+  const leveled = level.filter((byte, place) => place % 4 === 3 && byte > 0).length / width;
+  return { ageS: 60 * (1 - best / width), ink: ink(best), drawn: drawn / width, leveled };
 }"""
 
 
@@ -49,6 +51,7 @@ def test_a_phone_shows_the_last_minute_at_once_with_its_shortest_sound(browser: 
         page.wait_for_function(f"() => ({DARKEST})().drawn > 0.7")
         found = page.evaluate(DARKEST)
         assert found["ageS"] == pytest.approx(15, abs=1.0)
+        assert found["leveled"] > 0.7, "the level has the last minute too"
         assert found["ink"] > 500, "the sound is as dark as the ramp's end, not an average of its neighbors"
         page.locator("#events > li").last.locator("summary").click()
         facts = page.locator(".event-body .facts")

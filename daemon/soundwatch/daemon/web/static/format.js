@@ -1,11 +1,21 @@
 // Formats numbers and times; times are in the reader's time zone.
 
+import { present } from "./clock.js";
 import { fixed, locale, t, words } from "./language.js";
 
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const date = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
 
+const dateAndTime = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const fullDate = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", year: "numeric" });
+
 export const time = (utc) => clock.format(new Date(utc));
+// A time of the past: with its date where that is not the present one, without a time of another year.
+export function past(utc) {
+  const [then, now] = [new Date(utc), new Date(present())];
+  if (midnight(then).getTime() === midnight(now).getTime()) return time(utc);
+  return then.getFullYear() === now.getFullYear() ? dateAndTime.format(then) : fullDate.format(then);
+}
 export const day = (moment) => date.format(moment);
 export const score = (value) => fixed(value, 2);
 export const level = (db, unit = "dBFS") => (db === null || db === undefined ? t("silent") : `${fixed(db, 1)} ${unit}`);

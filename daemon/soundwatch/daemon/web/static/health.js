@@ -2,7 +2,7 @@
 
 import { clocksDifferS } from "./clock.js";
 import { byId, el } from "./dom.js";
-import { share, span, time } from "./format.js";
+import { past, share, span } from "./format.js";
 import { card } from "./card.js";
 import { fixed, locale, t, words } from "./language.js";
 
@@ -39,7 +39,7 @@ export function showHealth(health, sources, sinks) {
   ]);
   const sinkRows = sinks.map((sink) => [
     sink.name,
-    el("span", { class: "state", "data-state": sink.state }, sink.state === "working" ? words("working") : `${t("{state} since {time}", { state: words(sink.state), time: time(sink.since) })}${sink.reason ? `: ${sink.reason}` : ""}`),
+    el("span", { class: "state", "data-state": sink.state }, sink.state === "working" ? words("working") : `${t("{state} since {time}", { state: words(sink.state), time: past(sink.since) })}${sink.reason ? `: ${sink.reason}` : ""}`),
     t("{n} lines", { n: sink.behind_lines }),
   ]);
   byId("health").replaceChildren(

@@ -22,11 +22,15 @@ const plural = new Intl.PluralRules(language);
 // The locale of numbers and times: the browser's own where it is of this language, since it has a region.
 export const locale = navigator.languages.find((tag) => tag.slice(0, 2).toLowerCase() === language) ?? language;
 
+// A name for a sentence: one that is written from right to left keeps the order of the words and numbers next to it.
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+export const isolated = (name) => (RIGHT_TO_LEFT.test(name) ? `\u2068${name}\u2069` : name);
+
 // A text in the language of the page. `n` selects the plural form; numbers get the separators of the language.
 export function t(text, values = {}) {
   const found = catalogue.texts[text] ?? text;
   const form = typeof found === "string" ? found : (found[plural.select(values.n)] ?? found.other);
-  return form.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? values[name].toLocaleString(locale) : values[name]));
+  return form.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? values[name].toLocaleString(locale) : isolated(values[name])));
 }
 
 // The name of a class, a tag, a fault or a reason.

@@ -1,7 +1,7 @@
 // Alert rules: sentence, decisions and outputs of each.
 
 import { byId, el } from "./dom.js";
-import { day, time } from "./format.js";
+import { day, past, time } from "./format.js";
 import { locale, t, words } from "./language.js";
 
 const HELD = {
@@ -55,7 +55,7 @@ function outputs(status) {
     output.sent.toLocaleString(locale),
     output.late.toLocaleString(locale),
     output.refused.toLocaleString(locale),
-    output.last_sent === null ? "–" : time(output.last_sent),
+    output.last_sent === null ? "–" : past(output.last_sent),
   ];
   const cells = (texts) => texts.map((text, place) => el(place ? "td" : "th", place ? {} : { scope: "row" }, text));
   return el(

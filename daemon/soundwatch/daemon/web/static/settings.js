@@ -1,7 +1,7 @@
 // Settings in force of each source with their origin, and the schedules.
 
 import { byId, el } from "./dom.js";
-import { locale, t, words } from "./language.js";
+import { isolated, locale, t, words } from "./language.js";
 import { keyTitle } from "./titles.js";
 
 const UNITS = { db: " dB", hz: " Hz", s: " s" };
@@ -36,7 +36,7 @@ function sourceSettings(source, open) {
   return el(
     "details",
     { class: "card", "data-source": source.name, open },
-    el("summary", {}, `${source.name}: ${summary}`),
+    el("summary", {}, `${isolated(source.name)}: ${summary}`),
     el(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": t("Settings of {source}", { source: source.name }) },

@@ -69,10 +69,13 @@ export class Spectrogram {
     if (still.matches) this.draw(true);
   }
 
+  // Adds a level by its time: those of the last minute come after the present one when the page opens.
   level(ms, dbfs) {
-    if (this.levels.length && ms <= this.levels.at(-1)[0]) return; // already known
-    this.levels.push([ms, dbfs]);
-    while (this.levels.length && this.levels[0][0] < ms - (SECONDS + 5) * 1000) this.levels.shift();
+    let place = this.levels.length;
+    while (place && this.levels[place - 1][0] > ms) place -= 1;
+    if (place && this.levels[place - 1][0] === ms) return; // already known
+    this.levels.splice(place, 0, [ms, dbfs]);
+    while (this.levels[0][0] < this.levels.at(-1)[0] - (SECONDS + 5) * 1000) this.levels.shift();
     this.delayMs = Math.min(this.delayMs ?? Infinity, Date.now() - ms);
   }
 

@@ -3,7 +3,7 @@
 
 import { byId, el, setText } from "./dom.js";
 import { decibels, level, share, span, weighted } from "./format.js";
-import { fixed, locale, t, words } from "./language.js";
+import { fixed, isolated, locale, t, words } from "./language.js";
 import { ask } from "./net.js";
 import { Part } from "./part.js";
 
@@ -73,7 +73,7 @@ export class Statistics {
     const parts = [el("p", { class: "summary" }, summary(found))];
     if (found.classes.some((row) => row.events)) parts.push(heatMap(t("Class"), t("Class by hour"), t("now / before"), byClass(found)));
     if (found.period === "week") parts.push(heatMap(t("Day"), t("Day by hour"), t("total"), byDay(found)));
-    parts.push(...levelMaps(found), facts(found), el("p", { class: "muted note" }, t("Times of {place}. Hatched: scored for less than half of the hour.", { place: found.time_zone ?? t("the machine") })));
+    parts.push(...levelMaps(found), facts(found), el("p", { class: "muted note" }, t("Times of {place}. Hatched: scored for less than half of the hour.", { place: found.time_zone ?? t("the machine") }), zones(found)));
     byId("statistics").replaceChildren(...parts);
   }
 }
@@ -152,7 +152,7 @@ function levelMaps(found) {
     if (!sources.length) continue;
     const unit = weighted(calibrated);
     if (found.period === "day") maps.push(levelMap(t("Source"), `LAeq, ${unit}`, t("whole day"), sources.map(({ source, cells, laeq_db }) => ({ name: source, cells: cells[0].cells, total: decibels(laeq_db) }))));
-    else for (const { source, cells } of sources) maps.push(levelMap(t("Day"), `LAeq, ${unit}, ${source}`, t("highest"), cells));
+    else for (const { source, cells } of sources) maps.push(levelMap(t("Day"), `LAeq, ${unit}, ${isolated(source)}`, t("highest"), cells));
   }
   return maps;
 }
@@ -188,9 +188,16 @@ function levelMap(corner, name, last, rows) {
   return el("figure", { class: "level-map" }, el("figcaption", {}, name), hourTable(corner, name, last, rows, draw));
 }
 
+// The difference of the time zones of the place and of the browser, where there is one.
+function zones({ hours: [{ begin, local }] }) {
+  const placeMs = Date.parse(`${local.slice(0, 16)}Z`) - Date.parse(begin);
+  const seconds = Math.abs(placeMs / 1000 + 60 * new Date(begin).getTimezoneOffset());
+  return seconds ? ` ${t("All other times are those of this browser, whose time zone differs by {span}.", { span: span(seconds) })}` : "";
+}
+
 // The class, the source, the local time, the duration and the level of an event.
 function notable(event) {
-  const parts = [words(event.class), event.source, moment.format(new Date(`${event.local.slice(0, 16)}Z`)), event.duration_s === null ? t("active") : span(event.duration_s)];
+  const parts = [words(event.class), isolated(event.source), moment.format(new Date(`${event.local.slice(0, 16)}Z`)), event.duration_s === null ? t("active") : span(event.duration_s)];
   return [...parts, event.level_dba === null ? level(event.level_dbfs) : `${fixed(event.level_dba, 1)} dB(A)`].join(t(", "));
 }
 
