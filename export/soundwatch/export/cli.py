@@ -45,7 +45,9 @@ _clip_option = click.option(
 @overwrite_option
 @_clip_option
 @click.option("--waveform", is_flag=True, help="Files that take samples and hold the front end, for other programs.")
-@click.option("--rate", "rate_hz", type=click.IntRange(min=1), help="Of --waveform's samples.  [default: the model's]")
+@click.option(
+    "--rate", "rate_hz", type=click.IntRange(min=1), help="Sample rate of --waveform.  [default: the model's]"
+)
 @click.option("--int8", is_flag=True, help="Also in 8-bit integers, if that is quicker here and as good.")
 @click.option("--data", "root", type=GivenPath(), help="The recordings for --int8.")
 @layout_option
@@ -142,7 +144,7 @@ def _export_int8(
 
 @click.command()
 @click.argument("model")
-@click.option("--checkpoint", type=GivenPath(), help="What it was exported from, to compare with.")
+@click.option("--checkpoint", type=GivenPath(), help="The checkpoint of the model file, to compare with.")
 @click.option("--backend", type=click.Choice(["auto", *SUFFIXES]), default="auto", show_default=True)
 @_clip_option
 @click.option("--json", "as_json", is_flag=True, help="Print every difference as JSON.")

@@ -39,7 +39,9 @@ from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
     metavar="MODEL|RUN",
     help="A network of the model's recipe that holds folds back: choose on its scores. Repeatable.  [default: MODEL]",
 )
-@click.option("--folds", type=Folds(), help="Of the targets.  [default: those that the network has not learned from]")
+@click.option(
+    "--folds", type=Folds(), help="Folds of the targets.  [default: those that the network has not learned from]"
+)
 @click.option(
     "--price",
     type=FiniteRange(0, 1, min_open=True, max_open=True),

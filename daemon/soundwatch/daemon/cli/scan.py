@@ -47,7 +47,11 @@ MAX_WORKERS: Final = 1024
     "--workers", type=click.IntRange(1, MAX_WORKERS), help="Processes, or cores of Ray here.  [default: all cores]"
 )
 @click.option(
-    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where workers run."
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Place of the workers: this machine, or a Ray cluster.",
 )
 @click.option("--address", help="Address of a running Ray cluster, or auto.  [default: this machine]")
 @config_option

@@ -38,7 +38,7 @@ from soundwatch.training.model.recipe_file import load_recipe
 @sounds_option()
 @teacher_option
 @click.option("--out", type=GivenPath(), help="Folder of the runs and the report.  [default: runs/crossval-RECIPE]")
-@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--epochs", type=click.IntRange(1), help="Number of epochs, instead of the recipe's.")
 @click.option("--seeds", type=Seeds(), default=(), help="Repeat with each seed, e.g. 1,2,3.  [default: the recipe's]")
 @precision_option
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
@@ -47,9 +47,9 @@ from soundwatch.training.model.recipe_file import load_recipe
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Where the runs are executed.",
+    help="Place of the runs: this machine, or a Ray cluster.",
 )
-@click.option("--address", help="Of a running Ray cluster, or auto.  [default: one of this machine alone]")
+@click.option("--address", help="Address of a running Ray cluster, or auto.  [default: one of this machine alone]")
 def crossval(
     root: Path,
     recipe_name: str,

@@ -58,8 +58,10 @@ def download_command(root: Path) -> None:
 
 @data.command("speech")
 @click.argument("folder", metavar="DEST", type=GivenPath())
-@click.option("--recordings", type=click.IntRange(1), default=RECORDINGS, show_default=True, help="How many to write.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of every random draw.")
+@click.option(
+    "--recordings", type=click.IntRange(1), default=RECORDINGS, show_default=True, help="Number of recordings."
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of all random draws.")
 def speech(folder: Path, recordings: int, seed: int) -> None:
     """Synthesize speech in many languages and rooms with espeak-ng, and write it to DEST, for --negatives.
 
@@ -72,11 +74,13 @@ def speech(folder: Path, recordings: int, seed: int) -> None:
 @data.command("talk")
 @click.argument("folder", metavar="DEST", type=GivenPath())
 @click.option("--data", "root", type=GivenPath(), required=True, help="Folder in UrbanSound8K's layout.")
-@click.option("--folds", type=Folds(), required=True, help="Of it, e.g. 2,3.")
+@click.option("--folds", type=Folds(), required=True, help="Folds of --data, e.g. 2,3.")
 @negatives_option
-@click.option("--teacher", type=GivenPath(), required=True, help="YAMNet's .tflite file, which judges.")
-@click.option("--recordings", type=click.IntRange(1), default=1500, show_default=True, help="Of talk, to make.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of every random draw.")
+@click.option("--teacher", type=GivenPath(), required=True, help="YAMNet's .tflite file, which sorts the clips.")
+@click.option(
+    "--recordings", type=click.IntRange(1), default=1500, show_default=True, help="Number of speech recordings."
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of all random draws.")
 def talk(
     folder: Path,
     root: Path,

@@ -98,7 +98,7 @@ layout_option = click.option(
     type=click.Choice(["urbansound8k", "folders"]),
     default="urbansound8k",
     show_default=True,
-    help="Of --data: UrbanSound8K's own, or a folder of recordings for each class.",
+    help="Layout of --data: UrbanSound8K's own, or a folder of recordings for each class.",
 )
 
 
@@ -115,7 +115,7 @@ def layout_options(command: Command) -> Command:
         type=click.Choice(["urbansound8k", "folders", "csv"]),
         default="urbansound8k",
         show_default=True,
-        help="Of --data: UrbanSound8K's own, a folder of recordings for each class, or a CSV file that lists them.",
+        help="Layout of --data: UrbanSound8K's own, a folder of recordings per class, or a CSV file that lists them.",
     )
     return layout(columns(command))
 
@@ -123,7 +123,7 @@ def layout_options(command: Command) -> Command:
 test_share_option = click.option(
     "--test-share",
     type=FiniteRange(0, 1),
-    help="Of each class's recordings, to score (folders and csv).  [default: 0.2]",
+    help="Share of each class's recordings for the test (folders and csv).  [default: 0.2]",
 )
 
 
@@ -211,12 +211,12 @@ def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) ->
 
 name_option = click.option(
     "--name",
-    help="Of the model, in files and events.  [default: the recipe's, or the folder's]",
+    help="Name of the model, in files and events.  [default: the recipe's, or the folder's]",
 )
 precision_option = click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
-    help="Of the network in training, instead of the recipe's.",
+    help="Precision of the network in training, instead of the recipe's.",
 )
 
 

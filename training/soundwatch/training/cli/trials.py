@@ -61,9 +61,11 @@ _OPTIONS: Final = (
     sounds_option(),
     click.option("--unseen", is_flag=True, help="No training used the negatives or sounds: use them all."),
     click.option("--snr-db", type=Ratios(), help="Clips above ambience in the street.  [default: 20,10,5,0]"),
-    click.option("--minutes", type=FiniteRange(0, min_open=True), help="Of a street or ambience.  [default: 60]"),
+    click.option(
+        "--minutes", type=FiniteRange(0, min_open=True), help="Minutes of each street or ambience.  [default: 60]"
+    ),
     click.option("--limit", type=click.IntRange(1), help="Take so many clips or recordings at random.  [default: all]"),
-    click.option("--seed", type=click.IntRange(0), help="Of every random draw of a trial.  [default: 1]"),
+    click.option("--seed", type=click.IntRange(0), help="Seed of all random draws of a trial.  [default: 1]"),
 )
 
 
