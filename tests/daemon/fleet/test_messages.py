@@ -49,6 +49,7 @@ def test_a_line_of_a_later_release_is_read() -> None:
         (LINES, b'{"seq":1,\n"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1"}'),
         (LINES, b'{"seq":1,"time":"9999-12-31T23:59:59Z","type":"start","node":"edge1"}'),
         (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1","class":"\\u001b[2J"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02Z","type":"start","node":"edge1","class":"' + b"a" * 201 + b'"}'),
         (LINES, b'{"seq":0,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1"}'),
         (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418","type":"start","node":"edge1"}'),
         (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1","score":1e999}'),

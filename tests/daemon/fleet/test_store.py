@@ -11,10 +11,11 @@ import pytest
 import sqlalchemy as sql
 
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.fleet.database import database_url
 from soundwatch.daemon.fleet.gap_tracker import JournalCoverage
 from soundwatch.daemon.fleet.node_json import node_record
 from soundwatch.daemon.fleet.node_status import NodeStatus, with_report, with_status
-from soundwatch.daemon.fleet.store import Batch, FleetStore, database_url
+from soundwatch.daemon.fleet.store import Batch, FleetStore
 from soundwatch.daemon.journal.query import LineFilter
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.mqtt.node_report import SourceReport

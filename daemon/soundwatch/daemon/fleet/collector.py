@@ -24,6 +24,7 @@ from soundwatch.daemon.core.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.renewed import Renewed
 from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.fleet.database import database_error_text
 from soundwatch.daemon.fleet.gap_tracker import GapTracker
 from soundwatch.daemon.fleet.messages import (
     TOPICS,
@@ -36,7 +37,7 @@ from soundwatch.daemon.fleet.messages import (
     receive_batch,
 )
 from soundwatch.daemon.fleet.node_status import NodeStatus, with_line, with_report, with_status
-from soundwatch.daemon.fleet.store import Batch, FleetStore, database_error_text
+from soundwatch.daemon.fleet.store import Batch, FleetStore
 from soundwatch.daemon.sinks.mqtt.connection import Broker, MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.topics import ROOT
 
@@ -120,6 +121,7 @@ class Collector:
         """Make `run` end; safe in a signal handler."""
         self._stop_by_s = time.monotonic() + CLOSING_S
         self._stopping.set()
+        self._store.hurry(CLOSING_S)
 
     @property
     def stopping(self) -> bool:

@@ -16,7 +16,7 @@ import msgspec
 
 from soundwatch.daemon.sinks.mqtt.connection import MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.fleet import ResendReply
-from soundwatch.daemon.sinks.mqtt.node_report import MAX_SEQ, NodeReport, SafeText
+from soundwatch.daemon.sinks.mqtt.node_report import MAX_SEQ, SAFE_PATTERN, NodeReport, SafeText
 from soundwatch.daemon.sinks.mqtt.topics import ROOT, topic_segment
 
 TOPICS: Final = (
@@ -34,6 +34,7 @@ _MARK: Final = b',"repeated":true}'
 _JOURNAL: Final = re.compile(r"[0-9a-f]{1,64}")
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+IndexedText = Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH, pattern=SAFE_PATTERN)]  # fits PostgreSQL's index
 Number = Annotated[int, msgspec.Meta(ge=1, lt=MAX_SEQ)]
 
 
@@ -59,7 +60,7 @@ class LineHeader(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "c
     type: SafeText
     node: SafeText
     source: SafeText | None = None
-    class_: SafeText | None = None
+    class_: IndexedText | None = None
     id: SafeText | None = None
     score: float | None = None
     level_dbfs: float | None = None

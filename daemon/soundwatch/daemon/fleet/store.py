@@ -1,12 +1,13 @@
 """Stores the lines of a fleet in SQLite or PostgreSQL, with SQLAlchemy.
 
 Conventions: lines, coverage and nodes of a batch are written in one transaction.
-Rule: an address contains no password, since other users can read it; libpq reads PGPASSWORD and ~/.pgpass.
-Does not: define the tables (`tables.py`), or decide which lines are stored (`collector.py`).
+Does not: parse addresses (`database.py`), define the tables (`tables.py`), or decide which lines are stored
+(`collector.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,12 +19,19 @@ import msgspec
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
-from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.paths import is_file
-from soundwatch.daemon.core.redact import redact_url
+from soundwatch.daemon.fleet.database import (
+    HANGING_S,
+    POSTGRESQL_TIMEOUTS,
+    database_error_text,
+    database_url,
+    silence_driver,
+)
 from soundwatch.daemon.fleet.gap_tracker import JournalCoverage, Key
 from soundwatch.daemon.fleet.messages import LineHeader, LineMessage
 from soundwatch.daemon.fleet.node_status import NodeStatus
+from soundwatch.daemon.fleet.server_deadline import ServerDeadline
 from soundwatch.daemon.fleet.tables import (
     FORMATS,
     JOURNALS,
@@ -40,13 +48,6 @@ from soundwatch.daemon.journal.query import LineFilter
 
 FORMAT: Final = 1
 PAGE_LINES: Final = 1000
-POSTGRESQL_TIMEOUTS: Final = {  # of libpq; against a server that does not answer
-    "connect_timeout": 10,
-    "tcp_user_timeout": 30_000,
-    "keepalives_idle": 10,
-    "options": "-c statement_timeout=60000",
-}
-SECRETS: Final = ("password", "passfile", "sslpassword")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +86,22 @@ class FleetStore:
             raise StoreError(f"There is no fleet store at {url.database}; `soundwatch fleet watch` creates it.")
         timeouts = {} if url.get_backend_name() == "sqlite" else POSTGRESQL_TIMEOUTS
         self._engine = sql.create_engine(url, pool_pre_ping=True, connect_args=timeouts)
+        self._deadline: ServerDeadline | None = None
         if self._engine.name == "sqlite":
             sql.event.listen(self._engine, "connect", _prepare)
+        else:
+            silence_driver()
+            self._deadline = ServerDeadline(self._engine, HANGING_S)
         try:
             self._check_owner(address)
             if writing:
                 SCHEMA.create_all(self._engine)
             self._check_format(address, writing=writing)
         except StoreError:
-            self._engine.dispose()
+            self.close()
             raise
         except (sql.exc.SQLAlchemyError, OSError) as error:
-            self._engine.dispose()
+            self.close()
             raise StoreError(f"The fleet store {address} cannot be opened: {database_error_text(error)}.") from error
 
     def save(self, batch: Batch) -> None:
@@ -105,7 +110,7 @@ class FleetStore:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: The store cannot be written now.
         """
-        with self._engine.begin() as db:
+        with self._writing() as db:
             if batch.lines:
                 db.execute(self._insert(LINES).on_conflict_do_nothing(), [line_row(line) for line in batch.lines])
             self._upsert(db, JOURNALS, [coverage_row(*item) for item in batch.coverages.items()])
@@ -159,12 +164,34 @@ class FleetStore:
         Returns:
             Number of deleted lines.
         """
-        with self._engine.begin() as db:
+        with self._writing() as db:
             return db.execute(sql.delete(LINES).where(LINES.c.time < moment)).rowcount
+
+    def hurry(self, limit_s: float) -> None:
+        """Limit the time of each change, also of the one that is under way."""
+        if self._deadline is not None:
+            self._deadline.limit_s = limit_s
 
     def close(self) -> None:
         """Close the store."""
+        if self._deadline is not None:
+            self._deadline.close()
         self._engine.dispose()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sql.Connection]:
+        """Begin a transaction; after a failure, the next one has a new connection, perhaps to another server.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: The store cannot be written now.
+        """
+        limit = contextlib.nullcontext() if self._deadline is None else self._deadline.limited()
+        try:
+            with limit, self._engine.begin() as db:
+                yield db
+        except sql.exc.SQLAlchemyError:
+            self._engine.dispose()
+            raise
 
     @contextmanager
     def _reading(self) -> Iterator[sql.Connection]:
@@ -225,36 +252,6 @@ class FleetStore:
                 db.execute(self._insert(FORMATS).on_conflict_do_nothing(), [{"format": FORMAT}])
             elif found != FORMAT:
                 raise StoreError(f"{address} is a fleet store of format {found}; this release reads format {FORMAT}.")
-
-
-def database_url(address: str) -> sql.URL:
-    """Parse an address for SQLAlchemy.
-
-    Raises:
-        ConfigError: The address is invalid, or contains a password.
-    """
-    if "://" not in address:
-        return sql.URL.create("sqlite", database=str(Path(address).expanduser().absolute()))
-    try:
-        url = sql.make_url(address)
-    except (sql.exc.ArgumentError, ValueError):
-        url = sql.URL.create("")
-    if url.password is not None or any(key in url.query for key in SECRETS):
-        raise ConfigError(
-            "--store: the address contains a password, which other users can read. Set PGPASSWORD, or write the "
-            "password into ~/.pgpass."
-        )
-    if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
-        raise ConfigError(
-            f"--store {redact_url(address)} is not a store; postgresql://[USER@]HOST[:PORT]/DATABASE, or a file for "
-            "SQLite, was expected."
-        )
-    return url.set(drivername="postgresql+psycopg")
-
-
-def database_error_text(error: Exception) -> str:
-    """Return the message of a database error in one line."""
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0].rstrip(".")
 
 
 def _conditions(line_filter: LineFilter, nodes: Sequence[str]) -> list[Any]:

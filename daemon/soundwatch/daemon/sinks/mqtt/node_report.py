@@ -18,7 +18,8 @@ from soundwatch.daemon.status.snapshot import SourceStatus
 
 REPORT_SCHEMA: Final = "soundwatch.report/1"
 
-SafeText = Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]  # safe on a terminal
+SAFE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*\Z"  # safe on a terminal
+SafeText = Annotated[str, msgspec.Meta(max_length=1000, pattern=SAFE_PATTERN)]
 MAX_SEQ: Final = 2**53
 Seq = Annotated[int, msgspec.Meta(ge=0, lt=MAX_SEQ)]
 
