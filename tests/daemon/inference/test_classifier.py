@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,10 +194,26 @@ def test_weights_in_a_second_file_are_refused(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("weight", [float("nan"), float("inf")])
-def test_logits_that_are_not_finite_never_become_scores(tmp_path: Path, weight: float) -> None:
-    classifier = load_classifier_file(write_onnx(tmp_path / "m.onnx", weight=weight))
-    with pytest.raises(ModelError, match=r"gave (nan|-inf) for 3 windows.*finite logits were expected"):
+def test_weights_that_are_not_finite_are_refused_at_the_start(tmp_path: Path, weight: float) -> None:
+    with pytest.raises(ModelError, match=r"gave nan for 1 windows of 0.0 to 0.0 dB; finite logits were expected"):
+        load_classifier_file(write_onnx(tmp_path / "m.onnx", weight=weight))
+
+
+def test_logits_that_are_not_finite_never_become_scores(tmp_path: Path) -> None:
+    classifier = load_classifier_file(write_onnx(tmp_path / "m.onnx", weight=1e38))
+    with pytest.raises(ModelError, match=r"gave -inf for 3 windows.*finite logits were expected"):
         classifier.classify(MEL_DB)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.STRING, TensorProto.DOUBLE])
+def test_outputs_that_are_not_float32_are_refused(tmp_path: Path, kind: int) -> None:
+    made = onnx.load(write_onnx(tmp_path / "m.onnx"))
+    made.graph.node.append(onnx.helper.make_node("Cast", ["logits"], ["cast"], to=kind))
+    made.graph.output[0].name = "cast"
+    made.graph.output[0].type.tensor_type.elem_type = kind
+    onnx.save(made, tmp_path / "cast.onnx")
+    with pytest.raises(ModelError, match=r"has outputs of tensor\(\w+\); float32 numbers were expected"):
+        load_classifier_file(tmp_path / "cast.onnx")
 
 
 def test_mel_decibels_of_another_shape_raise_no_error_of_the_runtimes(tmp_path: Path) -> None:

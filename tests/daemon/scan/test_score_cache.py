@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.scan.chunks import Chunk
+from soundwatch.daemon.scan.discover import RecordingFile
+from soundwatch.daemon.scan.process_pool import worker_crash_reason
 from soundwatch.daemon.scan.score_cache import ScoreCache
 
 
@@ -41,3 +44,14 @@ def test_a_pipe_a_device_or_a_folder_is_no_place_for_scores(tmp_path: Path) -> N
     for name in ("pipe", "device", "folder"):
         with pytest.raises(SinkError, match=rf"{name}.scan is no regular file"):
             ScoreCache(tmp_path / f"{name}.scan", "double")
+
+
+def test_a_file_without_scores_belongs_to_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "out.scan"
+    for model in ("broken", "mended"):
+        ScoreCache(path, model).close()
+    cache = ScoreCache(path, "mended")
+    cache.add(RecordingFile(tmp_path / "a.wav", 1, 1), Chunk(tmp_path / "a.wav"), worker_crash_reason(Chunk(path), 3))
+    cache.close()
+    with pytest.raises(ConfigError, match="holds scores of mended"):
+        ScoreCache(path, "another")

@@ -254,7 +254,8 @@ def _open(path: Path, content: bytes, provider: str, backend: Backend, threads: 
         unused_providers=opened.unused_providers,
     )
     contract = model.contract
-    seen = model.logits(np.zeros((1, *contract.features.input_shape), np.float32)).shape
+    zeros = np.zeros((1, *contract.features.input_shape), np.float32)
+    seen = model.logits(zeros).shape
     wanted = (1, len(contract.labels) + len(contract.tags))
     if seen != wanted:
         tags = f" and {len(contract.tags)} tags" if contract.tags else ""
@@ -262,6 +263,7 @@ def _open(path: Path, content: bytes, provider: str, backend: Backend, threads: 
             f"{path} gives an output of shape {seen} for one window; its contract has {len(contract.labels)} labels"
             f"{tags}, so {wanted} was expected. Export the checkpoint again."
         )
+    model.classify(zeros)  # weights that are not finite numbers
     return model
 
 

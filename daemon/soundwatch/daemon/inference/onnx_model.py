@@ -169,7 +169,7 @@ def _session(path: Path, content: bytes, provider: str, threads: int, card: Card
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised, too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # ONNX Runtime looks for weights in a second file in the working directory; this folder holds none.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
@@ -206,18 +206,18 @@ def _check_input(path: Path, session: Any, contract: ModelContract) -> None:
             size == want or not isinstance(size, int) for size, want in zip(shape, wanted, strict=True)
         )
     outputs = _output_names(session)
-    kinds = {value.type for value in session.get_outputs()}
-    if kinds != {"tensor(float)"}:
-        raise ModelError(
-            f"{path} has outputs of {', '.join(sorted(kinds))}; float32 numbers were expected. Export the checkpoint "
-            "again."
-        )
     if not fits or len(outputs) != 1 + bool(contract.tags) or (TAG_OUTPUT in outputs) is not bool(contract.tags):
         needed = f"two outputs, the second {TAG_OUTPUT}," if contract.tags else "one output"
         raise ModelError(
             f"{path} takes {seen} and has {len(outputs)} outputs; one float32 input "
             f"(any number of windows, {', '.join(map(str, wanted))}) and {needed} were expected, as its contract "
             "says. Export the checkpoint again."
+        )
+    kinds = {value.type for value in session.get_outputs()}
+    if kinds != {"tensor(float)"}:
+        raise ModelError(
+            f"{path} has outputs of {', '.join(sorted(kinds))}; float32 numbers were expected. Export the checkpoint "
+            "again."
         )
 
 

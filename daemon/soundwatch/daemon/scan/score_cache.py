@@ -149,11 +149,13 @@ class ScoreCache:
         if content is None:
             if self._file.seek(0, 2) > _FRAME.size + len(SCHEMA):
                 raise ConfigError(f"{self.path} exists and is no file of a scan. Move it, or name another --out.")
-            self._file.truncate(0)
-            self._write(msgspec.msgpack.encode(_Head(SCHEMA, model)))
+            self._start(model)
             return
         head = msgspec.msgpack.decode(content, type=_Head)
         if head != _Head(SCHEMA, model):
+            if self._next() is None:  # a scan that failed before its first scores
+                self._start(model)
+                return
             raise ConfigError(
                 f"{self.path} holds scores of {head.model} ({head.schema}) from an unfinished scan; this scan uses "
                 f"{model} ({SCHEMA}). Use that model, or name another --out; or remove the file to start again."
@@ -165,6 +167,11 @@ class ScoreCache:
                 break
             self._note(msgspec.msgpack.decode(content, type=_Record), offset)
         self._file.truncate(offset)
+
+    def _start(self, model: str) -> None:
+        """Make an empty file for the scores of a model."""
+        self._file.truncate(0)
+        self._write(msgspec.msgpack.encode(_Head(SCHEMA, model)))
 
     def _next(self) -> bytes | None:
         """Return the bytes of the next record; None if there is no intact one, as where a power loss left zeros."""
