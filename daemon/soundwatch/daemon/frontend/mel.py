@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Features, Samples, Window, read_only
 
-_REPEATED: Final = 64  # more than the new frames of a window of the shipped models
+_PART: Final = 64  # more than the new frames of a window of the shipped models
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +125,25 @@ def frame_power(frames: Samples) -> NDArray[np.float32]:
     """Compute the squared magnitude (C, T, F) of the spectrum of frames (C, T, n_fft) under the Hann window."""
     # float64: float32 rounds to 1e-7 of a frame's largest bin, which is 1e-3 dB of a bin 70 dB below.
     # float64 is also the faster of the two in numpy (docs/decisions/0011).
+    # In parts: the arrays of a whole window would have pages of their own (core/memory.py), new ones each time.
+    channels, count, n_fft = frames.shape
+    power = np.empty((channels, count, n_fft // 2 + 1), np.float32)
+    for channel in range(channels):
+        for first in range(0, count, _PART):
+            part = slice(first, first + _PART)
+            power[channel, part] = _part_power(frames[channel, part])
+    return power
+
+
+def _part_power(frames: Samples) -> NDArray[np.float64]:
+    """Compute the power (T, F) of at most `_PART` frames (T, n_fft)."""
     windowed = frames.astype(np.float64, order="C")
-    rows, windows = windowed.reshape(-1, frames.shape[-1]), _repeated_window(frames.shape[-1])
     # Factors of one type and shape: without memory for a conversion or a repetition numpy crashes.
-    for first in range(0, len(rows), _REPEATED):
-        part = rows[first : first + _REPEATED]
-        np.multiply(part, windows[: len(part)], out=part)
-    spectrum = np.fft.rfft(windowed, axis=-1)  # (C, T, F) complex128
-    power = np.square(spectrum.real)
+    np.multiply(windowed, _repeated_window(frames.shape[-1])[: len(frames)], out=windowed)
+    spectrum = np.fft.rfft(windowed, axis=-1)  # (T, F) complex128
+    power: NDArray[np.float64] = np.square(spectrum.real)
     power += np.square(spectrum.imag)
-    return power.astype(np.float32)
+    return power
 
 
 @lru_cache(maxsize=8)
@@ -151,8 +160,8 @@ def hann_window(n_fft: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=8)
 def _repeated_window(n_fft: int) -> NDArray[np.float64]:
-    """Return the Hann window of some frames (_REPEATED, n_fft)."""
-    repeated = np.tile(hann_window(n_fft).astype(np.float64), (_REPEATED, 1))
+    """Return the Hann window of some frames (_PART, n_fft)."""
+    repeated = np.tile(hann_window(n_fft).astype(np.float64), (_PART, 1))
     repeated.setflags(write=False)
     return repeated
 
