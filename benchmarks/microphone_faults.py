@@ -34,7 +34,7 @@ from microphone_scene import MeasuredSource, Scene, TimedSink, Wall, running_dae
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 AWAY_S: Final = 5.0
-FROZEN_S: Final = 20.0  # the sound server keeps about twelve
+FROZEN_S: Final = 40.0  # the sound server keeps about 24
 HOUR_NS: Final = 3_600_000_000_000
 DISCONNECTS: Final = 100
 WARM: Final = 10  # disconnects after which nothing may grow any more

@@ -169,6 +169,24 @@ def test_a_source_of_many_channels_is_mixed_to_two_unless_configured(
     assert (command, arguments[:4]) == (Command.CREATE_RECORD_STREAM, [form, positions, CONTROL, "desk"])
 
 
+@pytest.mark.parametrize(("own", "recorded"), [(0, 3), (1, 3), (3, 3), (4, 3), (5, 5), (7, 5), (9, 5), (11, 5)])
+def test_a_source_of_16_bits_is_recorded_in_16_bits_and_waits_twice_as_long(
+    server: FakeServer, own: int, recorded: int
+) -> None:
+    form = SampleSpecification(recorded, 2, 8000)
+    server.answers[Command.GET_SOURCE] = reply(
+        3, "desk", None, SampleSpecification(own, 2, 8000), (1, 2), *range(9), {}
+    )
+    server.answers[Command.CREATE_RECORD_STREAM] = reply(0, 9, 1 << 22, 6400, form, (1, 2), 3, "desk", False, 0)
+    blocks = open_server_source("mic0", "pulse:desk", None).blocks()
+    server.send(frame(bytes.fromhex("0040") * 6400, 0) if recorded == 3 else frame(bytes.fromhex("0000003f") * 1600, 0))
+    server.send(encode_message(Command.STREAM_KILLED, CONTROL, 0))
+    assert (next(blocks).samples == 0.5).all()
+    with pytest.raises(SourceError, match="it was removed"):
+        next(blocks)
+    assert server.requests[-1][2][0] == form
+
+
 def test_names_of_sources_do_not_control_a_terminal(server: FakeServer) -> None:
     server.answers[Command.GET_SOURCES] = reply(3, "a\33[2J\nb", *DESK[2:])
     server.answers[Command.GET_SOURCE] = lambda number: encode_message(Command.ERROR, number, 5)

@@ -1,8 +1,8 @@
 """A connection to the sound server, over which one source is recorded or watched.
 
 Conventions: no shared memory; all sound comes through the socket. Sound that is not read yet is kept by the server, a
-third of a second of stereo in the socket and `SERVER_BYTES` by itself, twelve seconds of stereo; it drops later sound
-without a message. Samples of 16 bits would need half, but a volume below 100 % would round them. A request is answered
+third of a second of stereo in the socket and `SERVER_BYTES` by itself, 24 seconds of stereo in 16 bits or twelve as
+float32; it drops later sound without a message. A request is answered
 within `REPLY_S`, or the server hangs. Sound is read without blocking.
 Source: tests with PulseAudio 16: when a source is removed, the server silently moves its streams to the default source,
 unless they have the flag `no_move`; then it ends them with a message.
@@ -22,6 +22,7 @@ from soundwatch.daemon.capture.sound_server.protocol import (
     FLOAT32LE,
     MAX_FRAME_BYTES,
     NO_INDEX,
+    S16LE,
     VERSION,
     Command,
     Field,
@@ -46,7 +47,7 @@ PROPERTIES: Final = {"application.name": b"soundwatch\0", "media.name": b"soundw
 SOURCE_EVENTS: Final = 0x02
 SOURCE_REMOVED: Final = 0x21
 REMOVED: Final = "it was removed: it was unplugged or switched off."
-SAMPLE_BYTES: Final = 4
+SAMPLE_BYTES: Final = {S16LE: 2, FLOAT32LE: 4}
 SERVER_BYTES: Final = 1 << 22  # that a server keeps of a stream; PulseAudio grants no more
 
 _REFUSALS: Final = {1: "denies access", 5: "has no such source"}
@@ -101,20 +102,22 @@ class ServerConnection:
         """
         return decode_sources(self._request(Command.GET_SOURCES))
 
-    def record(self, name: str | None, rate_hz: int, positions: tuple[int, ...], piece_s: float) -> None:
-        """Start to record float32 samples, until `close`.
+    def record(
+        self, name: str | None, specification: SampleSpecification, positions: tuple[int, ...], piece_s: float
+    ) -> None:
+        """Start to record, until `close`.
 
         Args:
             name: Name of the source, whose end ends the sound; None for the server's default source at each time.
-            rate_hz: Sampling rate.
+            specification: Form of the samples, of 16 bits or float32.
             positions: Position of each channel; the server mixes the source's channels if they differ.
             piece_s: Longest delay of a sample in the server.
 
         Raises:
             ServerError: The source cannot be recorded.
         """
-        specification = SampleSpecification(FLOAT32LE, len(positions), rate_hz)
-        piece_bytes = round(rate_hz * piece_s) * SAMPLE_BYTES * len(positions)
+        frame_bytes = SAMPLE_BYTES[specification.sample_format] * specification.channels
+        piece_bytes = round(specification.rate_hz * piece_s) * frame_bytes
         self._recording, self._fixed = True, name is not None
         corked, no_move, peak_detect, adjust_latency = False, self._fixed, False, True
         as_source = (False,) * 5  # no_remap, no_remix, fix_format, fix_rate, fix_channels

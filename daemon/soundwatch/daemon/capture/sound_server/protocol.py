@@ -24,7 +24,9 @@ CONTROL: Final = 0xFFFFFFFF  # channel of messages
 NO_INDEX: Final = 0xFFFFFFFF
 MAX_FRAME_BYTES: Final = 1 << 24  # the servers' own limit
 MAX_MESSAGE_BYTES: Final = 1 << 19  # a source has 2 to 3 kB; each field takes a microsecond
-FLOAT32LE: Final = 5  # a sample format
+S16LE: Final = 3  # sample formats: this one and all with smaller numbers, and the next, have 16 bits at most
+S16BE: Final = 4
+FLOAT32LE: Final = 5
 SOURCE_FIELDS: Final = 15  # of each source in a reply
 OUTPUT_FIELD: Final = 8  # of them the output that a monitor records, or `NO_INDEX`
 
@@ -89,6 +91,7 @@ class ServerSource:
         rate_hz: Sampling rate.
         positions: Position of each channel, as a number of the protocol.
         monitor: True for the sound that an output plays.
+        sample_format: Number of its own sample format.
     """
 
     index: int
@@ -97,6 +100,12 @@ class ServerSource:
     rate_hz: int
     positions: tuple[int, ...]
     monitor: bool
+    sample_format: int = FLOAT32LE
+
+    @property
+    def has_16_bits(self) -> bool:
+        """True if its samples have 16 bits at most."""
+        return self.sample_format <= S16BE
 
 
 # Tuples are the positions of channels, or volumes.
@@ -223,7 +232,9 @@ def decode_sources(fields: list[Field]) -> list[ServerSource]:
                 LOWEST_RATE_HZ <= form.rate_hz <= HIGHEST_RATE_HZ and 1 <= form.channels == len(positions)
             ):
                 monitor = fields[at + OUTPUT_FIELD] != NO_INDEX
-                found.append(ServerSource(index, name, text or "", form.rate_hz, positions, monitor))
+                found.append(
+                    ServerSource(index, name, text or "", form.rate_hz, positions, monitor, form.sample_format)
+                )
             case _:
                 raise malformed("a source with faulty fields")
     return found

@@ -1,7 +1,8 @@
 """Sources of PulseAudio and PipeWire, read over the sound server's own protocol.
 
 Conventions: `pulse:NAME` is the server's source NAME, and `pulse` its default source, or the one of `PULSE_SOURCE`. A
-source is recorded at its own rate as float32, with two channels at most unless configured.
+source is recorded at its own rate, in 16 bits if it has no more, else as float32, with two channels at most unless
+configured.
 Does not: decode samples or find losses (`capture/streams/network.py`), or reopen a lost source
 (`capture/monitoring/reconnect.py`).
 """
@@ -16,7 +17,14 @@ from soundwatch.daemon.capture.descriptors.pipes import LONGEST_GATHER_S
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.sound_server.address import ClientSettings, client_settings, show_address
 from soundwatch.daemon.capture.sound_server.connection import SERVER_BYTES, RefusedError, ServerConnection
-from soundwatch.daemon.capture.sound_server.protocol import ServerError, ServerHangsError, ServerSource
+from soundwatch.daemon.capture.sound_server.protocol import (
+    FLOAT32LE,
+    S16LE,
+    SampleSpecification,
+    ServerError,
+    ServerHangsError,
+    ServerSource,
+)
 from soundwatch.daemon.capture.streams.network import PIECE_S, Connection, NetworkSource
 from soundwatch.daemon.core.channels import channels_to_open
 from soundwatch.daemon.core.errors import SourceError
@@ -27,6 +35,7 @@ PREFIX: Final = "pulse:"
 SERVER_DEFAULT: Final = "@DEFAULT_SOURCE@"  # the server's name for it
 POSITIONS: Final = {1: (0,), 2: (1, 2)}  # mono; left and right
 GATHER_S: Final = 0.3  # each read costs a wake-up
+SAMPLE_FORMATS: Final = {"s16le": S16LE, "f32le": FLOAT32LE}
 FIRST_S: Final = 2.5
 ADVICE: Final = "Check that the server (PulseAudio, PipeWire) runs for this user, or set PULSE_SERVER and PULSE_COOKIE."
 HANGS_ADVICE: Final = "It hangs: restart it (PulseAudio, PipeWire), or the machine that it runs on."
@@ -56,8 +65,10 @@ def open_server_source(name: str, device: str, channels: int | None) -> NetworkS
         sound = connections.enter_context(contextlib.closing(_connect(device, settings)))
         try:
             source = _watch_source(watch, wanted)
-            pcm = PcmFormat("f32le", source.rate_hz, channels_to_open(device, len(source.positions), channels))
-            sound.record(wanted, pcm.rate_hz, _positions(source, pcm.channels), PIECE_S)
+            channels = channels_to_open(device, len(source.positions), channels)
+            pcm = PcmFormat("s16le" if source.has_16_bits else "f32le", source.rate_hz, channels)
+            form = SampleSpecification(SAMPLE_FORMATS[pcm.sample_format], channels, pcm.rate_hz)
+            sound.record(wanted, form, _positions(source, channels), PIECE_S)
         except ServerError as error:
             raise SourceError(f"{device} cannot be recorded: the sound server {error}.") from error
         opened = connections.pop_all()
