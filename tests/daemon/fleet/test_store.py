@@ -103,10 +103,13 @@ def test_a_clip_that_does_not_fit_is_not_stored(store: FleetStore) -> None:
 
 @pytest.mark.slow
 def test_old_lines_are_dropped(store: FleetStore) -> None:
+    keep = timedelta(seconds=0.5)
+    assert store.drop_old(BEGIN, keep) == 0
     kept(store, 1, 2, 3)
-    assert store.drop_before(BEGIN + timedelta(seconds=2.5)) == 2
+    assert store.drop_old(datetime(2020, 1, 1, tzinfo=UTC), keep) == 0
+    assert store.drop_old(BEGIN + timedelta(seconds=2.9), keep) == 1, "line 3 is in the future"
+    assert store.drop_old(datetime(2106, 1, 1, tzinfo=UTC), keep) == 1, "a clock that is ahead keeps the last line"
     assert list(store.lines(LineFilter())) == [line_of(3).line]
-    assert store.drop_before(datetime(2020, 1, 1, tzinfo=UTC)) == 0
 
 
 @pytest.mark.slow

@@ -13,6 +13,11 @@ HOUR = 3_600_000
 HEALTH = ("paused", "resumed", "lost", "waiting", "back", "reanchored", "poor")
 
 
+def line(time: str, type_: str, part: dict[str, object]) -> SourceLine:
+    """Return a line of a source."""
+    return SourceLine(time, type_, "mic0", json.dumps(part).encode())
+
+
 def lines(*words: str) -> list[SourceLine]:
     """Return a line a minute: `final` and `stats` are `stats` lines, and the words of HEALTH are states."""
     found = []
@@ -58,3 +63,32 @@ def test_a_pause_before_the_first_sound_takes_nothing_from_the_scored_time() -> 
     read = lines("paused", "hello", "resumed", "stats")
     [time] = scored_times(read, unix_ms(read[-1].time), HOUR / 1000).values()
     assert time.scored == ((unix_ms(read[1].time), unix_ms(read[-1].time)),)
+
+
+@pytest.mark.parametrize("seen_from", [0, 1, 2], ids=["whole", "since the update", "since the step"])
+def test_the_time_that_a_clock_skipped_was_not_scored(seen_from: int) -> None:
+    """A machine without a battery starts with the time of its last shutdown, and jumps when the network is up."""
+    step = {"state": "reanchored", "reason": "clock_step", "shift_ms": 8 * HOUR}
+    read = [
+        line("2024-11-10T23:00:00.000Z", "hello", {}),
+        line("2024-11-10T23:00:20.000Z", "update", {}),
+        line("2024-11-11T07:00:30.000Z", "health", step),
+        line("2024-11-11T08:00:00.000Z", "stats", {"duration_s": 3600.0}),
+        line("2024-11-11T08:10:00.000Z", "health", step | {"shift_ms": 120_000}),
+        line("2024-11-11T09:00:00.000Z", "stats", {"duration_s": 7080.0, "final": True}),
+    ][seen_from:]
+    [time] = scored_times(read, unix_ms(read[-1].time), HOUR / 1000).values()
+    begins = ("2024-11-10T23:00:00.000Z", "2024-11-11T07:00:30.000Z", "2024-11-11T08:10:00.000Z")
+    ends = ("2024-11-10T23:00:30.000Z", "2024-11-11T08:08:00.000Z", "2024-11-11T09:00:00.000Z")
+    assert time.scored == tuple(zip(map(unix_ms, begins), map(unix_ms, ends), strict=True))
+
+
+@pytest.mark.parametrize("step", [{"reason": "clock_step", "shift_ms": -120_000}, {"reason": "drift", "shift_ms": 250}])
+def test_a_drift_and_a_clock_that_is_set_back_skip_no_time(step: dict[str, object]) -> None:
+    read = [
+        line("2024-11-11T07:00:00.000Z", "hello", {}),
+        line("2024-11-11T07:30:00.000Z", "health", {"state": "reanchored"} | step),
+        line("2024-11-11T08:00:00.000Z", "stats", {"duration_s": 3600.0}),
+    ]
+    [time] = scored_times(read, unix_ms(read[-1].time), HOUR / 1000).values()
+    assert time.scored == ((unix_ms(read[0].time), unix_ms(read[-1].time)),)

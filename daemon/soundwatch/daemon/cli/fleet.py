@@ -93,7 +93,7 @@ def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: b
 
     def clean_up() -> None:
         if keep_days:
-            fleet_store.drop_before(datetime.now(UTC) - timedelta(days=keep_days))
+            fleet_store.drop_old(datetime.now(UTC), timedelta(days=keep_days))
 
     with open_logger(LogConfig()) as log:
         collector = Collector(address, fleet_store, recent.add if has_view else print_lines, log, clean_up, past=past)

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,14 +158,18 @@ class FleetStore:
                 return
             yield from db.execution_options(yield_per=PAGE_LINES).execute(query.order_by(*by_time)).scalars()
 
-    def drop_before(self, moment: datetime) -> int:
-        """Delete the lines before a time.
+    def drop_old(self, now: datetime, keep: timedelta) -> int:
+        """Delete the lines that are older than `keep`, counted from the latest line that is not in the future.
+
+        So a clock of this machine that is ahead by years deletes nothing, nor does a node with such a clock.
 
         Returns:
             Number of deleted lines.
         """
+        latest = sql.select(sql.func.max(LINES.c.time)).where(LINES.c.time <= now)
         with self._writing() as db:
-            return db.execute(sql.delete(LINES).where(LINES.c.time < moment)).rowcount
+            time = db.execute(latest).scalar()
+            return 0 if time is None else db.execute(sql.delete(LINES).where(LINES.c.time < time - keep)).rowcount
 
     def hurry(self, limit_s: float) -> None:
         """Limit the time of each change, also of the one that is under way."""

@@ -4,7 +4,7 @@ Conventions: milliseconds since 1970 in UTC. A stream was scored from its start 
 `stats` line gives the start of its stream, also where the journal has removed the `hello` line. Between the last line
 and the present, the time of a stream without an end is not reported yet, at most `stats_s` and a minute; it counts
 neither as scored nor as missed. The time of a paused or absent source is missed, not unreported. Times are those of
-lines, so a clock that was set shows as written.
+lines, so a clock that was set shows as written; the time that a clock skipped when it was set forward was not scored.
 """
 
 from __future__ import annotations
@@ -32,15 +32,34 @@ class _Part(msgspec.Struct):
     duration_s: float | None = None
     final: bool = False
     state: str | None = None
+    reason: str | None = None
+    shift_ms: int = 0
 
 
 @dataclass(slots=True)
 class _Stream:
-    """Stream of a source, while its lines are read."""
+    """Stream of a source, or its part since the clock was set forward, while its lines are read.
+
+    Attributes:
+        begin_ms: First time.
+        last_ms: Time of the latest line.
+        ended: True after the line of its end.
+        before: The part before the clock was set; None for the first part.
+        skipped_ms: Time that the clock skipped between both parts.
+    """
 
     begin_ms: int
     last_ms: int
     ended: bool = False
+    before: _Stream | None = None
+    skipped_ms: int = 0
+
+    def extend_to(self, begin_ms: int) -> None:
+        """Let the stream begin at a time by the present clock, if that is earlier than its known begin."""
+        first = self
+        while first.before is not None:
+            first, begin_ms = first.before, begin_ms - first.skipped_ms
+        first.begin_ms = min(first.begin_ms, begin_ms)
 
 
 @dataclass(slots=True)
@@ -126,13 +145,18 @@ def _take(source: _Source, line: SourceLine) -> None:
     stream = source.streams[-1]
     if line.type == "health":
         _take_state(source, part.state)
+        if part.reason == "clock_step" and part.shift_ms > 0:
+            source.streams.append(_Stream(time_ms, time_ms, before=stream, skipped_ms=part.shift_ms))
+            if stream.begin_ms == time_ms:  # made above
+                stream.begin_ms = stream.last_ms = time_ms - part.shift_ms
+            stream.last_ms = max(stream.last_ms, time_ms - part.shift_ms)
         return
     source.sounded, source.reanchored = True, False
     if line.type == "gap" and part.start is not None:
         source.gaps.append((unix_ms(part.start), time_ms))
         stream.begin_ms = min(stream.begin_ms, unix_ms(part.start))
     if line.type == "stats" and part.duration_s is not None:
-        stream.begin_ms = min(stream.begin_ms, time_ms - round(1000 * part.duration_s))
+        stream.extend_to(time_ms - round(1000 * part.duration_s))
         if part.final:
             stream.ended, source.paused, source.sounded = True, False, False
     stream.last_ms = max(stream.last_ms, time_ms)
