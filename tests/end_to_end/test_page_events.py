@@ -202,4 +202,14 @@ def test_a_file_of_the_page_that_is_not_loaded_is_reported(browser: Browser, sit
     expect(page.locator("#status")).to_have_attribute("data-state", "idle")
     expect(page.locator("#incomplete")).to_be_hidden()
     expect(page.locator("#theme")).to_be_hidden()
+    expect(page.locator("#updated")).to_be_hidden()
+    page.route(
+        "**/static/version.js",
+        lambda route: route.fulfill(body="export const VERSION = 'other';", content_type="text/javascript"),
+    )
+    page.reload()
+    expect(page.locator("#updated")).to_contain_text("soundwatch has another version than this page.")
+    page.route("**/static/*", lambda route: route.abort())  # as without the slash at the end of a proxy's path
+    page.reload()
+    expect(page.get_by_text("the address of the page ends with a slash")).to_be_visible()
     page.context.close()

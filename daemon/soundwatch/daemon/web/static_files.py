@@ -1,7 +1,8 @@
 """Serves the files of the page, each with an entity tag.
 
 Conventions: all files of `static/` are read when the server starts, and the page's part of each language's catalogue,
-`language-CODE.json`. A requested name is only looked up among them.
+`language-CODE.json`. `version.js` has the version of these files: a page that was loaded before an update, or by a
+service worker, compares that with the version of the daemon. A requested name is only looked up among them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from soundwatch.daemon import __version__
 from soundwatch.daemon.core.language import LANGUAGES, catalogue
 from soundwatch.daemon.web.refusal import RequestRefused
 
@@ -37,6 +39,7 @@ class StaticFiles:
             texts = catalogue(code)
             page = {"texts": texts.texts, "names": texts.names, "settings": texts.settings}
             self._files[f"language-{code}.json"] = msgspec.json.encode(page)
+        self._files["version.js"] = b"export const VERSION = %b;\n" % msgspec.json.encode(__version__)
         self._tags = {name: f'"{hashlib.sha256(text).hexdigest()[:20]}"' for name, text in self._files.items()}
 
     async def index(self, request: Request) -> Response:

@@ -16,6 +16,7 @@ import { showSettings } from "./settings.js";
 import { Statistics } from "./statistics.js";
 import { Stream } from "./stream.js";
 import { Today } from "./today.js";
+import { VERSION } from "./version.js";
 
 const REFRESH_MS = 15000;
 const SOON_MS = 200;
@@ -82,6 +83,7 @@ const health = new Part(
       recent();
     }
     showHealth(health, sources, sinks);
+    byId("updated").hidden = health.version === VERSION;
     setText(byId("node"), health.node);
     byId("logout").hidden = !health.token_wanted;
     review.begin(health.token_wanted);

@@ -32,11 +32,15 @@ export class Spectrogram {
     this.running = true;
     document.addEventListener("theme", () => this.recolour());
     new ResizeObserver(() => (this.ring && this.pool() ? this.recolour() : this.draw(true))).observe(canvas);
+    this.seen = true;
+    this.sight = new IntersectionObserver((entries) => (this.seen = entries.at(-1).isIntersecting));
+    this.sight.observe(canvas);
     requestAnimationFrame((now) => this.frame(now));
   }
 
   stop() {
     this.running = false;
+    this.sight.disconnect();
   }
 
   // Writes the bytes of a `columns` message into the ring buffer.
@@ -156,7 +160,7 @@ export class Spectrogram {
 
   frame(now) {
     if (!this.running) return;
-    if (!still.matches && now - this.drawnMs >= FRAME_MS) {
+    if (this.seen && !still.matches && now - this.drawnMs >= FRAME_MS) {
       this.drawnMs = now;
       this.draw(false);
     }
