@@ -78,5 +78,8 @@ def test_clips_that_all_hold_speech_and_a_folder_in_use_are_refused(tmp_path: Pa
     clips = write(tmp_path / "clips", 0.8)
     with pytest.raises(DataError, match="There is speech in every clip"):
         make(tmp_path / "talk", clips)
+    assert not (tmp_path / "talk").exists()
+    (tmp_path / "talk").mkdir()
+    (tmp_path / "talk" / "notes").write_text("")
     with pytest.raises(DataError, match="talk is not empty"):
         make(tmp_path / "talk", clips)

@@ -18,10 +18,8 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.clips.clip_names import StoredClip, filename_word, list_clips
-from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.errors import DataError, SinkError
-from soundwatch.daemon.core.paths import is_there
-from soundwatch.daemon.core.unfinished import remove_unfinished
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.new_folder import write_new_folder
 from soundwatch.daemon.journal.events import last_clip_line
 from soundwatch.daemon.journal.labels import all_labels
 from soundwatch.daemon.journal.store import JournalStore
@@ -49,15 +47,6 @@ def export_labeled_clips(store: JournalStore, clips: Path, folder: Path) -> Data
         DataError: The folder is not empty, or there is nothing to copy.
         SinkError: The folder cannot be written.
     """
-    try:
-        if is_there(folder) and (not folder.is_dir() or any(folder.iterdir())):
-            raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_unfinished([folder.parent], f".{folder.name}.")
-    except OSError as error:
-        raise SinkError(
-            f"{folder} cannot be made: {error.strerror}. Name a new folder in one that this user can write to."
-        ) from error
     labels = all_labels(store)
     if not labels:
         raise DataError(
@@ -69,13 +58,7 @@ def export_labeled_clips(store: JournalStore, clips: Path, folder: Path) -> Data
     if not found:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in skipped.items())
         raise DataError(f"No labeled event has a clip in {clips} ({reasons}). Keep clips with clips.folder or --clips.")
-    try:
-        replace_file(folder, lambda part: _copy_all(found, part))
-    except OSError as error:
-        raise SinkError(
-            f"{folder} cannot be written: {error.strerror or error}. No clip was copied. Make room there, or name "
-            "another folder."
-        ) from error
+    write_new_folder(folder, lambda part: _copy_all(found, part))
     return DatasetExport(copied=dict(Counter(class_ or NEGATIVES for _, class_ in found)), skipped=dict(skipped))
 
 

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.new_folder import write_new_folder
 from soundwatch.training.data.class_folders import TERMS
 from soundwatch.training.data.read_audio import Mono, read_mono, rms
 from soundwatch.training.distillation.teacher import RATE_HZ, WINDOW_SAMPLES, open_interpreter, starts
@@ -76,14 +77,14 @@ def write_speech_dataset(
     """Write real clips sorted by YAMNet, and the given number of speech recordings, most of them over real clips.
 
     Raises:
-        DataError: A clip cannot be read, all of them hold speech, or the folder cannot be written.
+        DataError: A clip cannot be read, all of them hold speech, or the folder is not empty.
+        SinkError: The folder cannot be written. No part of it is left.
     """
-    if folder.is_dir() and any(folder.iterdir()):
-        raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
-    try:
-        _write_sounds(folder, clips, detector, talks, seed, console)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise DataError(f"Sounds cannot be written to {folder}: {error}. Make room, or name another folder.") from error
+    write_new_folder(
+        folder,
+        lambda part: _write_sounds(part, clips, detector, talks, seed, console),
+        soundfile.LibsndfileError,
+    )
 
 
 def _write_sounds(
@@ -129,10 +130,7 @@ def _speech(rng: np.random.Generator, others: Sequence[Path]) -> Mono:
 
 
 def _write(path: Path, sound: Mono) -> None:
-    try:
-        soundfile.write(path, sound, RATE_HZ, "PCM_16")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise DataError(f"{path} cannot be written: {error}. Make room, or name another folder.") from error
+    soundfile.write(path, sound, RATE_HZ, "PCM_16")
 
 
 def _gain(level_db: float) -> np.float32:

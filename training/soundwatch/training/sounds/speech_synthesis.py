@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.new_folder import write_new_folder
 from soundwatch.training.data.negatives import colored_noise
 from soundwatch.training.data.read_audio import Mono, rms
 
@@ -54,24 +55,24 @@ def write_speech(folder: Path, recordings: int, seed: int, console: Console) -> 
     """Write the given number of recordings into a new or empty folder.
 
     Raises:
-        DataError: espeak-ng is missing, or the folder is not empty or cannot be written.
+        DataError: espeak-ng is missing, or the folder is not empty.
+        SinkError: The folder cannot be written. No part of it is left.
     """
     if shutil.which("espeak-ng") is None:
         raise DataError(
             "espeak-ng, which synthesizes the recordings, is not installed. Install it (on Debian: "
             "apt install espeak-ng), and repeat the command."
         )
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
-    try:
-        for kind in _KINDS:
-            (folder / kind).mkdir(parents=True, exist_ok=True)
-        children = np.random.default_rng(seed).spawn(recordings)
-        for number, rng in enumerate(track(children, "Synthesizing speech", console=console)):
-            kind = str(rng.choice(_KINDS, p=_KIND_SHARES))
-            soundfile.write(folder / kind / f"{kind}{number:04d}.wav", recording(rng, kind), RATE_HZ, "PCM_16")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise DataError(f"Speech cannot be written to {folder}: {error}. Make room, or name another folder.") from error
+    write_new_folder(folder, lambda part: _write(part, recordings, seed, console), soundfile.LibsndfileError)
+
+
+def _write(folder: Path, recordings: int, seed: int, console: Console) -> None:
+    for kind in _KINDS:
+        (folder / kind).mkdir(parents=True)
+    children = np.random.default_rng(seed).spawn(recordings)
+    for number, rng in enumerate(track(children, "Synthesizing speech", console=console)):
+        kind = str(rng.choice(_KINDS, p=_KIND_SHARES))
+        soundfile.write(folder / kind / f"{kind}{number:04d}.wav", recording(rng, kind), RATE_HZ, "PCM_16")
 
 
 def recording(rng: np.random.Generator, kind: str) -> Mono:
