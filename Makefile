@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run extras test all-tests quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit newcomer test-pythons test-systemd fuzz deb clean help
+.PHONY: run install extras test all-tests quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit newcomer test-pythons test-systemd fuzz deb clean help
 
 # Tests start hundreds of Python processes, which would compile the same modules again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -9,11 +9,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 OPTIONS ?=
 
+# The two builds of ONNX Runtime hold the same files, so .venv has one of them: that of `make run CPU=1` stays until `make test`.
+SITE := .venv/lib/python3*/site-packages
+CPU := $(or $(CPU),$(wildcard $(SITE)/onnxruntime-*.dist-info))
+REMOVE_BOTH := $(BIN)/pip uninstall --quiet --yes --disable-pip-version-check onnxruntime onnxruntime-gpu
+
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run.stamp  ## Listen to the microphone; without one, say so and play the demo scene.
 	$(BIN)/soundwatch run --config config.yaml --or-demo $(OPTIONS)
+
+install: .venv/run.stamp  ## Install or update soundwatch in .venv, without a run.
 
 extras: .venv/run.stamp  ## Install extras into .venv, also after make run CPU=1: make extras EXTRAS=scan,fleet
 	$(BIN)/python scripts/extra-requirements '$(EXTRAS)' > .venv/extras.txt
@@ -116,6 +123,7 @@ clean:  ## Remove the virtual environment and all caches.
 ifdef CPU
 	@echo "soundwatch: downloading about 30 MB of Python packages (215 MB installed), without GPU support."
 	$(BIN)/python scripts/cpu-requirements > .venv/requirements.txt
+	$(if $(wildcard $(SITE)/onnxruntime_gpu-*.dist-info),$(REMOVE_BOTH))
 	$(BIN)/pip install --disable-pip-version-check --requirement .venv/requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 else
@@ -127,6 +135,7 @@ endif
 # All Python packages, locked: what the linters and the fast tests need.
 .venv/quick.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@sh scripts/system-packages libportaudio2
+	$(if $(wildcard $(SITE)/onnxruntime-*.dist-info),$(REMOVE_BOTH))
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,teacher,tensorboard,scan,ray,triton,fleet,wyoming,apprise,pictures,dev]'
 	@touch $@ .venv/run.stamp
 

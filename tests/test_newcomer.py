@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -40,6 +43,29 @@ def test_a_command_exists_and_its_options_parse(part: str) -> None:
 def test_every_target_of_make_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     assert {shlex.split(part)[1] for part in PARTS if part.startswith("make")} <= targets
+
+
+@pytest.mark.parametrize(
+    ("installed", "requirements"),
+    [([], "--editable"), (["onnxruntime"], "cpu"), (["onnxruntime", "onnxruntime_gpu"], "cpu")],
+)
+def test_an_update_keeps_one_build_of_onnx_runtime(installed: list[str], requirements: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/bin/python"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in installed:
+        (tmp_path / f".venv/lib/python3.11/site-packages/{name}-1.32.0.dist-info").mkdir(parents=True)
+    env = {"PATH": os.environ["PATH"]}
+    update, test = (
+        subprocess.run(["make", "-n", target], cwd=tmp_path, env=env, check=True, capture_output=True, text=True).stdout
+        for target in (".venv/run.stamp", ".venv/quick.stamp")
+    )
+    assert (
+        f"{requirements}-requirements" in update or f"pip install --disable-pip-version-check {requirements}" in update
+    )
+    assert ("pip uninstall" in update) == (len(installed) == 2)
+    assert ("pip uninstall" in test) == bool(installed)
 
 
 def test_every_extra_that_is_installed_exists() -> None:

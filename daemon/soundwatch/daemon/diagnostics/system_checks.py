@@ -38,7 +38,7 @@ def check_versions(case: CheckInput) -> Iterator[Finding]:
             "versions",
             "fault",
             "onnxruntime and onnxruntime-gpu are both installed; they hold the same files and break each other.",
-            "pip uninstall onnxruntime onnxruntime-gpu, then pip install soundwatch again.",
+            "Remove .venv and run `make run`; or `pip uninstall onnxruntime onnxruntime-gpu`, then `pip install .`.",
         )
 
 
