@@ -203,14 +203,14 @@ def fleet_table(results: Results) -> Table:
         ("written to shown, ms: median, 99 of 100", lambda s: "{p50:g}, {p99:g}".format(**s["steady"]["latency_ms"])),
         ("cores that `fleet watch` keeps busy", lambda s: f"{s['steady']['cores_busy']:.2f}"),
         ("lost", lambda s: f"{s['steady']['lost']} of {s['steady']['lines']:,}"),
-        ("the same while harm is done: lost", lambda s: f"{s['harmed']['lost']} of {s['harmed']['lines']:,}"),
-        ("harm", lambda s: ", ".join(s["harmed"]["done"])),
+        ("the same under failures: lost", lambda s: f"{s['harmed']['lost']} of {s['harmed']['lines']:,}"),
+        ("failures", lambda s: ", ".join(s["harmed"]["done"])),
         (
             f"{lines_of(results):,} lines at once: lines a second, cores, lost",
             lambda s: f"{s['flood']['lines_s']:,.0f}, {s['flood']['cores_busy']:.2f}, {s['flood']['lost']}",
         ),
         (
-            "as many written while the fleet is away: s until all were asked for and kept, lost",
+            "as many written while the fleet is stopped: s until all are requested and stored, lost",
             lambda s: f"{s['recovery']['seconds']:g}, {s['recovery']['lost']}",
         ),
         ("memory of `fleet watch` at the end, MB", lambda s: f"{s['resident_mb']:.0f}"),

@@ -193,7 +193,7 @@ def summary_table(results: Results) -> Table:
             "processor time for a second of a live microphone, all processes",
             f"{whole['cpu_ms_a_second']['median']:.1f} ms",
         ),
-        ("the same, beside a minimal stream of the device", f"{whole['times_minimal']['median']:.1f} times"),
+        ("processor time, relative to a minimal stream of the device", f"{whole['times_minimal']['median']:.1f} times"),
         ("memory, all processes (PSS)", f"{whole['pss_mb']['median']:.0f} MB"),
         ("the same, if no other program uses its libraries", f"{whole['alone_mb']['median']:.0f} MB"),
     )
