@@ -240,6 +240,7 @@ def test_health_lists_the_problems_as_text() -> None:
                 "since": "1970-01-01T00:00:00.000Z",
                 "behind_lines": 7,
                 "lost_lines": 0,
+                "skipped_lines": 0,
             }
         ]
     assert health["state"] == "poor"

@@ -50,6 +50,7 @@ def test_operations_are_counted_and_timed() -> None:
     assert found["soundwatch_sink_available", (("sink", "broker"),)] == 0
     assert found["soundwatch_sink_behind_lines", (("sink", "broker"),)] == 7
     assert found["soundwatch_sink_lost_lines_total", (("sink", "broker"),)] == 2
+    assert found["soundwatch_sink_skipped_lines_total", (("sink", "broker"),)] == 0
     assert found["soundwatch_journal_last_seq", ()] == 4
     assert found["soundwatch_process_resident_memory_bytes", ()] > 1e7
     assert [dict(labels)["model"] for (name, labels) in found if name == "soundwatch_info"] == [

@@ -8,7 +8,7 @@ Does not: decide when a message is sent (`rules/decide.py`), or try again (`sink
 
 from __future__ import annotations
 
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.text import did_you_mean
@@ -18,19 +18,12 @@ from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, prepare_sink, split_options
-from soundwatch.daemon.sinks.protocols import Sink
+from soundwatch.daemon.sinks.protocols import Sink, SkippingSink
 from soundwatch.daemon.sinks.spec import SinkConfig, SinkSpec, parse_options
 
 TARGET_KINDS: Final = ("apprise", "webhook", "command", "json")
 LIVE_OPTIONS: Final = ("scores", "level")  # of a file of all lines
 LINES: Final = "start+update+end+health+gap"  # a rule has chosen the lines already
-
-
-@runtime_checkable
-class _Skips(Protocol):
-    """A sink that counts lines that its server refuses."""
-
-    skipped_lines: int
 
 
 class SinkSender:
@@ -50,9 +43,9 @@ class SinkSender:
             OSError: The message may not have arrived.
             MessageRefusedError: The server refuses the message.
         """
-        skipped = self._sink.skipped_lines if isinstance(self._sink, _Skips) else 0
+        skipped = self._sink.skipped_lines if isinstance(self._sink, SkippingSink) else 0
         self._sink.deliver([JournalEntry(message.seq, message.extended_line)])
-        if isinstance(self._sink, _Skips) and self._sink.skipped_lines > skipped:
+        if isinstance(self._sink, SkippingSink) and self._sink.skipped_lines > skipped:
             raise MessageRefusedError("the server refused the message")
 
     def close(self) -> None:

@@ -56,6 +56,17 @@ class SettlingSink(Protocol):
     on_settled: Callable[[int], object]
 
 
+@runtime_checkable
+class SkippingSink(Protocol):
+    """A sink that leaves out lines which its server refuses for their content, or which are too old.
+
+    Attributes:
+        skipped_lines: Number of lines that were left out.
+    """
+
+    skipped_lines: int
+
+
 class WritableSink(Sink, SettlingSink, LineWriter, Protocol):
     """A sink whose `write` may be called from any thread, between deliveries."""
 
@@ -71,6 +82,7 @@ class SinkStatus:
         since_unix_ns: Start of the state.
         delivered_seq: Number of the last line that the sink has taken.
         lost_lines: Number of lines that were dropped before the sink could take them.
+        skipped_lines: Number of lines that the sink left out, since its server refuses them or they are too old.
     """
 
     name: str
@@ -79,6 +91,7 @@ class SinkStatus:
     since_unix_ns: int = 0
     delivered_seq: int = 0
     lost_lines: int = 0
+    skipped_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from soundwatch.daemon.journal.deletion import lost_lines
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.health import SinkHealth
-from soundwatch.daemon.sinks.protocols import SettlingSink, Sink, SinkStatus
+from soundwatch.daemon.sinks.protocols import SettlingSink, Sink, SinkStatus, SkippingSink
 from soundwatch.daemon.sinks.spec import PreparedSink
 
 FIRST_PAUSE_S: Final = 0.25
@@ -87,7 +87,8 @@ class SinkWorker:
     @property
     def status(self) -> SinkStatus:
         """Status of the sink."""
-        return self._health.status
+        sink, status = self._sink, self._health.status
+        return replace(status, skipped_lines=sink.skipped_lines) if isinstance(sink, SkippingSink) else status
 
     @property
     def backlog_lines(self) -> int:

@@ -139,6 +139,10 @@ class Metrics:
         yield counter(
             "sink_lost_lines", "Lines that the journal had deleted before a sink wrote them.", ("sink",), lost
         )
+        skipped = [((status.name,), status.skipped_lines) for status, _ in statuses]
+        yield counter(
+            "sink_skipped_lines", "Lines that a sink left out: refused by its server, or too old.", ("sink",), skipped
+        )
 
 
 def source_metrics(source_stats: Mapping[str, SourceStats]) -> Iterator[Metric]:

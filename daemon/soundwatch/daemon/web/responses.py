@@ -108,6 +108,7 @@ def sinks(view: DaemonView) -> SinksResponse:
                 since=format_utc(status.since_unix_ns),
                 behind_lines=behind_lines,
                 lost_lines=status.lost_lines,
+                skipped_lines=status.skipped_lines,
             )
             for status, behind_lines in view.sinks()
         )

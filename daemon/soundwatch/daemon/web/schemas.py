@@ -198,6 +198,7 @@ class SinkResponse(msgspec.Struct, frozen=True, kw_only=True):
     since: str
     behind_lines: int
     lost_lines: int
+    skipped_lines: int
 
 
 class SinksResponse(msgspec.Struct, frozen=True, kw_only=True):

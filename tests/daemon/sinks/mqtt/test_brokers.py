@@ -155,6 +155,17 @@ def test_a_broker_of_the_older_version_only_is_joined(
     older.close()
 
 
+def test_a_line_that_is_too_large_for_the_broker_is_counted(
+    harness: SinkHarness, broker_with: Callable[..., Mosquitto]
+) -> None:
+    broker = broker_with("max_packet_size 300\n")
+    worker = harness.open(f"mqtt://{broker.address}")
+    harness.event("start")
+    harness.wait_for(worker)
+    assert "more than the broker's limit of 300" in harness.log.fields("mqtt_line_too_large")[0]["reason"]
+    assert (worker.status.state, worker.status.skipped_lines) == ("working", 1)
+
+
 @pytest.mark.parametrize("older", [False, True])
 def test_events_arrive_where_the_discovery_is_too_large_for_the_broker(
     harness: SinkHarness, broker_with: Callable[..., Mosquitto], *, older: bool

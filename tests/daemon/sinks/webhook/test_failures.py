@@ -54,6 +54,7 @@ def test_a_permanent_failure_is_skipped_counted_and_logged(harness: SinkHarness,
     (said, fields), *_ = harness.log.written
     assert said == "webhook_line_skipped"
     assert (fields["skipped_lines"], fields["id"], str(code) in fields["reason"]) == (1, "A", True)
+    assert [status.skipped_lines for status, _ in harness.view.sinks()] == [1]
 
 
 @pytest.mark.slow

@@ -107,9 +107,9 @@ class MqttConnection:
             self._client = self._new_client(broker, client_id, will)
             try:
                 self._connect(broker)
-            except OSError:
+            except OSError as error:
                 self.close()
-                fallback = self._fallback()
+                fallback = None if isinstance(error, TimeoutError) else self._fallback()
                 if fallback is None:
                     raise
                 self.limits, self.lost, self._refusal_code = fallback, None, None

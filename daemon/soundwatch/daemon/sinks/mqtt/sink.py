@@ -69,6 +69,7 @@ class MqttSink:
     """
 
     def __init__(self, name: str, broker: Renewed[Broker], options: MqttOptions, view: DaemonView) -> None:
+        self.skipped_lines = 0
         self._name = name
         self._broker = broker
         self._options = options
@@ -106,9 +107,10 @@ class MqttSink:
         messages += self._clip_messages(entries)
         if self._options.fleet:
             messages += line_messages(self._topics, self._view.journal.store.identity(), entries)
-        for refusal in connection.publish_each(messages):
+        for refusal in sorted(connection.publish_each(messages), key=lambda one: one.too_large):
             if not refusal.too_large:
                 raise PermissionError(f"the broker refuses {refusal.topic}: {refusal.reason}")
+            self.skipped_lines += ("/lines/" if self._options.fleet else "/event") in refusal.topic
             self._log.error("mqtt_line_too_large", sink=self._name, topic=refusal.topic, reason=refusal.reason)
         if self._options.pictures:
             folder = clips_folder(self._view.config().clips)
