@@ -22,7 +22,7 @@ from type_docs import attributes, cell, default_of, values_of
 
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
-from soundwatch.daemon.web.settings import HttpOptions
+from soundwatch.daemon.web.http.settings import HttpOptions
 
 Place = tuple[str, ...]
 

@@ -43,7 +43,13 @@ CAPTURE_FLOORS: Final = (
     ("demo", "sound_server"),
     ("microphones",),
 )
-FLOORS: Final = {"daemon": DAEMON_FLOORS, "training": TRAINING_FLOORS, "daemon.capture": CAPTURE_FLOORS}
+WEB_FLOORS: Final = (("http",), ("live",), ("api",))
+FLOORS: Final = {
+    "daemon": DAEMON_FLOORS,
+    "daemon.capture": CAPTURE_FLOORS,
+    "daemon.web": WEB_FLOORS,
+    "training": TRAINING_FLOORS,
+}
 TOP_LEVEL: Final = {
     *("daemon", "training", "export", "tests", "benchmarks", "docs", "scripts", "home-assistant"),
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "NOTICE"),

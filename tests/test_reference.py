@@ -18,7 +18,7 @@ from type_docs import attributes, values_of
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.sinks.file import JsonOptions
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
-from soundwatch.daemon.web.settings import HttpOptions
+from soundwatch.daemon.web.http.settings import HttpOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = (ROOT / "docs" / "events.md").read_text("utf-8")

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
 
-from soundwatch.daemon.web.openapi import document
-from soundwatch.daemon.web.routes import ROUTES
+from soundwatch.daemon.web.api.openapi import document
+from soundwatch.daemon.web.api.routes import ROUTES
 from support.cli_runner import SOUNDWATCH, soundwatch
 from support.demo_daemon import demo_daemon, get, has_event, wait_for
 from support.ports import free_port

@@ -43,9 +43,9 @@ from soundwatch.daemon.sinks.mqtt.fleet import ResendRequest
 from soundwatch.daemon.sinks.mqtt.options import BrokerOptions, parse_broker
 from soundwatch.daemon.sinks.webhook import retry_after_s
 from soundwatch.daemon.sinks.webhook_settings import WebhookOptions, load_settings
-from soundwatch.daemon.web.query_params import parse_query
-from soundwatch.daemon.web.refusal import RequestRefused
-from soundwatch.daemon.web.schemas import CountsQuery, EventsQuery, LabelBody, LinesQuery
+from soundwatch.daemon.web.api.schemas import CountsQuery, EventsQuery, LabelBody, LinesQuery
+from soundwatch.daemon.web.http.query_params import parse_query
+from soundwatch.daemon.web.http.refusal import RequestRefused
 from soundwatch.training.data.urbansound8k import read_metadata
 from soundwatch.training.model.checkpoint import load_network
 from soundwatch.training.model.recipe_file import parse_recipe, shipped_recipes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soundwatch.daemon.sinks.kinds import parse_sink
-from soundwatch.daemon.web.settings import Settings, parse_settings
+from soundwatch.daemon.web.http.settings import Settings, parse_settings
 
 
 def settings(word: str, environment: dict[str, str] | None = None) -> Settings:

@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from soundwatch.daemon.web import middleware, server, timeouts
+from soundwatch.daemon.web import server
+from soundwatch.daemon.web.http import middleware, timeouts
 from support.web_harness import IDS, Site, a_site, wait_until
 
 

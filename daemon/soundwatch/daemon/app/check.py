@@ -97,7 +97,7 @@ def check_outputs(
         if not openable:
             return
         for page in filter(is_page, config.sinks):
-            from soundwatch.daemon.web.settings import check_settings
+            from soundwatch.daemon.web.http.settings import check_settings
 
             check_settings(parse_sink(page), view.node)
         for prepared in sinks:

@@ -32,7 +32,7 @@ from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_url, split_options
 from soundwatch.daemon.sinks.spec import SinkSpec
-from soundwatch.daemon.web.settings import parse_settings
+from soundwatch.daemon.web.http.settings import parse_settings
 
 
 class JournalAudit(msgspec.Struct, frozen=True, kw_only=True):

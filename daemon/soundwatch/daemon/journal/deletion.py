@@ -2,9 +2,9 @@
 
 Conventions: all lines and the label of an event are deleted in one transaction, and a `health` line of the journal
 names their number. Sinks keep what they have received, and the lines have to be those that all sinks have taken
-(`web/deletion.py`). A reader that comes later sees a hole in the numbers; the table `deleted` has them, so they do not
-count as lost.
-Does not: delete clips (`web/deletion.py`), or ask whether the request is allowed.
+(`web/api/deletion.py`). A reader that comes later sees a hole in the numbers; the table `deleted` has them, so they do
+not count as lost.
+Does not: delete clips (`web/api/deletion.py`), or ask whether the request is allowed.
 """
 
 from __future__ import annotations

@@ -31,26 +31,26 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.loopback import is_loopback
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import SinkSpec
-from soundwatch.daemon.web.api import api_paths, source_path
-from soundwatch.daemon.web.broadcaster import Broadcaster
-from soundwatch.daemon.web.latency import LatencyHistograms
-from soundwatch.daemon.web.limited_listener import LimitedListener
-from soundwatch.daemon.web.listening import Listening
-from soundwatch.daemon.web.login import LoginHandler
-from soundwatch.daemon.web.metrics import Metrics
-from soundwatch.daemon.web.middleware import MAX_HEAD_BYTES, SecurityMiddleware
-from soundwatch.daemon.web.recent import RecentWindows
-from soundwatch.daemon.web.settings import Settings, parse_settings
-from soundwatch.daemon.web.static_files import StaticFiles
-from soundwatch.daemon.web.streams import Streams
-from soundwatch.daemon.web.timeouts import (
+from soundwatch.daemon.web.api.endpoints import api_paths, source_path
+from soundwatch.daemon.web.api.metrics import Metrics
+from soundwatch.daemon.web.http.limited_listener import LimitedListener
+from soundwatch.daemon.web.http.login import LoginHandler
+from soundwatch.daemon.web.http.middleware import MAX_HEAD_BYTES, SecurityMiddleware
+from soundwatch.daemon.web.http.settings import Settings, parse_settings
+from soundwatch.daemon.web.http.timeouts import (
     MAX_CLIENT_CONNECTIONS,
     MAX_CONNECTIONS,
     ServerConfig,
     TimeoutHttpProtocol,
     TimeoutWebSocketProtocol,
 )
-from soundwatch.daemon.web.tls import RenewedContext, validity_fault
+from soundwatch.daemon.web.http.tls import RenewedContext, validity_fault
+from soundwatch.daemon.web.live.broadcaster import Broadcaster
+from soundwatch.daemon.web.live.latency import LatencyHistograms
+from soundwatch.daemon.web.live.listening import Listening
+from soundwatch.daemon.web.live.recent import RecentWindows
+from soundwatch.daemon.web.live.streams import Streams
+from soundwatch.daemon.web.static_files import StaticFiles
 
 BACKLOG: Final = 32
 MAX_MESSAGE_BYTES: Final = 1024
