@@ -14,10 +14,10 @@ SITE := .venv/lib/python3*/site-packages
 CPU := $(or $(CPU),$(wildcard $(SITE)/onnxruntime-*.dist-info))
 REMOVE_BOTH := $(BIN)/pip uninstall --quiet --yes --disable-pip-version-check onnxruntime onnxruntime-gpu
 
-help:  ## Say what there is.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/run.stamp  ## Listen to the microphone; without one, say so and play the demo scene.
+run: .venv/run.stamp  ## Listen to the microphone; without one, report that and play the demo scene.
 	$(BIN)/soundwatch run --config config.yaml --or-demo $(OPTIONS)
 
 install: .venv/run.stamp  ## Install or update soundwatch in .venv, without a run.
@@ -60,7 +60,7 @@ figures: .venv/run.stamp  ## Write the documentation's tables from benchmarks/re
 reference: .venv/quick.stamp  ## Write the documentation's references from the code.
 	$(BIN)/python scripts/reference.py
 
-docs: .venv/test.stamp .venv/browser.stamp  ## Build the documentation's site into site/; nothing is fetched.
+docs: .venv/test.stamp .venv/browser.stamp  ## Build the documentation's site into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-serve: .venv/test.stamp .venv/browser.stamp  ## Show the site on 127.0.0.1:8000 while you write.
@@ -71,17 +71,17 @@ pictures: .venv/test.stamp  ## Draw the documentation's pictures, and run for it
 	$(BIN)/python scripts/examples.py
 	$(BIN)/python scripts/terminal_picture.py
 
-dist: .venv/test.stamp  ## Build the wheel and the source distribution into dist/, the same to the byte each time.
+dist: .venv/test.stamp  ## Build the wheel and the source distribution into dist/, byte-identical for one commit.
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/hatchling build -d dist
 
 release-models: .venv/quick.stamp  ## Write the default model for other programs into dist/, to attach to a release.
 	$(BIN)/soundwatch export urban --waveform --format all --overwrite --out dist
 	$(BIN)/soundwatch export urban --waveform --format all --rate 44100 --overwrite --out dist
 
-lock: .venv/test.stamp  ## Write constraints.txt anew: the releases that the tests run with.
+lock: .venv/test.stamp  ## Rewrite constraints.txt, the releases that the tests run with.
 	$(BIN)/python scripts/lock_dependencies.py
 
-audit: .venv/bin/python  ## Ask PyPI for known vulnerabilities of the locked releases; says so where it cannot be asked.
+audit: .venv/bin/python  ## Ask PyPI for known vulnerabilities of the locked releases; reports if it cannot be reached.
 	sh scripts/audit
 
 newcomer:  ## Run every command of README.md in a new clone and a new environment (fifteen minutes).
@@ -95,7 +95,7 @@ test-systemd: .venv/test.stamp  ## Run the service under a real systemd, in a co
 	@sh scripts/system-packages debootstrap systemd-container
 	SOUNDWATCH_SYSTEMD=1 $(BIN)/pytest tests/release/test_systemd.py -rP $(OPTIONS)
 
-fuzz: .venv/test.stamp  ## Feed the readers of outside input with garbage for ten minutes: make fuzz MINUTES=60
+fuzz: .venv/test.stamp  ## Fuzz the readers of outside input for ten minutes: make fuzz MINUTES=60
 	$(BIN)/pip install --quiet --disable-pip-version-check --target .venv/atheris atheris
 	PYTHONPATH=.venv/atheris $(BIN)/python scripts/fuzz.py --minutes $(or $(MINUTES),10)
 
