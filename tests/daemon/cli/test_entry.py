@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,14 @@ sys.held = multiprocessing.get_context("spawn").Lock()
 atexit.register(lambda: signal.raise_signal(signal.SIGINT))
 sys.exit(4)"""
     assert end_of(command) == (4, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no current folder")
+def test_a_current_folder_that_was_removed_is_named(tmp_path: Path) -> None:
+    program = "import os; os.rmdir(os.getcwd()); from soundwatch.daemon.cli import main; main(['schema'])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("soundwatch: The current folder has been removed. Change to one that is there;")
 
 
 def test_an_ignored_interrupt_stays_ignored() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -96,6 +97,19 @@ def test_without_espeak_ng_the_package_is_named(tmp_path: Path, monkeypatch: pyt
     done = _speak(tmp_path / "talk")
     assert isinstance(done.exception, DataError)
     assert "apt install espeak-ng" in str(done.exception)
+    assert not (tmp_path / "talk").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the program is a script of a shell")
+def test_a_voice_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "espeak-ng"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'Error: voice does not exist' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    done = _speak(tmp_path / "talk")
+    assert isinstance(done.exception, DataError)
+    assert re.search(r"ended with code 1 for the voice \w+\S+: Error: voice does not exist\.", str(done.exception))
     assert not (tmp_path / "talk").exists()
 
 

@@ -41,7 +41,7 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
 
     Raises:
         ConfigError: No clips are configured, or `out` lies among the clips.
-        SinkError: A file cannot be read or written.
+        SinkError: A file cannot be read or written, or the disk of the archive is full.
         StoreError: There is no journal, it cannot be read, or it cannot be copied.
     """
     saved_folder = clips_folder(config.clips) if clips else None
@@ -69,7 +69,8 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
     except OSError as error:
         raise SinkError(f"{error.filename or out}: {error.strerror}. The backup is not written.") from error
     except sqlite3.Error as error:
-        raise StoreError(
+        failure = SinkError if error.sqlite_errorcode == sqlite3.SQLITE_FULL else StoreError
+        raise failure(
             f"The journal cannot be copied to {out.parent}: {error}. The backup is not written. Free space there, or "
             "name another folder."
         ) from error

@@ -113,6 +113,21 @@ def _output_failures() -> Iterator[None]:
         raise failure(f"Standard output cannot be written: {error.strerror}. The output is incomplete.") from error
 
 
+def _check_current_folder() -> None:
+    """Refuse a current folder that is not there: paths lead nowhere, and worker processes and torch fail.
+
+    Raises:
+        ConfigError: The folder has been removed.
+    """
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError as error:
+        raise ConfigError(
+            "The current folder has been removed. Change to one that is there; `cd` to its path enters one that was "
+            "made again."
+        ) from error
+
+
 class _Lazy(click.Group):
     """A group that imports only the command that is called."""
 
@@ -141,6 +156,7 @@ class _Lazy(click.Group):
         if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], COMMANDS)}`soundwatch --help` lists all.")
         check_system_zone(used=False)
+        _check_current_folder()
         if args[0] == "run":
             ctx.with_resource(hangups_kept())
         if COMMANDS.get(args[0], ("",))[0].startswith(_TRAINING_MODULES):

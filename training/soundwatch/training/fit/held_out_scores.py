@@ -91,7 +91,7 @@ def writing_to(out: Path) -> Iterator[None]:
     """Convert write errors into a `SinkError` with the folder."""
     try:
         yield
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+    except OSError as error:
         raise SinkError(
             f"The run cannot be written to {out}: {error}. Free space there, or choose another --out; a training run's "
             "earlier saves are intact, and --resume continues from them."

@@ -9,6 +9,7 @@ Does not: train (`fit/loop.py`), or write files that the daemon reads (the expor
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.contract import ModelContract, decode_contract, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError
 from soundwatch.training.model.labels import LABELS
@@ -97,9 +98,15 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the file atomically."""
+    """Write the file atomically.
+
+    Raises:
+        OSError: The file cannot be written; torch itself would report a full disk as a position in the file.
+    """
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__slots__}
-    replace_file(path, lambda part: torch.save({"schema": SCHEMA, **fields}, part))
+    content = io.BytesIO()
+    torch.save({"schema": SCHEMA, **fields}, content)
+    replace_bytes(path, content.getvalue())
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -105,7 +105,13 @@ def _utterance(rng: np.random.Generator) -> Mono:
         rng.shuffle(words)
     rate, pitch = str(rng.integers(110, 220)), str(rng.integers(20, 56))
     command = ["espeak-ng", "--stdout", "-v", f"{language}+{variant}", "-s", rate, "-p", pitch, " ".join(words)]
-    done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # no external input
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # no external input
+    if done.returncode:
+        reason = " ".join(done.stderr.decode(errors="replace").split()[-40:]) or "without a message"
+        raise DataError(
+            f"espeak-ng ended with code {done.returncode} for the voice {language}+{variant}: {reason}. All its voices "
+            "and room for temporary files were expected; install it again, or make room."
+        )
     spoken: Mono = soundfile.read(io.BytesIO(done.stdout), dtype="float32")[0]
     return spoken / np.float32(rms(spoken))
 
