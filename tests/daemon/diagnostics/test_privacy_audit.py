@@ -73,6 +73,7 @@ def test_existing_lines_labels_and_clips_are_counted(tmp_path: Path) -> None:
     clip_store = ClipStore(folder, ClipsConfig())
     stored = [clip_store.save(clip(second=second)) for second in range(3)]
     clip_store.save_picture(stored[0], b"12345678")
+    assert clip_store.trim() == 0
     sizes = [8, *(saved.size_bytes for saved in stored)]
     (folder / "holiday.flac").write_bytes(b"mine")
     config = Config(journal=JournalConfig(path=str(tmp_path / "journal.db")), clips=ClipsConfig(folder=str(folder)))

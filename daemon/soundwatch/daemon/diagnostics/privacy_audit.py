@@ -214,6 +214,7 @@ def _clips_of_sources(config: Config) -> dict[str, tuple[str, ...]]:
 def audit_clips(config: ClipsConfig) -> ClipsAudit:
     """Audit the clips, as far as their folder can be read."""
     from soundwatch.daemon.clips.clip_names import list_clips, list_pictures
+    from soundwatch.daemon.clips.clip_store import AGES_NAME
 
     guard = "speech" if config.speech_guard is True else config.speech_guard
     found = ClipsAudit(
@@ -228,7 +229,8 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
         if folder is None or not is_there(folder):
             return found
         found = msgspec.structs.replace(found, folder=str(folder), mode=_mode(folder))
-        clips, pictures, entries = list_clips(folder), list_pictures(folder), len(list(folder.iterdir()))
+        clips, pictures = list_clips(folder), list_pictures(folder)
+        entries = sum(path.name != AGES_NAME for path in folder.iterdir())
     except ConfigError as error:
         return msgspec.structs.replace(found, problem=str(error))
     except OSError as error:
