@@ -106,6 +106,8 @@ def test_the_table_has_a_name_for_each_microphone() -> None:
     assert "*  5      default" in table
     assert "soundwatch run --device default\n" in table
     assert r'soundwatch run --device "My \"good\" mic"' in table
+    long = devices_text([*DESK, device(6, "x" * 300)]).splitlines()
+    assert long[:3] == devices_text(DESK).splitlines()[:3], "a long name shifts its own row only"
 
 
 def test_the_json_form_carries_every_field() -> None:

@@ -266,3 +266,7 @@ def test_a_server_that_does_not_reply_is_an_error(server: FakeServer, monkeypatc
     server.answers[Command.AUTHENTICATE] = lambda _: b""
     with pytest.raises(SourceError, match=r"does not answer within 0.1 s \(unix:native\)"):
         open_server_source("mic0", "pulse:desk", None)
+    server.answers[Command.AUTHENTICATE] = reply(35)
+    server.answers[Command.CREATE_RECORD_STREAM] = lambda _: b""
+    with pytest.raises(SourceError, match=r"does not answer within 0.1 s\. It hangs, or PipeWire .* \(WirePlumber\)"):
+        open_server_source("mic0", "pulse:desk", None)

@@ -29,6 +29,9 @@ _NO_INPUT: Final = (
 )
 
 
+WIDEST_COLUMN: Final = 100
+
+
 class NoDeviceError(SourceError):
     """PortAudio has no device of a name."""
 
@@ -129,8 +132,8 @@ def devices_text(devices: Sequence[Device]) -> str:
 
 
 def format_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Format rows as lines with columns of equal width."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Format rows as lines with columns of equal width; a cell longer than `WIDEST_COLUMN` shifts only its own row."""
+    widths = [max(len(cell) for cell in column if len(cell) <= WIDEST_COLUMN) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )

@@ -39,6 +39,9 @@ SAMPLE_FORMATS: Final = {"s16le": S16LE, "f32le": FLOAT32LE}
 FIRST_S: Final = 2.5
 ADVICE: Final = "Check that the server (PulseAudio, PipeWire) runs for this user, or set PULSE_SERVER and PULSE_COOKIE."
 HANGS_ADVICE: Final = "It hangs: restart it (PulseAudio, PipeWire), or the machine that it runs on."
+NO_REPLY_ADVICE: Final = (
+    "It hangs, or PipeWire runs without its session manager (WirePlumber), which needs D-Bus. Restart both."
+)
 LONGEST_PAUSE_S: Final = 1.0  # a source that returns is recorded within two seconds
 
 
@@ -70,7 +73,8 @@ def open_server_source(name: str, device: str, channels: int | None) -> NetworkS
             form = SampleSpecification(SAMPLE_FORMATS[pcm.sample_format], channels, pcm.rate_hz)
             sound.record(wanted, form, _positions(source, channels), PIECE_S)
         except ServerError as error:
-            raise SourceError(f"{device} cannot be recorded: the sound server {error}.") from error
+            advice = f" {NO_REPLY_ADVICE}" if isinstance(error, ServerHangsError) else ""
+            raise SourceError(f"{device} cannot be recorded: the sound server {error}.{advice}") from error
         opened = connections.pop_all()
 
     def receive(size_bytes: int, expected_bytes: int) -> bytes:
