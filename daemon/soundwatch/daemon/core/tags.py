@@ -55,7 +55,7 @@ def split_outputs(
     contract: ModelContract, outputs: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Split a network's outputs (N, K + G) into scores (N, K + P) of the labels and scores (N, G) of the tags."""
-    classes = len(contract.trained_labels)
+    classes = outputs.shape[1] - len(contract.tags)
     tag_values = outputs[:, classes:]
     columns = [contract.tags.index(label) for label in contract.labels[classes:]]
     values = outputs[:, :classes]

@@ -139,7 +139,7 @@ class LoadedModel:
                 f"{mel_db.min():.1f} to {mel_db.max():.1f} dB; finite logits were expected. "
                 "Run `soundwatch verify` on the model."
             )
-        tag_values = logits[:, len(self.contract.trained_labels) :]
+        tag_values = logits[:, logits.shape[1] - len(self.contract.tags) :]
         if tag_values.size and not 0 <= tag_values.min() <= tag_values.max() <= 1:
             raise ModelError(
                 f"{self.path} gave tag scores of {tag_values.min():g} to {tag_values.max():g}; 0 to 1 were expected. "
@@ -186,7 +186,7 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
 
 def activate_classes(outputs: NDArray[np.float32], contract: ModelContract) -> NDArray[np.float32]:
     """Map a network's outputs (N, K + G), logits of the classes and scores of the tags, to scores (N, K + G)."""
-    classes = len(contract.trained_labels)
+    classes = outputs.shape[1] - len(contract.tags)
     scores = activate(outputs[:, :classes], contract.activation)
     return np.concatenate((scores, outputs[:, classes:]), axis=1) if contract.tags else scores
 

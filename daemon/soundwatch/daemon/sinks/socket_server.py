@@ -1,7 +1,7 @@
 """Lines to every client of a listening socket.
 
 Conventions: one thread serves all clients (`sinks/socket_client.py`), from the journal. That thread also makes a Unix
-socket again whose path was removed, within `LOOK_S`, so that clients can connect before the next line.
+socket again whose path was removed, within `PATH_LOOK_S`, so that clients can connect before the next line.
 Does not: open sockets (`sinks/socket_listeners.py`), or keep lines for absent clients; they ask for them with `since`.
 """
 
@@ -27,7 +27,8 @@ from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.live_stream import live_line
 from soundwatch.daemon.sinks.socket_client import MAX_CLIENTS, PENDING_SCORES, SocketClient
 
-LOOK_S: Final = 1.0
+LOOK_S: Final = 1.0  # between two looks for late readers
+PATH_LOOK_S: Final = 10.0  # between two looks at the path without clients: each takes 0.1 ms of the processor
 CLOSING_S: Final = 2.0
 FULL_S: Final = 0.1
 # Needs no descriptor of its own, so the server works where no more may be opened.
@@ -175,7 +176,7 @@ class SocketServerSink:
                 events |= selectors.EVENT_WRITE if client.wants_to_write(self._last_seq) else 0
                 if events:
                     selector.register(client.connection, events, client)
-            found = selector.select(LOOK_S if self._clients or self._path else None)  # else nothing can be late
+            found = selector.select(self._look_s())
         for key, events in found:
             if key.fileobj is self._wake_receiver:
                 with contextlib.suppress(OSError):
@@ -187,6 +188,12 @@ class SocketServerSink:
         self._hand_out_live_lines()
         for client in list(self._clients):
             self._release_if_finished(client)
+
+    def _look_s(self) -> float | None:
+        """Return the longest wait for an event; None without clients, which can be late, and without a path."""
+        if self._clients:
+            return LOOK_S
+        return PATH_LOOK_S if self._path is not None else None
 
     def _hand_out_live_lines(self) -> None:
         while self._results:

@@ -80,7 +80,8 @@ class LevelStats:
         for first in range(0, samples.shape[1], EXACT_SAMPLES):
             exact = samples[:, first : first + EXACT_SAMPLES].astype(np.float64)
             sums += exact.sum(axis=1)
-            products += exact @ exact.T  # (C, C); their sum is that of the squared sum of the channels
+            # (C, C), whose sum is that of the squared sum of the channels; `exact @ exact.T` takes four times as long
+            products += np.vecdot(exact[:, np.newaxis], exact)
         peak = max(float(samples.max(initial=0)), -float(samples.min(initial=0)))
         return cls(
             samples=samples.shape[1],
@@ -132,16 +133,15 @@ class LevelStats:
 
 def _zero_runs(samples: Samples) -> tuple[int, int, int]:
     """Count the samples that are exactly zero in all channels at the start, at the end, and in the longest run."""
-    nonzero = samples[0] != 0
-    if nonzero.all():  # the usual case, in a tenth of the time
-        return 0, 0, 0
+    zero = samples[0] == 0
     for channel in samples[1:]:
-        nonzero |= channel != 0
-    places = np.flatnonzero(nonzero)
+        zero &= channel == 0
+    places = np.flatnonzero(zero)
     if not len(places):
-        return samples.shape[1], samples.shape[1], samples.shape[1]
-    first, last = int(places[0]), samples.shape[1] - 1 - int(places[-1])
-    return first, last, max(first, last, int((places[1:] - places[:-1]).max(initial=1)) - 1)
+        return 0, 0, 0
+    ends = np.flatnonzero(places[1:] - places[:-1] > 1)  # of all runs but the last
+    runs = np.diff(ends, prepend=-1, append=len(places) - 1)
+    return int(runs[0]) * bool(zero[0]), int(runs[-1]) * bool(zero[-1]), int(runs.max())
 
 
 @dataclass(frozen=True, slots=True)

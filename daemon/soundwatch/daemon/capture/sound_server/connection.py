@@ -38,7 +38,7 @@ from soundwatch.daemon.capture.sound_server.protocol import (
 )
 
 REPLY_S: Final = 2.0
-READ_BYTES: Final = 1 << 16
+READ_BYTES: Final = 1 << 18  # all that a socket keeps
 REFILL_S: Final = 0.005  # the server fills the socket again within this time,
 LATE_REFILLS: Final = 20  # or on a busy machine within so many times of it
 LONGEST_READ_S: Final = 0.5
