@@ -16,6 +16,7 @@ import numpy as np
 from soundwatch.daemon.config.level import LevelConfig
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.events.encoder import LineEncoder
@@ -34,7 +35,7 @@ VEHICLES_A_MINUTE: Final = 2.0
 
 def write_level_days(path: Path, node: str, source: str, days: int) -> None:
     """Write the journal of a node with one calibrated source."""
-    today = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = datetime.now(SYSTEM_ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
     start_unix_ns = int((today - timedelta(days=days)).timestamp()) * 1_000_000_000
     contract = load_classifier_file("urban", "cpu").contract
     encoder = LineEncoder(
@@ -45,7 +46,7 @@ def write_level_days(path: Path, node: str, source: str, days: int) -> None:
     meter = LevelMeter(
         lambda _, contract: LevelWatch(config, (), contract.features.rate_hz),
         lambda _: OFFSET_DB,
-        lambda: None,
+        lambda: SYSTEM_ZONE,
         lambda _: None,
         journal.append,
         error_logger(),

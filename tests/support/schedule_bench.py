@@ -19,7 +19,7 @@ from soundwatch.daemon.events.schema import Line
 from support.memory_logger import MemoryLogger
 
 ZONE = ZoneInfo("Europe/Berlin")
-HEAD = "place: {time_zone: Europe/Berlin}\nsources: {office: {device: demo}, yard: {device: demo}}\n"
+HEAD = "sources: {office: {device: demo}, yard: {device: demo}}\n"
 PAUSE = "office_hours: {when: [{from: 08:00, to: 18:00, days: [mon]}], sources: [office], then: {pause: true}}"
 NIGHT = "night: {when: [{from: 22:00, to: 06:00}], then: {thresholds: {at_least: 0.9}}}"
 LATE = "late: {when: [{from: 23:00, to: 01:00}], sources: [yard], then: {thresholds: {add: 0.05}}}"
@@ -76,11 +76,13 @@ class Bench:
         return [(line.state, line.schedule) for line in self.lines]
 
 
-def bench(tmp_path: Path, now: str, *schedules: str, rules: str = "{}") -> Bench:
+def bench(
+    tmp_path: Path, now: str, *schedules: str, rules: str = "{}", place: str = "{time_zone: Europe/Berlin}"
+) -> Bench:
     path = tmp_path / "config.yaml"
     path.write_text(
         HEAD
-        + f"rules: {rules}\nschedules:{'' if schedules else ' {}'}\n"
+        + f"place: {place}\nrules: {rules}\nschedules:{'' if schedules else ' {}'}\n"
         + "".join(f"  {schedule}\n" for schedule in schedules)
     )
     return Bench(load_config(path), at(now))

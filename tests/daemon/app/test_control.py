@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,27 @@ from soundwatch.daemon.sinks.daemon_view import ScheduleState
 from support.schedule_bench import LATE, NIGHT, PAUSE, at, bench
 
 LOCKED = PAUSE.replace("pause: true", "pause: locked")
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The time zone of the system, which a test may change."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield monkeypatch
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(("place", "listening"), [("{time_zone: Europe/Berlin}", True), ("{}", False)])
+def test_schedules_follow_the_time_zone_of_the_system(
+    tmp_path: Path, berlin: pytest.MonkeyPatch, place: str, listening: bool
+) -> None:
+    site = bench(tmp_path, "2026-11-30T07:00", PAUSE, place=place)
+    berlin.setenv("TZ", "Asia/Tokyo")  # where it is 15:00
+    site.go_to("2026-11-30T07:00:01")
+    assert site.listening["office"] is listening
+    assert [fields["zone"] for fields in site.log.fields("time_zone_changed")] == ["JST, +0900"]
 
 
 def test_a_source_is_paused_and_resumed_to_the_second(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.system_zone import check_system_zone
+from soundwatch.daemon.core.system_zone import SYSTEM_ZONE, check_system_zone, follow_system_zone
 
 NEPAL = Path("/usr/share/zoneinfo/Asia/Kathmandu")
 
@@ -110,3 +113,32 @@ def test_a_zone_without_a_file_in_the_system_names_the_package_to_install(
     set_zone("Asia/Kathmandu")
     with pytest.raises(ConfigError, match=r"is not among the time zones of this system\. Install .*place\.time_zone"):
         check_system_zone()
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin", "Australia/Lord_Howe", "America/Santiago", "Asia/Kathmandu"])
+@pytest.mark.parametrize("moment", [date(2026, 3, 29), date(2026, 4, 5), date(2026, 9, 6), date(2026, 10, 25)], ids=str)
+def test_the_systems_zone_is_as_the_named_one_through_its_changes(
+    name: str, moment: date, set_zone: Callable[[str | None], None]
+) -> None:
+    set_zone(name)
+    named, midnight = ZoneInfo(name), datetime.combine(moment, clock(), UTC)
+    for quarter in range(-60, 120):
+        utc = midnight + timedelta(minutes=15 * quarter, microseconds=7)
+        here, there = utc.astimezone(SYSTEM_ZONE), utc.astimezone(named)
+        assert (here.isoformat(), here.fold, here.tzname()) == (there.isoformat(), there.fold, there.tzname())
+        for fold in (0, 1):  # clock times that are skipped or repeated, too
+            times = [there.replace(tzinfo=zone, fold=fold).timestamp() for zone in (SYSTEM_ZONE, named)]
+            assert times[0] == times[1], there
+
+
+def test_another_zone_of_the_system_is_followed(
+    set_zone: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_zone("Europe/Berlin")
+    noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert not follow_system_zone()
+    assert noon.astimezone(SYSTEM_ZONE).hour == 14
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert follow_system_zone()
+    assert noon.astimezone(SYSTEM_ZONE).hour == 21
+    assert not follow_system_zone()

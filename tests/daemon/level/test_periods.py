@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from soundwatch.daemon.core.clock import SECOND_NS
+from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.level.meter import SecondLevel
 from soundwatch.daemon.level.periods import (
     LevelSums,
@@ -135,9 +136,29 @@ def test_a_clock_that_is_set_back_ends_the_periods() -> None:
     assert [period.kind for period in found] == ["1min", "15min", "1h", "1min", "15min", "1h", "day"]
 
 
-def test_the_time_zone_of_the_system_is_the_default() -> None:
+@pytest.mark.parametrize(
+    ("change", "hours"),
+    [
+        ((2026, 4, 4, 15), ["01:00+1100 60", "01:30+1030 30", "02:00+1030 60"]),  # 02:00 becomes 01:30
+        ((2026, 10, 3, 15, 30), ["01:00+1030 60", "02:30+1100 30", "03:00+1100 60"]),  # 02:00 becomes 02:30
+    ],
+)
+def test_hours_of_a_change_of_half_an_hour_do_not_overlap(change: tuple[int, ...], hours: list[str]) -> None:
+    zone = ZoneInfo("Australia/Lord_Howe")
+    begin = unix_ns(*change, zone=ZoneInfo("UTC")) - 3600 * SECOND_NS
+    half_hours = range(begin, begin + 9000 * SECOND_NS, 1800 * SECOND_NS)
+    found = [period for period in periods_of([(time, second(-40)) for time in half_hours], zone) if period.kind == "1h"]
+    texts = [
+        f"{datetime.fromtimestamp(period.start_unix_ns // SECOND_NS, zone):%H:%M%z} "
+        f"{(period.end_unix_ns - period.start_unix_ns) // SECOND_NS // 60}"
+        for period in found
+    ]
+    assert texts == hours
+
+
+def test_periods_in_the_time_zone_of_the_system() -> None:
     noon = round(datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()) * SECOND_NS
-    _, ended = add_second(PeriodState(), second(-40), noon, None)
-    state, _ = add_second(PeriodState(), second(-40), noon + SECOND_NS, None)
+    _, ended = add_second(PeriodState(), second(-40), noon, SYSTEM_ZONE)
+    state, _ = add_second(PeriodState(), second(-40), noon + SECOND_NS, SYSTEM_ZONE)
     assert ended == []
-    assert [period.kind for period in end_periods(state, None)] == ["1min", "15min", "1h", "day"]
+    assert [period.kind for period in end_periods(state, SYSTEM_ZONE)] == ["1min", "15min", "1h", "day"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from soundwatch.daemon.config.place import DAYS, PlaceConfig, TimeWindow, check_place, parse_bound
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.schedule.sun import sun_times
+from soundwatch.daemon.schedule.sun import sun_times, times_around
 from soundwatch.daemon.schedule.windows import is_within, is_within_any, next_change
 
 BERLIN = PlaceConfig(latitude=52.52, longitude=13.41, time_zone="Europe/Berlin")
@@ -177,7 +177,7 @@ def test_every_day_of_the_year_has_a_night_of_at_most_a_day_everywhere(latitude:
         day = datetime.date(2026, 1, 1) + datetime.timedelta(days=number)
         sunrise_s, sunset_s = sun_times(latitude, longitude, day, zone)
         assert 0 <= sunset_s - sunrise_s <= 86_400
-    sun_times.cache_clear()
+    times_around.cache_clear()
 
 
 @pytest.mark.parametrize("place", [BERLIN, AUCKLAND, TROMSO, REYKJAVIK], ids=lambda place: str(place.time_zone))

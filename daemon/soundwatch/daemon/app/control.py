@@ -1,7 +1,8 @@
 """Control of running sources: schedules, and what people ask for by the page or MQTT.
 
 Conventions: a thread evaluates schedules when the next one begins or ends, and at once when the clock was set back, the
-machine was suspended, or the configuration was replaced; what applies depends on the moment alone. Commands have their
+machine was suspended, or the time zone of the system or the configuration was replaced; what applies depends on the
+moment alone. The thread lets the whole program follow the time zone of the system. Commands have their
 effect in the caller's thread. One lock, which a reload holds too, guards all state.
 Rule: a source that a person has paused stays paused until a person resumes it; no schedule does so. A source that a
 person resumes while a schedule pauses it delivers sound until that schedule ends or another one pauses it instead.
@@ -32,12 +33,14 @@ from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.language import Sentence
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.system_zone import follow_system_zone
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
 from soundwatch.daemon.events.health_schema import ControlLine, MuteLine
 from soundwatch.daemon.events.schema import UNNUMBERED, Line
 from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
 
 TICK_S: Final = 1.0
+ZONE_S: Final = 60.0  # between two looks at the time zone of the system, where no schedule needs more
 CLOSING_S: Final = 5.0
 
 
@@ -196,10 +199,15 @@ class SourceControl:
             self._wake.clear()
 
     def _follow_clock(self) -> float | None:
-        """Evaluate schedules if one is due, and return the time to the next look; None without schedules."""
+        """Evaluate schedules if one is due, and return the time to the next look; None without a configuration."""
         with self._lock:
-            if self._run_config is None or (not self._run_config.config.schedules and self._digest_ns is None):
+            if self._run_config is None:
                 return None
+            if follow_system_zone():
+                self._log.info("time_zone_changed", zone=time.strftime("%Z, %z"))
+                self._evaluate()
+            if not self._run_config.config.schedules and self._digest_ns is None:
+                return ZONE_S
             now_ns = self._now_ns()
             if self._digest_ns is not None and now_ns >= self._digest_ns:
                 self._append("due", "digest", "A digest of an alert rule is due.")

@@ -5,6 +5,7 @@ Conventions: latitude is degrees north, longitude degrees east. `schedule/window
 
 from __future__ import annotations
 
+import datetime
 import re
 import zoneinfo
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.language import Language
+from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.core.text import did_you_mean
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -46,9 +48,9 @@ class PlaceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     language: Language = "en"
 
     @property
-    def zone(self) -> zoneinfo.ZoneInfo | None:
-        """The time zone; None lets `datetime` use the system's, with its changes."""
-        return None if self.time_zone is None else load_time_zone(self.time_zone)
+    def zone(self) -> datetime.tzinfo:
+        """The time zone."""
+        return SYSTEM_ZONE if self.time_zone is None else load_time_zone(self.time_zone)
 
     def __post_init__(self) -> None:
         """Refuse an unknown time zone, and one coordinate without the other."""

@@ -1,8 +1,8 @@
-"""The time zone of the system, as the environment variable TZ names it.
+"""The time zone of the system: of the environment variable TZ, or of /etc/localtime.
 
-Conventions: without TZ, the C library reads /etc/localtime. A TZ that names no zone is UTC for the C library, without
-an error; times of day would be wrong by hours, so soundwatch refuses such a value.
-Source: POSIX, Base Definitions, 8.3, for the form of TZ without a file.
+Conventions: the C library knows the zone. A TZ that names no zone is UTC for it, without an error; times of day would
+be wrong by hours, so soundwatch refuses such a value. The C library reads /etc/localtime again only on request.
+Source: POSIX, Base Definitions, 8.3, for the form of TZ without a file; PEP 495 for skipped and repeated times.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 import zoneinfo
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,45 @@ _POSIX: Final = re.compile(rf"{_NAME}{_TIME}(?:{_NAME}(?:{_TIME})?(?:,{_RULE},{_
 _WANTED: Final = "expected a name such as Europe/Berlin. Set TZ to one, or unset TZ for the zone of /etc/localtime."
 _WITHOUT_FILE: Final = ("UTC", "GMT")
 _MAGIC: Final = b"TZif"
+
+
+class _SystemZone(tzinfo):
+    """The system's time zone with its changes of clocks.
+
+    `datetime` makes a zone of a constant offset of the system's zone, which is wrong beyond the next change.
+    """
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        """Return the offset from UTC; a skipped time has the offset before the change."""
+        if moment is None:
+            return None
+        local = moment.replace(tzinfo=None, microsecond=0)
+        return local.replace(fold=0, tzinfo=UTC) - datetime.fromtimestamp(round(local.timestamp()), UTC)
+
+    def dst(self, moment: datetime | None) -> None:
+        """Return None: the C library does not give the part of the offset that is daylight saving time."""
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        """Return the abbreviation, such as CET."""
+        return None if moment is None else moment.replace(tzinfo=None).astimezone().tzname()
+
+    def fromutc(self, moment: datetime) -> datetime:
+        """Convert a time of UTC."""
+        unix_s = moment.replace(tzinfo=UTC, microsecond=0).timestamp()
+        local = datetime.fromtimestamp(round(unix_s))
+        return local.replace(microsecond=moment.microsecond, tzinfo=self)
+
+
+SYSTEM_ZONE: Final = _SystemZone()
+
+
+def follow_system_zone() -> bool:
+    """Read the system's zone again; return True if another one is in force, as after `timedatectl set-timezone`."""
+    if sys.platform == "win32":
+        return False
+    before = time.tzname, time.timezone, time.altzone
+    time.tzset()
+    return before != (time.tzname, time.timezone, time.altzone)
 
 
 def check_system_zone(*, used: bool = True) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 from rich.console import Console, Group
 from rich.live import Live as Screen
 
+from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.fleet.collector import Collector
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_json import NodeRecord, node_record
@@ -78,7 +79,7 @@ def run_display(collector: Collector, recent: RecentEvents, broker: str, store: 
             events=recent.events(),
             failures=dict(collector.failures),
             lines=collector.counts.lines,
-            now=datetime.now().astimezone(),
+            now=datetime.now(SYSTEM_ZONE),
         )
         screen.update(Group(*render_fleet(state, console.width, console.height)), refresh=True)
         time.sleep(PAUSE_S)

@@ -2,7 +2,7 @@
 
 Conventions: mean squares of full scale 1, as in `meter.py`; times are UTC in nanoseconds. A second belongs to the
 period in which it begins. Periods begin at the full minute, quarter, hour and day of local time; a day of
-the change of clocks has 23 or 25 hours.
+the change of clocks has 23 or 25 hours, and an hour is shorter where the clock changes by less.
 Rule for means: energies are added, so a period's mean level is that of its whole signal. Each period is the sum of the
 next shorter ones.
 Rule for percentiles: the level LAF, eight times a second, is counted in steps of 0.1 dB; L10 is exceeded 10 % of the
@@ -16,6 +16,7 @@ Does not: make lines (`lines.py`).
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Final, Literal
@@ -116,7 +117,7 @@ class PeriodState:
 
 
 def add_second(
-    state: PeriodState, second: SecondLevel, end_unix_ns: int, zone: tzinfo | None
+    state: PeriodState, second: SecondLevel, end_unix_ns: int, zone: tzinfo
 ) -> tuple[PeriodState, list[Period]]:
     """Add the levels of a second.
 
@@ -124,7 +125,7 @@ def add_second(
         state: The open periods.
         second: The levels.
         end_unix_ns: UTC of the end of the second.
-        zone: Time zone of the periods; None for the system's.
+        zone: Time zone of the periods.
 
     Returns:
         The open periods, and those that ended before the second, shortest first.
@@ -138,7 +139,7 @@ def add_second(
     return PeriodState((minute, *state.open[1:])), ended
 
 
-def end_periods(state: PeriodState, zone: tzinfo | None) -> list[Period]:
+def end_periods(state: PeriodState, zone: tzinfo) -> list[Period]:
     """Return all open periods, as far as they were measured, shortest first."""
     return _close(state, None, zone)[1] if state.open[0] is not None else []
 
@@ -184,7 +185,7 @@ def day_evening_night(parts: tuple[LevelSums, ...]) -> float | None:
     return sum(weight * part.mean(part.a) for weight, part in zip(weights, parts, strict=True)) / sum(_PART_HOURS)
 
 
-def _close(state: PeriodState, next_unix_ns: int | None, zone: tzinfo | None) -> tuple[PeriodState, list[Period]]:
+def _close(state: PeriodState, next_unix_ns: int | None, zone: tzinfo) -> tuple[PeriodState, list[Period]]:
     """End the periods that do not contain the time of the next second, and add each to the next longer one."""
     opened, ended = list(state.open), list[Period]()
     for number, kind in enumerate(PERIOD_KINDS):
@@ -206,28 +207,32 @@ def _close(state: PeriodState, next_unix_ns: int | None, zone: tzinfo | None) ->
     return PeriodState(tuple(opened)), ended
 
 
-def _local(unix_ns: int, zone: tzinfo | None) -> datetime:
-    return datetime.fromtimestamp(unix_ns // SECOND_NS, zone).astimezone(zone)
+def _local(unix_ns: int, zone: tzinfo) -> datetime:
+    return datetime.fromtimestamp(unix_ns // SECOND_NS, zone)
 
 
-def _day_part(unix_ns: int, zone: tzinfo | None) -> int:
+def _day_part(unix_ns: int, zone: tzinfo) -> int:
     """Return the index of the part of the day of a time."""
     hour = _local(unix_ns, zone).hour
     return 0 if 7 <= hour < 19 else 1 if 19 <= hour < 23 else 2
 
 
-def _period(kind: PeriodKind, unix_ns: int, zone: tzinfo | None) -> Period:
+def _period(kind: PeriodKind, unix_ns: int, zone: tzinfo) -> Period:
     """Return the empty period of a kind that contains a time."""
     local = _local(unix_ns, zone)
     if kind == "day":
         midnights = [
-            datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(zone)
+            datetime(day.year, day.month, day.day, tzinfo=zone)
             for day in (local.date(), local.date() + timedelta(days=1))
         ]
         start_s, end_s = (math.floor(midnight.timestamp()) for midnight in midnights)
         return Period(kind, start_s * SECOND_NS, end_s * SECOND_NS, parts=(LevelSums(),) * len(DAY_PARTS))
-    offset = local.utcoffset()
+    offset, unix_s, length_s = local.utcoffset(), unix_ns // SECOND_NS, _FIXED_S[kind]
     assert offset is not None
-    length_ns, offset_ns = _FIXED_S[kind] * SECOND_NS, int(offset.total_seconds()) * SECOND_NS
-    start_unix_ns = (unix_ns + offset_ns) // length_ns * length_ns - offset_ns
-    return Period(kind, start_unix_ns, start_unix_ns + length_ns)
+    offset_s = int(offset.total_seconds())
+    start_s = (unix_s + offset_s) // length_s * length_s - offset_s
+    seconds = range(start_s, unix_s + 1)
+    if _local(start_s * SECOND_NS, zone).utcoffset() != offset:
+        changed_s = seconds[bisect_left(seconds, True, key=lambda s: _local(s * SECOND_NS, zone).utcoffset() == offset)]
+        return Period(kind, changed_s * SECOND_NS, (start_s + length_s) * SECOND_NS)
+    return Period(kind, start_s * SECOND_NS, (start_s + length_s) * SECOND_NS)

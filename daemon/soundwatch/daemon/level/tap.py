@@ -35,7 +35,7 @@ class _SourceMeter:
 
     events: EventLevels
     watch: LevelWatch
-    zone: tzinfo | None  # of the open periods
+    zone: tzinfo  # of the open periods
     pending: list[Event] = field(default_factory=list)
     state: MeterState = field(default_factory=MeterState)
     periods: PeriodState = field(default_factory=PeriodState)
@@ -49,7 +49,7 @@ class LevelMeter:
     Args:
         watch: Builds the watch of a source, for a model and the settings in force.
         offset_db: Returns the level of a source's full scale in decibels of sound pressure; None without calibration.
-        zone: Returns the time zone of the periods; None for the system's. Another zone ends the open periods.
+        zone: Returns the time zone of the periods. Another zone ends the open periods.
         publish: Takes the line of each second and minute; must not wait.
         append: Takes the lines of longer periods.
         log: Gets one warning for a source that is not metered, and one error for a meter that fails.
@@ -60,7 +60,7 @@ class LevelMeter:
         self,
         watch: Callable[[str, ModelContract], LevelWatch],
         offset_db: Callable[[str], float | None],
-        zone: Callable[[], tzinfo | None],
+        zone: Callable[[], tzinfo],
         publish: Callable[[LevelLine], object],
         append: Callable[[LevelPeriodLine], object],
         log: Logger,

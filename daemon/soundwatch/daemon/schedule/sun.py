@@ -20,18 +20,25 @@ ZENITH_AT_RISE: Final = 90.0 + astral.sun.SUN_APPARENT_RADIUS
 ELEVATION_AT_RISE: Final = -0.833  # degrees of the sun's center, with 34' of refraction
 
 
-@lru_cache(maxsize=1024)
-def sun_times(latitude: float, longitude: float, date: datetime.date, zone: datetime.tzinfo | None) -> tuple[int, int]:
+def sun_times(latitude: float, longitude: float, date: datetime.date, zone: datetime.tzinfo) -> tuple[int, int]:
     """Return sunrise and sunset of a day, in whole seconds since 1970.
 
     Args:
         latitude: Degrees north.
         longitude: Degrees east.
         date: The day, at the place.
-        zone: Time zone of the place; None for the system's.
+        zone: Time zone of the place.
     """
+    clock_noon = datetime.datetime.combine(date, datetime.time(12), zone).astimezone(datetime.UTC)
+    return times_around(latitude, longitude, clock_noon)
+
+
+@lru_cache(maxsize=1024)
+def times_around(latitude: float, longitude: float, clock_noon: datetime.datetime) -> tuple[int, int]:
+    """Return sunrise and sunset around the solar noon nearest to a time, in whole seconds since 1970."""
     observer = astral.Observer(latitude, longitude)
-    noon = _solar_noon(observer, date, zone)
+    noons = [astral.sun.noon(observer, day) for day in _days_around(clock_noon)]
+    noon = min(noons, key=lambda noon: abs(noon - clock_noon))
     polar = (
         HALF_DAY
         if astral.sun.elevation(observer, noon, with_refraction=False) > ELEVATION_AT_RISE
@@ -40,13 +47,6 @@ def sun_times(latitude: float, longitude: float, date: datetime.date, zone: date
     rising = _nearest(observer, noon, astral.SunDirection.RISING)
     setting = _nearest(observer, noon, astral.SunDirection.SETTING)
     return round((rising or noon - polar).timestamp()), round((setting or noon + polar).timestamp())
-
-
-def _solar_noon(observer: astral.Observer, date: datetime.date, zone: datetime.tzinfo | None) -> datetime.datetime:
-    """Return the solar noon nearest to 12:00 of a day."""
-    clock_noon = datetime.datetime.combine(date, datetime.time(12), zone).astimezone(datetime.UTC)
-    noons = [astral.sun.noon(observer, day) for day in _days_around(clock_noon)]
-    return min(noons, key=lambda noon: abs(noon - clock_noon))
 
 
 def _nearest(

@@ -21,6 +21,7 @@ from soundwatch.daemon.config.place import load_time_zone
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
 from soundwatch.daemon.core.paths import expand_path
+from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.line_filter import Fields
@@ -49,7 +50,7 @@ class BodyTemplate:
         content_type: Type of the content.
         escape: Escapes a value for its place.
         is_chat: Whether people read it; then a line that only continues an event is omitted.
-        zone: Zone of times for people; None for the system's.
+        zone: Zone of times for people.
         language: Language of texts for people.
     """
 
@@ -57,7 +58,7 @@ class BodyTemplate:
     content_type: str
     escape: Callable[[str], str]
     is_chat: bool = False
-    zone: tzinfo | None = UTC
+    zone: tzinfo = UTC
     language: Language = "en"
 
     def omits(self, fields: Fields) -> bool:
@@ -101,14 +102,14 @@ def load_template(template: str, time_zone: str = "UTC", language: Language = "e
     return body
 
 
-def parse_time_zone(name: str) -> tzinfo | None:
-    """Return a time zone; None for the system's.
+def parse_time_zone(name: str) -> tzinfo:
+    """Return a time zone.
 
     Raises:
         ConfigError: The name is unknown.
     """
     if name == "local":
-        return None
+        return SYSTEM_ZONE
     if name == "UTC":
         return UTC
     try:

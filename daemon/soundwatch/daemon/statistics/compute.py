@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
+from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.journal.statistics import (
     CountedEvent,
     EventSummary,
@@ -95,7 +96,7 @@ def compute_statistics(store: JournalStore, period: Period, now_s: int, stats_s:
     return Statistics(
         period=period.kind,
         first_day=period.first_day.isoformat(),
-        time_zone=None if period.zone is None else str(period.zone),
+        time_zone=None if period.zone is SYSTEM_ZONE else str(period.zone),
         begin=_utc(period.begin_s),
         end=_utc(end_s),
         complete=end_s == period.end_s,

@@ -30,12 +30,12 @@ class Period:
     Attributes:
         kind: Day or week.
         first_day: The day, or the Monday of the week.
-        zone: Time zone; None for the system's.
+        zone: Time zone.
     """
 
     kind: PeriodKind
     first_day: datetime.date
-    zone: datetime.tzinfo | None
+    zone: datetime.tzinfo
 
     @property
     def begin_s(self) -> int:
@@ -63,15 +63,13 @@ class Period:
 
     def local(self, moment_s: int) -> datetime.datetime:
         """Return a moment as local time with its offset from UTC."""
-        if self.zone is None:
-            return datetime.datetime.fromtimestamp(moment_s).astimezone()
         return datetime.datetime.fromtimestamp(moment_s, self.zone)
 
     def same_time_before(self, moment_s: int) -> int:
         """Return the moment of the period before with the day of the week and the time of day of a moment."""
         if moment_s >= self.end_s:
             return self.begin_s
-        local = self.local(moment_s).replace(tzinfo=self.zone) - datetime.timedelta(days=DAYS[self.kind])
+        local = self.local(moment_s) - datetime.timedelta(days=DAYS[self.kind])
         return min(max(int(local.timestamp()), self.previous.begin_s), self.begin_s)
 
     def _midnight_s(self, days: int) -> int:

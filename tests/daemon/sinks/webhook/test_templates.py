@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -94,6 +95,19 @@ def test_a_template_that_cannot_work_is_refused(harness: SinkHarness, tmp_path: 
 def test_times_for_people_have_a_zone_and_a_date_unless_it_is_todays(now: str, zone: str, text: str) -> None:
     local_now = datetime.fromisoformat(now).astimezone(parse_time_zone(zone))
     assert time_text("2026-11-22T08:15:02.418Z", local_now) == text
+
+
+@pytest.mark.parametrize("zone", ["local", "Europe/Berlin"])
+def test_a_time_before_a_change_of_clocks_has_the_offset_of_its_day(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        now = datetime.fromisoformat("2026-10-25T12:00:00Z").astimezone(parse_time_zone(zone))
+        assert time_text("2026-10-24T23:30:00.000Z", now) == "01:30:00 CEST"
+        assert time_text("2026-07-01T12:00:00.000Z", now) == "2026-07-01 14:00:00 CEST"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_time_zone_that_is_unknown_is_refused(harness: SinkHarness) -> None:

@@ -149,8 +149,9 @@ def _events(state: ViewState, limit: int) -> list[Text]:
     lines = []
     for event in state.events[:limit]:
         active = event["duration_s"] is None
-        onset = datetime.fromisoformat(event["onset"]).astimezone(state.now.tzinfo)
-        seconds = (state.now - onset).total_seconds() if active else event["duration_s"]
+        onset_utc = datetime.fromisoformat(event["onset"])
+        onset = onset_utc.astimezone(state.now.tzinfo)
+        seconds = (state.now - onset_utc).total_seconds() if active else event["duration_s"]
         line = Text.assemble(
             (" ▶ " if active else "   ", "bold green"),
             (f"{onset:%H:%M:%S}  ", "" if active else "bright_black"),

@@ -26,6 +26,7 @@ import msgspec
 from rich.console import Console, Group
 from rich.live import Live as Screen
 
+from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
@@ -111,7 +112,7 @@ class TerminalSink:
             events=list(reversed(list(self._events.values()))),
             sinks=[(status, behind) for status, behind in view.sinks() if status.name != self.name],
             log=self._log_capture.last(LOG_LINES),
-            now=datetime.now().astimezone(),
+            now=datetime.now(SYSTEM_ZONE),
             levels=dict(view.live.latest_levels),
         )
 
