@@ -154,8 +154,8 @@ def test_without_a_broker_the_first_configuration_says_what_to_do_and_is_written
     assert written.read_text() == mine
 
 
-def test_the_packaged_add_on_has_the_version_and_the_requirements_of_the_wheel(tmp_path: Path) -> None:
-    wheel = tmp_path / "soundwatch-1.2.3.dev4-py3-none-any.whl"
+def test_the_packaged_add_on_has_the_requirements_of_the_wheel_and_a_version_that_is_a_tag(tmp_path: Path) -> None:
+    wheel = tmp_path / "soundwatch-1.2.3.dev4+gabc1234-py3-none-any.whl"
     wheel.write_bytes(b"")
     subprocess.run([ROOT / "scripts" / "home-assistant-addon", wheel, tmp_path / "addon"], check=True)
     made = {path.name for path in (tmp_path / "addon").iterdir()}
