@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,37 @@ def test_a_file_waits_for_its_removed_folder(harness: SinkHarness, tmp_path: Pat
     harness.wait_for(worker)
     (line,) = [json.loads(text) for text in (folder / "events.jsonl").read_text().splitlines()]
     assert (line["seq"], line["repeated"]) == (1, True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+def test_a_file_that_a_network_share_has_lost_is_opened_again(
+    harness: SinkHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, fstat, opened = tmp_path / "events.jsonl", os.fstat, os.open
+    stale: list[int] = []
+
+    def fstat_of_share(descriptor: int) -> os.stat_result:
+        if descriptor in stale:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return fstat(descriptor)
+
+    def opened_anew(*arguments: Any, **options: Any) -> int:
+        descriptor = opened(*arguments, **options)
+        stale[:] = [one for one in stale if one != descriptor]
+        return descriptor
+
+    worker = harness.open(f"json:{path}")
+    harness.event("start")
+    harness.wait_for(worker)
+    inode = path.stat().st_ino
+    stale += [
+        int(file.name) for file in Path("/proc/self/fd").iterdir() if file.exists() and file.stat().st_ino == inode
+    ]
+    monkeypatch.setattr(os, "fstat", fstat_of_share)
+    monkeypatch.setattr(os, "open", opened_anew)
+    harness.event("end")
+    harness.wait_for(worker)
+    assert seqs(path) == [1, 2]
 
 
 def test_a_full_disk_is_waited_for_and_all_lines_follow(harness: SinkHarness, tmp_path: Path) -> None:

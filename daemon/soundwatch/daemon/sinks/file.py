@@ -152,11 +152,14 @@ class FileSink:
         poll.poll(POLL_S * 1000)
 
     def _is_replaced(self) -> bool:
-        """Return whether the path names another file by now, or none."""
+        """Return whether the path names another file by now, or none, or the open one is lost with a network share."""
         assert self._path is not None
         if self._file_descriptor is None:
             return True
-        ours = os.fstat(self._file_descriptor)
+        try:
+            ours = os.fstat(self._file_descriptor)
+        except OSError:
+            return True
         with contextlib.suppress(FileNotFoundError):
             there = self._path.stat()
             return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
