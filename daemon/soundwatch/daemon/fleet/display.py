@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live as Screen
 
 from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
@@ -22,7 +22,7 @@ from soundwatch.daemon.fleet.collector import Collector
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_json import NodeRecord, node_record
 from soundwatch.daemon.fleet.render import FleetViewState, render_fleet
-from soundwatch.daemon.sinks.terminal.sink import LogCapture, full_screen, open_console
+from soundwatch.daemon.sinks.terminal.sink import LogCapture, full_screen, open_console, show
 from soundwatch.daemon.system.job_control import JobControl, in_foreground
 
 KEPT_EVENTS: Final = 100
@@ -81,7 +81,7 @@ def run_display(collector: Collector, recent: RecentEvents, broker: str, store: 
             lines=collector.counts.lines,
             now=datetime.now(SYSTEM_ZONE),
         )
-        screen.update(Group(*render_fleet(state, console.width, console.height)), refresh=True)
+        show(screen, console, render_fleet(state, console.width, console.height))
         time.sleep(PAUSE_S)
         collector.changed.wait(MAX_REFRESH_S)
 

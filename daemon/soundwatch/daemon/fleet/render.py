@@ -17,7 +17,7 @@ from rich.text import Text
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_json import NodeRecord
 from soundwatch.daemon.fleet.node_status import State
-from soundwatch.daemon.sinks.terminal.render import rule
+from soundwatch.daemon.sinks.terminal.render import fit_name, rule
 
 MIN_EVENT_ROWS: Final = 4
 MAX_EXACT_SKEW_S: Final = 0.1
@@ -107,13 +107,13 @@ def _failures(state: FleetViewState) -> list[Text]:
 def _node(node: NodeRecord) -> list[Text]:
     """Return the rows of a node: its status and its problems."""
     running = sum(source.hearing == "heard" for source in node.sources.values())
-    line = Text.assemble((" ● ", _STYLES[node.state]), (f"{node.node[:19]:<20}", "bold"))
+    line = Text.assemble((" ● ", _STYLES[node.state]), (f"{fit_name(node.node, 19)} ", "bold"))
     line.append(f"{node.state:<9}", _STYLES[node.state])
     reachable = node.sources and node.state in ("online", "silent")
     line.append(f"{running} of {len(node.sources)}".ljust(9) if reachable else " " * 9)
     line.append("" if node.coverage is None else f"{100 * node.coverage:.2f} %".rjust(9))
     line.append((_clock(node.skew_s)).rjust(9))
-    line.append(f"  {(node.model or '')[:25]:<26}", "bright_black")
+    line.append(f"  {fit_name(node.model or '', 25)} ", "bright_black")
     line.append(", ".join(node.active), "bold green")
     return [line, *(Text(f"     {problem}", "red") for problem in node.problems)]
 
@@ -131,8 +131,8 @@ def _event(message: LineMessage, now: datetime) -> Text:
     return Text.assemble(
         (" ▶ " if active else "   ", "bold green"),
         f"{header.time.astimezone(now.tzinfo):%H:%M:%S}  ",
-        (f"{message.node[:19]:<20}", "bold"),
-        (f"{(header.class_ or '')[:17]:<18}", "bold green" if active else ""),
+        (f"{fit_name(message.node, 19)} ", "bold"),
+        (f"{fit_name(header.class_ or '', 17)} ", "bold green" if active else ""),
         f"{header.score or 0:.2f}  {duration:>8}  ",
         (header.source or "", "bright_black"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from soundwatch.daemon.capture.demo.scene import DEMO_DESCRIPTION
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.health_schema import JournalHealthLine, OverloadLine
 from soundwatch.daemon.sinks.protocols import SinkStatus
-from soundwatch.daemon.sinks.terminal.render import ViewState, bar, render
+from soundwatch.daemon.sinks.terminal.render import ViewState, bar, render, to_encoding
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 from support.journal_factory import TIME, event, hello
 from support.level_factory import level_line
@@ -113,6 +115,53 @@ def test_many_sources_have_one_row_each_and_the_rest_is_counted() -> None:
     assert any("siren 0.90" in line for line in lines)
     [more] = [line for line in lines if "more sources" in line]
     assert sum("dBFS" in line for line in lines) + int(more.split()[1]) == 40
+
+
+def test_sources_with_problems_are_among_those_that_fit() -> None:
+    lost, running = SourceStatus(state="lost", detail="gone"), SourceStatus(state="heard", hello=hello(*LABELS))
+    faulty = replace(running, faults=("clipping",))
+    names = [f"mic{number}" for number in range(38)]
+    snapshot = StatusSnapshot({**dict.fromkeys(names, running), "shed": faulty, "yard": lost})
+    lines = shown(view_state(*names, "shed", snapshot=snapshot), height=24)
+    assert "yard" in lines[2]
+    assert "clipping" in lines[3]
+    assert "shed" in lines[3]
+
+
+def test_long_and_wide_names_keep_the_columns() -> None:
+    names = ("玄関のマイク", "front_garden_left_microphone", "front_garden_right_microphone", "a")
+    rows = [line for line in render(view_state(*names), 200, 30) if "dBFS" in line.plain]
+    starts = {cell_len(line.plain[: line.plain.index("█")]) for line in rows}
+    assert len(starts) == 1, "all bars begin in one column"
+    assert [name in line.plain for name, line in zip(names, rows, strict=True)] == [True] * 4
+    assert shown(view_state(*names), width=40)[6].split()[1] == "front_gar…"
+
+
+def test_a_narrow_terminal_keeps_the_clock_and_the_class_the_time_and_the_state_of_an_event() -> None:
+    lines = shown(view_state("mic0", events=as_dicts(event("B", "street_music", "start"))), width=40)
+    assert lines[0].endswith("14:13:31")
+    assert lines[3].endswith("0.90  of 0.50")
+    [active] = [line for line in lines if "active" in line]
+    assert active.split()[2:] == ["street_mu…", "10.0", "s", "active"]
+    wider = shown(view_state("mic0", events=as_dicts(event("B", "street_music", "start"))), width=60)
+    assert any(re.search(r"street_music +\d\.\d\d .* active$", line) for line in wider)
+
+
+def test_a_source_without_a_window_yet_is_running_and_the_log_has_no_date() -> None:
+    lines = shown(view_state("mic0", latest={}, log=["2026-09-21T12:13:30.297245Z [info ] listening"]))
+    assert lines[2].split()[-1] == "running"
+    assert "   12:13:30Z [info ] listening" in lines
+
+
+def test_a_terminal_without_unicode_gets_rows_of_as_many_columns() -> None:
+    state = view_state("玄関", "café", events=as_dicts(event("B", "siren", "start")))
+    lines = render(state, 60, 30)
+    drawn = [to_encoding(line, "latin-1") for line in lines]
+    assert [line.cell_len for line in drawn] == [line.cell_len for line in lines]
+    assert [line.plain.split()[1] for line in drawn if "dBFS" in line.plain] == ["????", "café"]
+    assert all(line.plain.encode("latin-1") for line in drawn if line)
+    [active] = [line for line in drawn if "active" in line.plain]
+    assert "siren" in {active.plain[span.start : span.end].strip() for span in active.spans}
 
 
 def test_names_are_text_and_never_markup() -> None:

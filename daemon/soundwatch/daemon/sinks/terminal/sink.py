@@ -25,13 +25,14 @@ from typing import Any, Final
 import msgspec
 from rich.console import Console, Group
 from rich.live import Live as Screen
+from rich.text import Text
 
 from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 from soundwatch.daemon.sinks.terminal.keys import POLL_S, KeyMode, wait_for_departure
-from soundwatch.daemon.sinks.terminal.render import LOG_LINES, ViewState, render
+from soundwatch.daemon.sinks.terminal.render import LOG_LINES, ViewState, render, to_encoding
 from soundwatch.daemon.system.job_control import block_terminal_stops, in_foreground
 
 KEPT_EVENTS: Final = 200
@@ -138,8 +139,7 @@ class TerminalSink:
         """Draw until the sink closes or the view leaves the terminal."""
         while not self._closing.is_set() and self._drawing.is_set():
             self._changed.clear()
-            lines = render(self._state(), self._console.width, self._console.height)
-            screen.update(Group(*lines), refresh=True)
+            show(screen, self._console, render(self._state(), self._console.width, self._console.height))
             self._closing.wait(1 / MAX_REFRESH_HZ)
             self._changed.wait(MAX_REFRESH_S)
 
@@ -198,8 +198,15 @@ class TerminalSink:
 
 
 def open_console() -> Console:
-    """Return a console on a copy of standard output."""
-    return Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
+    """Return a console on a copy of standard output, with its encoding."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace")
+    return Console(file=output)
+
+
+def show(screen: Screen, console: Console, lines: Sequence[Text]) -> None:
+    """Draw rows, without special characters where the terminal's encoding is not a form of Unicode."""
+    drawn = [to_encoding(line, console.encoding) for line in lines] if console.options.ascii_only else lines
+    screen.update(Group(*drawn), refresh=True)
 
 
 def full_screen(console: Console) -> Screen:
