@@ -112,6 +112,28 @@ def test_the_day_of_23_hours_shortens_a_night_and_moves_a_time_that_does_not_exi
     assert edge_ns == at(BERLIN, "2026-03-29T01:30") + HOUR_NS
 
 
+@pytest.mark.parametrize(
+    ("zone", "window", "begin", "end"),
+    [
+        ("Europe/Berlin", ("02:30", "03:15"), "2026-03-29T03:00", "2026-03-29T03:15"),
+        ("Europe/Berlin", ("02:30", "03:00"), "2026-03-30T02:30", "2026-03-30T03:00"),  # not at all on the 29th
+        ("Australia/Lord_Howe", ("02:15", "02:40"), "2026-10-04T02:30", "2026-10-04T02:40"),
+        ("America/Santiago", ("00:30", "01:15"), "2026-09-06T01:00", "2026-09-06T01:15"),
+        ("America/Santiago", ("24:00", "01:15"), "2026-09-06T01:00", "2026-09-06T01:15"),
+        ("Africa/Cairo", ("00:45", "01:30"), "2026-04-24T01:00", "2026-04-24T01:30"),
+        ("Asia/Beirut", ("23:30", "00:30"), "2026-03-28T23:30", "2026-03-29T01:30"),
+    ],
+)
+def test_a_window_whose_begin_is_skipped_begins_with_the_change_if_it_would_be_empty(
+    zone: str, window: tuple[str, str], begin: str, end: str
+) -> None:
+    place = PlaceConfig(time_zone=zone)
+    here = TimeWindow(from_=window[0], to=window[1])
+    begin_ns = next_change([here], place, at(place, begin) - 3 * HOUR_NS)
+    assert begin_ns == at(place, begin)
+    assert next_change([here], place, begin_ns) == at(place, end)
+
+
 def test_the_day_of_25_hours_lengthens_a_night_and_counts_a_repeated_time_once() -> None:
     begin, end = at(BERLIN, "2026-10-24T22:00"), at(BERLIN, "2026-10-25T06:00")
     assert end - begin == 9 * HOUR_NS

@@ -253,8 +253,11 @@ def add_anchor(
 
 
 def ulid(unix_ms: int, suffix: bytes) -> str:
-    """Return a ULID (github.com/ulid/spec) of a time and ten bytes: 128 bits as 26 characters of five bits."""
-    number = unix_ms << 80 | int.from_bytes(suffix, "big")
+    """Return a ULID (github.com/ulid/spec) of a time and ten bytes: 128 bits as 26 characters of five bits.
+
+    A ULID has no time before 1970; recordings of such years have 1970.
+    """
+    number = max(0, unix_ms) << 80 | int.from_bytes(suffix, "big")
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 

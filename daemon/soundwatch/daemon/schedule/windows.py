@@ -3,6 +3,7 @@
 Conventions: all depends on the moment alone, so a restart, a suspend or a step of the clock needs no care. A time of
 day that a change of the clock skips counts with the offset before the change (02:30 becomes 03:30); one that exists
 twice counts the first time. So a window keeps its length through a change, but not its end's distance from midnight.
+Where only the begin is skipped and would be after the end, the window begins with the change.
 Where a window begins or ends by the sun, the bound is that of the day it belongs to; an end before its begin makes an
 empty window.
 Source: PEP 495 for skipped and repeated times.
@@ -12,6 +13,7 @@ Does not: read a clock, or check that coordinates are there (`config/place.py`).
 from __future__ import annotations
 
 import datetime
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
@@ -93,19 +95,39 @@ def _occurrences(window: TimeWindow, place: PlaceConfig, days: Iterable[datetime
     for day in days:
         if not window.days or DAYS[day.weekday()] in window.days:
             end_day = day + datetime.timedelta(days=window.ends_next_day)
-            yield _bound_s(begin, place, day) * SECOND_NS, _bound_s(end, place, end_day) * SECOND_NS
+            begin_s, end_s = _bound_s(begin, place, day), _bound_s(end, place, end_day)
+            if begin_s >= end_s and begin.event == "midnight":
+                begin_s = _change_before(_clock_time(begin, place, day), begin_s)
+            yield begin_s * SECOND_NS, end_s * SECOND_NS
+
+
+def _change_before(moment: datetime.datetime, unix_s: int) -> int:
+    """Return the change of the clock that skips a local time, in seconds since 1970; `unix_s` if none does."""
+    later = moment.replace(fold=1)  # by the offset after the change, which is a moment before the change
+    seconds, offset = range(int(later.timestamp()), unix_s), later.utcoffset()
+    if not seconds:
+        return unix_s
+    zone = moment.tzinfo
+    return seconds.start + bisect_left(
+        seconds, True, key=lambda s: datetime.datetime.fromtimestamp(s, zone).utcoffset() == offset
+    )
 
 
 def _bound_s(bound: TimeBound, place: PlaceConfig, day: datetime.date) -> int:
     """Return a bound of a day in seconds since 1970."""
     if bound.event == "midnight":
-        days, minutes = divmod(bound.offset_minutes, 24 * 60)
-        time = datetime.time(minutes // 60, minutes % 60)
-        return int(datetime.datetime.combine(day + datetime.timedelta(days=days), time, place.zone).timestamp())
+        return int(_clock_time(bound, place, day).timestamp())
     assert place.latitude is not None
     assert place.longitude is not None
     sunrise_s, sunset_s = sun_times(place.latitude, place.longitude, day, place.zone)
     return (sunrise_s if bound.event == "sunrise" else sunset_s) + bound.offset_minutes * 60
+
+
+def _clock_time(bound: TimeBound, place: PlaceConfig, day: datetime.date) -> datetime.datetime:
+    """Return the local time of a bound by the clock."""
+    days, minutes = divmod(bound.offset_minutes, 24 * 60)
+    time = datetime.time(minutes // 60, minutes % 60)
+    return datetime.datetime.combine(day + datetime.timedelta(days=days), time, place.zone)
 
 
 def _date_at(unix_ns: int, place: PlaceConfig) -> datetime.date:
