@@ -23,6 +23,8 @@ _FAULTS: Final = {  # by a part of the text, in small letters
     "local issuer certificate": "the server's certificate has an issuer that is not trusted here; give the issuer's "
     "certificate with the option ca, where there is one, add it to those of the system, or have the server send the "
     "whole chain",
+    "certificate verify failed": "the server's certificate is not accepted: it has expired, is not valid yet, or has "
+    "an issuer that is not trusted here; check its dates and the file of trusted certificates",
     "certificate required": "the server requires a certificate of this client; give one with the options cert and key",
     "alert unknown ca": "the server does not trust the issuer of this client's certificate",
     "alert certificate expired": "the server refuses this client's certificate, which has expired; renew it",

@@ -14,6 +14,7 @@ import sqlalchemy as sql
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import redact_url
+from soundwatch.daemon.core.tls_fault import tls_fault_text
 
 POSTGRESQL_TIMEOUTS: Final = {  # of libpq; against a server that does not answer
     "connect_timeout": 10,
@@ -60,4 +61,5 @@ def silence_driver() -> None:
 
 def database_error_text(error: Exception) -> str:
     """Return the message of a database error in one line."""
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0].rstrip(".")
+    text = str(getattr(error, "orig", None) or error).strip().splitlines()[0].rstrip(".")
+    return tls_fault_text(text) or text
