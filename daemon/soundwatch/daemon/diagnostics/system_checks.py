@@ -43,8 +43,7 @@ def check_versions(case: CheckInput) -> Iterator[Finding]:
 
 
 def check_clock(case: CheckInput) -> Iterator[Finding]:
-    """Check that the clock is set and synchronized."""
-    del case
+    """Check that the clock is set and synchronized, and name the time zone of quiet hours, schedules and days."""
     now_s = time.time()
     shown = format_datetime(datetime.fromtimestamp(now_s, UTC), "seconds")
     if now_s < EARLIEST_UNIX_S:
@@ -57,6 +56,11 @@ def check_clock(case: CheckInput) -> Iterator[Finding]:
     else:
         kept = "synchronized over the network" if synchronised == "yes" else "synchronization unknown"
         yield Finding("clock", "ok", f"{shown}, {kept}.")
+    if case.config is not None:
+        place = case.config.place
+        local = datetime.fromtimestamp(now_s, place.zone)
+        origin = "of the system; place.time_zone sets another" if place.time_zone is None else place.time_zone
+        yield Finding("clock", "ok", f"Times of day: {local:%H:%M %Z} now ({origin}).")
 
 
 def check_service(case: CheckInput) -> Iterator[Finding]:
