@@ -240,10 +240,10 @@ def test_a_source_is_checked_continuously_and_again_after_a_loss() -> None:
 
         def blocks(self) -> Iterator[Block | SourceStateChange]:
             for first in range(0, PERIOD - 100, 100):
-                yield Block(np.zeros((2, 100), np.float32), RATE_HZ, first)
+                yield Block(np.zeros((2, 100), np.float32), RATE_HZ, first, 0, (first + 100) * 10**9 // RATE_HZ)
             yield SourceStateChange("lost", "ended", "Unplugged.")
             for first in range(2 * PERIOD, 3 * PERIOD, 100):
-                yield Block(np.zeros((2, 100), np.float32), RATE_HZ, first)
+                yield Block(np.zeros((2, 100), np.float32), RATE_HZ, first, 0, (first + 100) * 10**9 // RATE_HZ)
 
         def stop(self) -> None:
             self.stopped = True

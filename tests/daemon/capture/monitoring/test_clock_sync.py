@@ -110,8 +110,21 @@ def test_a_busy_machine_moves_nothing(late_ns: list[int], random: np.random.Gene
 def test_the_way_to_us_may_be_another_after_a_loss() -> None:
     microphone = TimedMicrophone()
     microphone.listen(30)
-    microphone.state = reset_after_loss(microphone.state)
+    microphone.state, correction = reset_after_loss(microphone.state)
+    assert correction is None
     assert microphone.listen(60, late_ns=400 * MS) == []
+
+
+def test_a_source_that_sends_seconds_at_once_and_ends_is_corrected_at_its_loss() -> None:
+    state = ClockSyncState(UNIX_NS, UNIX_NS)
+    for block in range(1, 51):  # five seconds within half a second
+        arrival_ns = block * 10 * MS
+        now = ClockReading(arrival_ns, arrival_ns + UNIX_NS)
+        state, correction = sync_clock(state, block * BLOCK, RATE_HZ, arrival_ns, now)
+        assert correction is None
+    state, correction = reset_after_loss(state)
+    assert correction == ClockCorrection("drift", -4500 * MS, UNIX_NS - 4500 * MS)
+    assert reset_after_loss(state) == (state, None)
 
 
 def test_a_permanently_longer_delay_is_corrected_once() -> None:

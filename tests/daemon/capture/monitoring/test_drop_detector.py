@@ -70,6 +70,24 @@ def test_small_losses_add_up_until_they_are_detected() -> None:
     assert sum(losses(on_time(400, lambda number: 60_000_000 * min(number // 100, 3)))) > 0.8 * 0.18 * RATE_HZ
 
 
+@pytest.mark.parametrize("delivered", [0.1, 0.3, 0.85, 0.95, 0.98])
+def test_a_source_that_delivers_a_part_of_its_samples_loses_the_others(delivered: float) -> None:
+    count = round(1000 * delivered)
+    found = losses([round(number * BLOCK_NS / delivered) for number in range(count)])
+    missing = (1 - delivered) * 100 * RATE_HZ
+    assert missing - 20 * (1 - delivered) * RATE_HZ <= sum(found) <= missing
+
+
+@pytest.mark.parametrize("delivered_hz", [44_100, 32_000, 16_000])
+def test_a_source_with_another_usual_rate_loses_nothing(delivered_hz: int) -> None:
+    assert sum(losses([number * BLOCK_NS * RATE_HZ // delivered_hz for number in range(600)])) == 0
+
+
+def test_a_rise_that_ends_within_fifteen_seconds_loses_what_stays_away() -> None:
+    found = losses(on_time(600, lambda number: min(max(0, number - 100), 100) * 20_000_000))
+    assert [lost for lost in found if lost] == [2 * RATE_HZ]
+
+
 def test_every_loss_is_found_once() -> None:
     found = losses(on_time(900, lambda number: 300_000_000 * (number // 300)))
     assert [lost for lost in found if lost] == [14_400, 14_400]

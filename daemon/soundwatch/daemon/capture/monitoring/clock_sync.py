@@ -84,6 +84,13 @@ def sync_clock(
     return state, ClockCorrection("drift", shift_ns, start_unix_ns)
 
 
-def reset_after_loss(state: ClockSyncState) -> ClockSyncState:
-    """Forget the lag after a loss, since the latency may have changed."""
-    return replace(state, since_ns=None, settled_ns=None, off_ns=0)
+def reset_after_loss(state: ClockSyncState) -> tuple[ClockSyncState, ClockCorrection | None]:
+    """Forget the lag after a loss, since the latency may have changed.
+
+    A source that sent its sound at once and ended soon is corrected here, since no window has ended in its time.
+    """
+    reset = replace(state, since_ns=None, settled_ns=None, off_ns=0)
+    if state.since_ns is None or state.least_ns >= -DRIFT_NS:
+        return reset, None
+    start_unix_ns = state.start_unix_ns + state.least_ns
+    return replace(reset, start_unix_ns=start_unix_ns), ClockCorrection("drift", state.least_ns, start_unix_ns)

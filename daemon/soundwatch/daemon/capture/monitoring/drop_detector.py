@@ -2,7 +2,10 @@
 
 Sound servers drop samples without a report when a program does not read in time (observed: PulseAudio, a stall
 of 20 s lost 8 s and set no flag). A delivery's lag is its arrival time minus the time of its last sample. Deliveries
-are delayed at random, so only the minimum lag of two seconds counts; a rise of this minimum that stays is lost sound.
+are delayed at random, so only the minimum lag of two seconds counts; a rise of this minimum that stays is lost sound,
+and so is one that continues for `RISING_NS`: of a source that delivers a part of its samples (observed: 5 % of the
+datagrams lost, a broken sender). A source whose samples come at another usual rate is not lossy but configured
+wrongly, which `monitoring/audio_quality.py` reports.
 
 Conventions: nanoseconds of the monotonic clock, suspended time included; samples at the source's rate, known losses
 counted.
@@ -19,6 +22,9 @@ from typing import Final
 WINDOW_NS: Final = 2_000_000_000
 STEADY_NS: Final = 20_000_000
 LOSS_NS: Final = 150_000_000
+RISING_NS: Final = 15_000_000_000  # shorter than two windows of `monitoring/clock_sync.py`, which corrects times
+USUAL_RATES_HZ: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
+RATE_SHARE: Final = 0.01
 DRIFT_NS: Final = 2_000_000  # of one window
 
 
@@ -31,12 +37,38 @@ class DropDetectorState:
         least_ns: Minimum lag in the current window.
         before_ns: Minimum lag in the previous window.
         settled_ns: Lag without losses.
+        rising_since_ns: Start of the first window of a rise that continues; None without one.
+        rising_from_ns: Minimum lag in that window.
     """
 
     since_ns: int | None = None
     least_ns: int = 0
     before_ns: int | None = None
     settled_ns: int = 0
+    rising_since_ns: int | None = None
+    rising_from_ns: int = 0
+
+    def end_window(self, arrival_ns: int, lag_ns: int, least_ns: int) -> DropDetectorState:
+        """Return the state after a window whose minimum lag was not steady."""
+        since_ns, from_ns = self.since_ns, least_ns
+        if self.before_ns is None or least_ns <= self.before_ns:
+            since_ns = None
+        elif self.rising_since_ns is not None:
+            since_ns, from_ns = self.rising_since_ns, self.rising_from_ns
+        return DropDetectorState(arrival_ns, lag_ns, least_ns, self.settled_ns, since_ns, from_ns)
+
+    def delivers_too_few(self, least_ns: int, rate_hz: int) -> bool:
+        """Return True if a rise has continued for so long that the source loses samples all the time.
+
+        The minimum lag of a rise is that of the window's start.
+        """
+        if self.since_ns is None or self.rising_since_ns is None:
+            return False
+        risen_ns, passed_ns = least_ns - self.rising_from_ns, self.since_ns - self.rising_since_ns
+        if risen_ns <= 0 or passed_ns < RISING_NS:
+            return False
+        delivered_hz = rate_hz * (1 - risen_ns / passed_ns)
+        return all(abs(delivered_hz / usual_hz - 1) > RATE_SHARE for usual_hz in USUAL_RATES_HZ)
 
 
 def detect_drops(
@@ -61,8 +93,9 @@ def detect_drops(
         return replace(state, least_ns=least_ns), 0
     if state.before_ns is None:
         return DropDetectorState(arrival_ns, lag_ns, least_ns, least_ns), 0
-    if abs(least_ns - state.before_ns) > STEADY_NS:  # a backlog is still building up or being read
-        return DropDetectorState(arrival_ns, lag_ns, least_ns, state.settled_ns), 0
+    steady = abs(least_ns - state.before_ns) <= STEADY_NS
+    if not steady and not state.delivers_too_few(least_ns, rate_hz):  # a backlog is still building up or being read
+        return state.end_window(arrival_ns, lag_ns, least_ns), 0
     risen_ns = least_ns - state.settled_ns
     if risen_ns <= LOSS_NS:
         return DropDetectorState(arrival_ns, lag_ns, least_ns, min(least_ns, state.settled_ns + DRIFT_NS)), 0

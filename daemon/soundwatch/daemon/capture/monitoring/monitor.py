@@ -70,7 +70,10 @@ class MonitoredSource(SourceWrapper):
             yield item
             if isinstance(item, SourceStateChange):
                 state = reset_period(state)
-                self._clock_state = self._clock_state and reset_after_loss(self._clock_state)
+                if self._clock_state is not None:
+                    self._clock_state, correction = reset_after_loss(self._clock_state)
+                    if correction is not None:
+                        yield correction
 
     def _sync_clock(self, block: Block, arrival_ns: int, now: ClockReading) -> ClockCorrection | None:
         """Compare the stream's times with the clock."""
