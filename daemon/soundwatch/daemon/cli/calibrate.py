@@ -82,15 +82,16 @@ def calibrate(
     config = apply_options(load_config(config_path), **model)
     own = SourceConfig(device=device) if source is None else _configured(config, source)
 
-    def warn(advice: str) -> None:
-        click.echo(f"soundwatch: {printable(background)}: {advice}", err=True)
-
     path = out or (config_path or Path("config.yaml")).parent / (
         f"{source}.calibration.json" if source else "calibration.json"
     )
     _check_output(path, Path(background))
     check_overwrite(path, overwrite, config_path)
     with _sound(background, own) as sound:
+
+        def warn(advice: str) -> None:
+            click.echo(f"soundwatch: {printable(sound.info.description)}: {advice}", err=True)
+
         found = calibrate_from_source(config, sound, float(per_h[1]), source, warn)
     _print_result(found)
     content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
