@@ -74,7 +74,8 @@ def shown_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shown")
     for name in ("street.wav", "yard.flac"):
         soundfile.write(folder / name, demo_scene(22_050, 12.0).T, 22_050)
-    (folder / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
+    for name in ("config.yaml", "my.yaml"):
+        (folder / name).write_bytes((ROOT / "config.yaml").read_bytes())
     (folder / "state").mkdir()
     assert run_until_hello("run", "--device", "demo", "--journal", str(folder / "state" / "journal.db")) == 0
     return folder
