@@ -227,7 +227,7 @@ def test_an_empty_path_is_no_name_of_the_current_folder(
 def test_an_empty_day_is_not_today() -> None:
     result = CliRunner().invoke(soundwatch, ["digest", "--day="])
     assert isinstance(result.exception, ConfigError)
-    assert "is not a date" in str(result.exception)
+    assert "'' is not a date" in str(result.exception)
 
 
 @pytest.mark.parametrize("arguments", [["replay"], ["classify"], ["check-config"], ["tail", "--no\x1b[31m"]])

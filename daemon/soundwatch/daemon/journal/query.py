@@ -118,7 +118,7 @@ def _moment(text: str, now: datetime) -> str:
         return format_datetime(named)
     except ValueError as error:
         raise ConfigError(
-            f"{text} is no moment; a time such as 2026-11-22T08:15:00Z, an age such as 90s, 10m, 2h, 7d or 4w, or "
+            f"{text!r} is no moment; a time such as 2026-11-22T08:15:00Z, an age such as 90s, 10m, 2h, 7d or 4w, or "
             "#SEQ, the number of a line, was expected."
         ) from error
     except OverflowError:

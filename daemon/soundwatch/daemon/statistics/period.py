@@ -110,7 +110,7 @@ def parse_period(kind: PeriodKind, text: str, place: PlaceConfig, now_s: int) ->
         day = datetime.date.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f"{text} is not a date; a date such as 2026-11-22, today or yesterday was expected."
+            f"{text!r} is not a date; a date such as 2026-11-22, today or yesterday was expected."
         ) from error
     if not FIRST_DAY <= day <= LAST_DAY:
         raise ConfigError(f"{text} is out of range; a day from {FIRST_DAY} to {LAST_DAY} was expected.")
