@@ -61,6 +61,31 @@ def test_a_row_of_csv_is_an_event_with_its_level_when_it_began_and_its_highest_s
     assert (two["file"], two["onset_s"], two["offset"], two["offset_s"]) == ("rec/two.wav", "2.25", "", "")
 
 
+def test_seconds_of_a_stream_leave_out_what_a_clock_skipped(tmp_path: Path) -> None:
+    """A machine without a battery starts in 1970; the network sets its clock during the first event."""
+    common = {"node": "edge", "source": "mic0"}
+    event: dict[str, object] = {"class": "siren", "peak_score": 0.9, "duration_s": 4.0, "reason": "decay"}
+    first = event | {"id": "1", "onset": "1970-01-01T00:00:10.000Z"}
+    second = event | {"id": "2", "onset": "2026-11-30T21:31:00.000Z", "offset": "2026-11-30T21:31:04.000Z"}
+    step: dict[str, object] = {
+        "state": "reanchored",
+        "reason": "clock_step",
+        "shift_ms": 1_796_074_188_000,
+    }  # 00:00:12 is 21:30:00
+    written: list[dict[str, object]] = [
+        {"type": "hello", "stream_start": "1970-01-01T00:00:00.000Z"},
+        first | {"type": "start"},
+        {"type": "health"} | step,
+        first | {"type": "end", "offset": "2026-11-30T21:30:02.000Z"},
+        second | {"type": "start"},
+        second | {"type": "end"},
+    ]
+    write_table((msgspec.json.encode(common | line) + b"\n" for line in written), tmp_path / "events.csv", "csv")
+    with (tmp_path / "events.csv").open(newline="") as file:
+        found = [(row["onset_s"], row["offset_s"]) for row in csv.DictReader(file)]
+    assert found == [("10.0", "14.0"), ("72.0", "76.0")]
+
+
 @pytest.mark.slow
 def test_parquet_has_timestamps_and_nulls(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")

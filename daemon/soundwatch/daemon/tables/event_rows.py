@@ -2,14 +2,14 @@
 
 Conventions: lines are bytes of JSON in the order of writing, `hello` before the events of its stream. A row stands at
 the place of its event's last line. An event without an end has a row of the known values. `onset_s` and `offset_s`
-count from the start of the recording or stream.
+count from the start of the recording or stream; time that a clock skipped when it was set forward does not count.
 Does not: write files (`tables/writers.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -57,6 +57,7 @@ class _Fields(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     peak_score: float = 0.0
     level_dbfs: float | None = None
     reason: str | None = None
+    shift_ms: int = 0
     final: bool = True
     model: str = ""
     provider: str = ""
@@ -70,13 +71,18 @@ class Stream(msgspec.Struct, frozen=True):
 
     Attributes:
         description: Path of the recording, or name of the device.
-        start: UTC of the first sample.
+        start: UTC of the first sample, by the clock of the latest lines.
         before_s: Total duration of the recordings before this one.
     """
 
     description: str | None = None
     start: datetime | None = None
     before_s: float = 0.0
+
+    def moved(self, shift_ms: int) -> Stream:
+        """Return the stream by a clock that was set forward."""
+        start = None if self.start is None else self.start + timedelta(milliseconds=shift_ms)
+        return Stream(self.description, start, self.before_s)
 
 
 def event_rows(lines: Iterable[bytes]) -> Iterator[tuple[EventRow, Stream]]:
@@ -90,20 +96,22 @@ def event_rows(lines: Iterable[bytes]) -> Iterator[tuple[EventRow, Stream]]:
         if fields.type == "hello":
             start = datetime.fromisoformat(fields.stream_start) if fields.stream_start else None
             streams[key] = Stream(fields.description, start, ended_s)
+        elif fields.type == "health" and fields.shift_ms > 0 and key in streams:  # set back far, a `hello` follows
+            streams[key] = streams[key].moved(fields.shift_ms)
         elif fields.type == "stats" and fields.final:
             ended_s += fields.duration_s or 0.0
         elif fields.type in ("start", "update", "end") and fields.id:
             first, stream = active.pop(fields.id, (fields, streams.get(key, Stream())))
             event = msgspec.structs.replace(fields, level_dbfs=first.level_dbfs, level_dba=first.level_dba)
             if fields.type == "end":
-                yield _row(event, stream), stream
+                yield _row(event, stream, streams.get(key, stream)), stream
             else:
                 active[fields.id] = event, stream
     for fields, stream in active.values():
-        yield _row(fields, stream), stream
+        yield _row(fields, stream, stream), stream
 
 
-def _row(event: _Fields, stream: Stream) -> EventRow:
+def _row(event: _Fields, stream: Stream, stream_at_end: Stream) -> EventRow:
     return copy_fields(
         event,
         EventRow,
@@ -111,7 +119,7 @@ def _row(event: _Fields, stream: Stream) -> EventRow:
         source=event.source or "",
         node=event.node or "",
         onset_s=_since(stream.start, event.onset),
-        offset_s=_since(stream.start, event.offset),
+        offset_s=_since(stream_at_end.start, event.offset),
     )
 
 
