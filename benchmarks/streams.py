@@ -32,6 +32,7 @@ from harness import (
     table,
     write_results,
 )
+from other_load import BEFORE_S, OtherLoad, slowest_text
 
 from soundwatch.daemon.capture.recordings.pacing import Pacer
 from soundwatch.daemon.core.memory import limit_heap
@@ -88,15 +89,15 @@ class Timed(Engine):
 
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context, error_logger())
-        self.delays_ms = array("d")
+        self.delays_ms, self.emitted_s = array("d"), array("d")
 
     def emit(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
         """Note it."""
         super().emit(batch, scores)
         now_ns = time.monotonic_ns()
-        self.delays_ms.extend(
-            (now_ns - item.since_ns) / 1e6 for item in batch if isinstance(item.content, FeatureWindow)
-        )
+        windows = [item for item in batch if isinstance(item.content, FeatureWindow)]
+        self.delays_ms.extend((now_ns - item.since_ns) / 1e6 for item in windows)
+        self.emitted_s.extend(now_ns / 1e9 for _ in windows)
 
 
 class Counted(Engine):
@@ -140,12 +141,14 @@ def live(model: str, streams: int, seconds: float, apart: bool = False) -> dict[
     before_mb, held_mb = resident_mb(), list[float]()
     watch = threading.Timer(0.9 * seconds, lambda: held_mb.append(resident_mb()))
     watch.start()
-    cpu_s, wall_s = time.process_time(), time.monotonic()
+    load, cpu_s, began_s = OtherLoad(), time.process_time(), time.monotonic()
     engine.run([SourceSession(Paced(f"mic{number}", seconds, number / streams, apart)) for number in range(streams)])
-    cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
+    cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - began_s
+    load.end()
     wanted = streams * (1 + round(seconds * spec.rate_hz - spec.window_samples) // spec.window_hop_samples)
     hop_ms = spec.window_hop_samples / spec.rate_hz * 1000
     delays_ms = np.array(engine.delays_ms)
+    slowest_s = engine.emitted_s[int(delays_ms.argmax())]
     return {
         "streams": streams,
         "seconds": seconds,
@@ -155,7 +158,12 @@ def live(model: str, streams: int, seconds: float, apart: bool = False) -> dict[
         "gap_lines": sink.counts.get("gap", 0),
         "health_lines": sink.counts.get("health", 0),
         "delay_ms": {name: round(float(np.percentile(delays_ms, q)), 1) for name, q in (("p50", 50), ("p99", 99))},
+        "slowest": {"delay_ms": round(delays_ms.max(), 1), "at_s": round(slowest_s - began_s, 1)},
         "cores_busy": round(cpu_s / wall_s, 2),
+        "other_cores_busy": {
+            "mean": load.cores(began_s, began_s + wall_s),
+            "before_slowest": load.cores(slowest_s - BEFORE_S, slowest_s),
+        },
         "cpu_ms_a_second": round(cpu_s * 1000 / streams / seconds, 3),
         "resident_mb": round(held_mb[0], 1),
         "mb_a_stream": round((held_mb[0] - before_mb) / streams, 2),
@@ -278,14 +286,11 @@ def streams_table(results: Results) -> Table:
         f"{day['windows']:,} windows in {day['wall_s']:.0f} s; "
         f"{day['resident_mb'][1]:.1f} MB resident after the first hour and {day['resident_mb'][-1]:.1f} MB at the end."
     )
-    return table(headings, rows, f"{note}\n\n{machine_of(results)}")
+    slow = "".join(slowest_text(run) for run in results["live"] if run["windows_late"] and "slowest" in run)
+    return table(headings, rows, f"{note}\n{slow}\n{machine_of(results)}")
 
 
-TABLES: Final = {
-    "streams": {
-        "streams": streams_table,
-    },
-}
+TABLES: Final = {"streams": {"streams": streams_table}}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Notifications to the service manager: readiness, status and liveness.
 
-Conventions: called on each turn of the engine's loop, at least twice a second; acts once in `INTERVAL_NS`.
+Conventions: called on each turn of the engine's loop, at least once in `engine.WAKE_S`; acts once in `INTERVAL_NS`.
 Rule for a stalled stage: a stage without progress for half the manager's watchdog time is logged as stalled, and the
 manager gets no ping until the stage makes progress; the manager then ends and restarts the program.
 Does not: restart anything.

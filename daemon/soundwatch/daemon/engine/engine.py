@@ -10,6 +10,7 @@ Does not: open sources or models (`app/build.py`), or handle a machine that is t
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +43,9 @@ from soundwatch.daemon.engine.threads import InferenceThread, batched_blocks
 from soundwatch.daemon.frontend.resample import coalesce_blocks
 from soundwatch.daemon.inference.classifier import log_fields
 
-WAKE_S: Final = 0.5  # longest wait of the main thread: on Windows a wait holds back signals
+# Longest wait of the main thread: more than a hop of the shipped models, so that only windows wake it; outside Linux
+# a wait may hold back signals.
+WAKE_S: Final = 1.25 if sys.platform == "linux" else 0.5
 CLOSING_S: Final = 5.0
 
 
