@@ -115,8 +115,12 @@ def _draw_axes(draw: ImageDraw, font: FreeTypeFont | ImageFont, duration_s: floa
     bottom = TOP + ROWS
     draw.rectangle((LEFT - 1, TOP - 1, LEFT + COLUMNS, bottom), outline=LINE)
     low, high = float(_mel(LOWEST_HZ)), float(_mel(top_hz))
+    next_y = bottom
     for hz in (tick for tick in TICKS_HZ if tick <= top_hz):
         y = bottom - round((float(_mel(hz)) - low) / (high - low) * ROWS)
+        if y > next_y:  # its text would be on that of the tick below
+            continue
+        next_y = y - FONT_PIXELS
         draw.line((LEFT - 6, y, LEFT - 1, y), fill=LINE)
         draw.text((LEFT - 10, y), f"{hz // 1000} kHz" if hz >= 1000 else f"{hz} Hz", INK, font, anchor="rm")
     step_s = next((step for step in STEPS_S if duration_s / step <= MOST_TICKS), STEPS_S[-1])

@@ -7,7 +7,7 @@ import { t } from "./language.js";
 export function ask(title, parts, button, act) {
   const said = el("p", { role: "alert" });
   const dialog = el("dialog", { class: "dialog", "aria-label": title }, el("h3", {}, title), ...parts, said);
-  const cancel = el("button", { type: "button", onclick: () => dialog.close() }, act ? t("Cancel") : t("Close"));
+  const cancel = el("button", { type: "button", autofocus: true, onclick: () => dialog.close() }, act ? t("Cancel") : t("Close"));
   const yes = el("button", { type: "button", class: "strong" }, button ?? "");
   yes.addEventListener("click", async () => {
     yes.disabled = true;

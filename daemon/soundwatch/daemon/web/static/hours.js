@@ -1,7 +1,7 @@
 // A day as small multiples: one row per class, one bar per hour. The name of a row filters the list.
 
 import { byId, el, svg } from "./dom.js";
-import { t, words } from "./language.js";
+import { locale, t, words } from "./language.js";
 
 const HEIGHT = 28;
 const WIDTH = 240; // 24 hours of 10
@@ -58,7 +58,7 @@ export class Hours {
       words(name),
     );
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + 1}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, ...bars, base);
-    return el("li", {}, button, picture, el("span", { class: "total" }, total.toLocaleString()));
+    return el("li", {}, button, picture, el("span", { class: "total" }, total.toLocaleString(locale)));
   }
 }
 

@@ -16,6 +16,7 @@ const STATES = {
   ended: t("Ended"),
 };
 const SWITCHING_MS = 5000;
+const MANY = 4; // sources; of more, the ones outside the screen are not drawn
 const MOST_HELD = 10000; // messages, of panels that cannot be loaded
 
 export class Now {
@@ -44,6 +45,7 @@ export class Now {
       list.replaceChildren(el("p", { class: "empty" }, t("No source.")));
       return;
     }
+    list.classList.toggle("many", sources.length > MANY);
     keep(list, sources, (source) => source.name, (source) => this.make(source), (_, source) => this.update(source));
     for (const name of this.panels.keys()) {
       if (!sources.some((source) => source.name === name)) {
@@ -108,6 +110,7 @@ export class Now {
       "aria-valuemin": 0,
       "aria-valuemax": 1,
       "aria-valuenow": 0,
+      "aria-valuetext": t("none"),
     });
     if (threshold !== null) bar.style.setProperty("--threshold", threshold);
     const value = el("span", { class: "value" }, "–");
@@ -128,10 +131,9 @@ export class Now {
     this.showListening(panel, source);
     if (source.state !== "running") this.clear(panel);
     else if (source.last) this.scores(panel, source.last);
-    panel.canvas.setAttribute(
-      "aria-label",
-      t("The last minute of {source}: spectrogram, level and events. Current level: {level}.", { source: source.name, level: level(source.last?.level_dbfs) }),
-    );
+    const picture = t("The last minute of {source}: spectrogram, level and events.", { source: source.name });
+    const present = source.state === "running" && source.last ? t("Current level: {level}.", { level: level(source.last.level_dbfs) }) : "";
+    panel.canvas.setAttribute("aria-label", `${picture} ${present}`.trim());
   }
 
   // The button, where the owner allows to listen, and the number of listeners.
@@ -196,6 +198,7 @@ export class Now {
       const value = window_.scores[name] ?? 0;
       row.bar.style.setProperty("--value", value);
       row.bar.setAttribute("aria-valuenow", value.toFixed(2));
+      row.bar.removeAttribute("aria-valuetext");
       setText(row.value, score(value));
       row.element.classList.toggle("over", row.threshold !== null && value >= row.threshold);
     }
@@ -218,6 +221,8 @@ export class Now {
     setText(panel.level, "–");
     for (const row of panel.rows.values()) {
       row.bar.style.setProperty("--value", 0);
+      row.bar.setAttribute("aria-valuenow", 0);
+      row.bar.setAttribute("aria-valuetext", t("none"));
       setText(row.value, "–");
       row.element.classList.remove("over");
       panel.also.hidden = true;
