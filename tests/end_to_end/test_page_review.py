@@ -46,6 +46,9 @@ def test_events_are_reviewed_from_the_keyboard_and_a_class_is_ignored_after_a_lo
         expect(dialog).to_have_count(0)
         page.get_by_label("Search").press("w")  # a letter in a field is text
         expect(page.get_by_label("Search")).to_have_value("w")
+        page.get_by_role("button", name="Keys: on").click()
+        page.keyboard.press("j")
+        expect(page.get_by_role("button", name="Keys: off")).to_be_focused()
         assert said == []
         page.context.close()
 

@@ -8,19 +8,47 @@ import { ask } from "./net.js";
 const BATCH = 100; // events of one request to delete
 const NEXT = ["j", "ArrowDown"];
 const PREVIOUS = ["k", "ArrowUp"];
+const STORE = "keys";
+
+const storedOff = () => {
+  try {
+    return localStorage.getItem(STORE) === "off";
+  } catch {
+    return false; // storage is disabled
+  }
+};
 
 export class Review {
   constructor(today) {
     this.today = today;
     document.addEventListener("keydown", (event) => this.key(event));
     byId("delete").addEventListener("click", () => this.askDeletion());
-    byId("keys").replaceChildren(
+    this.off = storedOff(); // for speech input, which types letters
+    this.toggle = el("button", { type: "button", class: "quiet", onclick: () => this.switch() });
+    this.showKeys();
+  }
+
+  switch() {
+    this.off = !this.off;
+    try {
+      localStorage.setItem(STORE, this.off ? "off" : "on");
+    } catch {
+      // storage is disabled: the choice lasts for this visit
+    }
+    this.showKeys();
+    this.toggle.focus();
+  }
+
+  showKeys() {
+    setText(this.toggle, this.off ? t("Keys: off") : t("Keys: on"));
+    const keys = [
       key(["J", "K"], t("next and previous event")),
       key(["Enter"], t("open")),
       key(["R"], t("correct")),
       key(["W"], t("none of the classes")),
       key(["I"], t("ignore this class here")),
-    );
+    ];
+    byId("keys").replaceChildren(this.toggle, ...(this.off ? [] : keys));
   }
 
   // Deletion needs a login.
@@ -33,7 +61,7 @@ export class Review {
     if (event.target.closest("input, select, textarea, audio, .scroll")) return;
     const inList = byId("events").contains(event.target);
     const arrow = event.key.startsWith("Arrow");
-    if (arrow && !inList) return; // arrows scroll the page
+    if (arrow ? !inList : this.off) return; // arrows scroll the page
     if (NEXT.includes(event.key)) this.move(1);
     else if (PREVIOUS.includes(event.key)) this.move(-1);
     else if (inList && event.key === "r") this.label({ right: true });
