@@ -4,7 +4,7 @@ Conventions: a digest is due with the first line of `RULE_LINES` at or after its
 next one, so each time sends at most one, also after a restart or where the clock was set back; times that passed while
 the program was off send the last one. A next one that is further away than any can be came from a wrong clock, and is
 computed again; the times of the last digests then prevent a second one, as at each start of a machine whose clock
-begins in 1970.
+begins in 1970. No first digest is due because the network sets such a clock.
 Does not: compute statistics (`statistics/`).
 """
 
@@ -27,6 +27,7 @@ from soundwatch.daemon.schedule.windows import last_begin, next_begin
 from soundwatch.daemon.statistics.digest import last_digest
 
 PERIOD_S: Final[Mapping[Literal["day", "week"], int]] = {"day": DAY_S, "week": 7 * DAY_S}
+LONGEST_WAIT_NS: Final = 14 * DAY_S * SECOND_NS  # for the first digest; after it, its period has no line
 KEPT_DIGESTS: Final = 4  # of two clocks, a right one and a wrong one
 
 
@@ -43,6 +44,8 @@ def due_digest(
     after = replace(own, digest_ns=next_begin(digest.window, place, unix_ns))
     begin_ns = last_begin(digest.window, place, unix_ns)
     if own.digest_ns is None or own.digest_ns > unix_ns or begin_ns is None or begin_ns in own.digests:
+        return after, None
+    if not own.digests and unix_ns - own.digest_ns > LONGEST_WAIT_NS:
         return after, None
     return replace(after, digests=(*own.digests, begin_ns)[-KEPT_DIGESTS:]), LineFacts(seq, "digest", unix_ns)
 
