@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -162,7 +163,8 @@ def test_each_section_shows_its_own_error_and_loads_once_it_can(browser: Browser
     expect(event_rows(page)).to_have_count(1)
     expect(page.locator(".source h3")).to_have_text(["mic0", "yard"])
     expect(page.get_by_label("Find a setting")).to_be_visible()
-    page.route("**/api/**", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
+    of_a_period = re.compile("/api/(events|counts|levels|statistics)")
+    page.route(of_a_period, lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
     page.get_by_label("Previous day").click()
     page.get_by_label("Earlier statistics").click()
     expect(shown).to_have_count(4)  # events, their chart, levels, statistics

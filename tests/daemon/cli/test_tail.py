@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from soundwatch.daemon.cli.tail import _text, format_line
 from soundwatch.daemon.core.text import printable
@@ -47,6 +48,11 @@ def test_an_event_of_a_metered_source_has_its_a_weighted_levels() -> None:
 def test_an_end_has_the_peak_score_and_a_start_its_own() -> None:
     assert format_line(EVENT).endswith("siren             0.93  -31 dBFS")
     assert format_line(END).endswith("siren             peak 0.97  -31 dBFS  13.0 s, decay")
+
+
+def test_a_source_has_a_column_of_cells() -> None:
+    starts = [format_line(EVENT | {"source": source}).split("  start")[0] for source in ("mic0", "玄関", "")]
+    assert len({cell_len(start) for start in starts}) == 1
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from soundwatch.daemon.core.text import printable
 
 DEFAULT_LINES: Final = 10
 TOP: Final = 3
+SOURCE_CELLS: Final = 12  # columns of a terminal, of which some characters have two
 _SCORES: Final = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
 
 
@@ -95,7 +96,11 @@ def _text(line: bytes) -> str:
 def format_line(line: dict[str, Any]) -> str:
     """Format a line as text: local time with its offset from UTC, source, type and content; never a control code."""
     time = datetime.fromisoformat(line["time"]).astimezone().isoformat(" ", "seconds")
-    return printable(f"{time}  {line['source'] or '':<12}  {line['type']:<7}  {_content(line)}").rstrip()
+    from rich.cells import cell_len
+
+    source = line["source"] or ""
+    padding = " " * max(0, SOURCE_CELLS - cell_len(source))
+    return printable(f"{time}  {source}{padding}  {line['type']:<7}  {_content(line)}").rstrip()
 
 
 def _content(line: dict[str, Any]) -> str:

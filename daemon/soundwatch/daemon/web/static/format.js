@@ -5,6 +5,7 @@ import { fixed, locale, t, words } from "./language.js";
 
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const date = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+const dateOfAnotherYear = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 
 const dateAndTime = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const fullDate = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", year: "numeric" });
@@ -16,7 +17,7 @@ export function past(utc) {
   if (midnight(then).getTime() === midnight(now).getTime()) return time(utc);
   return then.getFullYear() === now.getFullYear() ? dateAndTime.format(then) : fullDate.format(then);
 }
-export const day = (moment) => date.format(moment);
+export const day = (moment) => (moment.getFullYear() === new Date(present()).getFullYear() ? date : dateOfAnotherYear).format(moment);
 export const score = (value) => fixed(value, 2);
 export const level = (db, unit = "dBFS") => (db === null || db === undefined ? t("silent") : `${fixed(db, 1)} ${unit}`);
 export const decibels = (db) => (db === null || db === undefined ? t("silent") : fixed(db, 1));
