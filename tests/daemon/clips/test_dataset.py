@@ -122,8 +122,11 @@ def test_a_label_is_right_none_or_a_class_and_a_misspelled_one_is_refused(journa
         parse_label("dog_barc", found, known)
     with pytest.raises(ConfigError, match="cannot name a class"):
         parse_label("../etc", found, known)
-    with pytest.raises(ConfigError, match="There is no event X"):
-        last_event_line(journal, "X")
+    with pytest.raises(ConfigError, match=r"'xxx.* cannot name a class: .*, in at most 255 bytes"):
+        parse_label("x" * 256, found, known)
+    for id_ in ("X", "\udcff"):
+        with pytest.raises(ConfigError, match=f"There is no event {id_}"):
+            last_event_line(journal, id_)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ def chained(error: BaseException, cause: BaseException) -> BaseException:
         (OSError("cannot load library 'x.so': x.so: cannot allocate memory in static TLS"), "There is no more memory."),
         (chained(ImportError("numpy is not installed well"), ImportError("failed to map segment")), "no more memory."),
         (chained(SystemError("returned a result with an exception set"), MemoryError()), "an allocation failed."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "no more memory."),
         (RuntimeError("can't start new thread"), "The system starts no more threads."),
         (chained(SourceError("a.wav cannot be read."), OSError(errno.EMFILE, "Too many")), "can open no more files."),
         (unexpected_failure("demo", MemoryError()), "There is no more memory"),

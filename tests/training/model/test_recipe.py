@@ -47,7 +47,8 @@ def test_the_shipped_default_looks_at_nothing_above_11_khz() -> None:
         ("widths:", "width:", r"network\.width is not a key; did you mean widths\?"),
         ("anneal: linear", "zebra: linear", r"optimisation\.zebra is not a key; it may be one of max_learning_rate"),
         ("epochs: 40", "epochs: many", "Expected `integer`, got `text` - at `epochs`"),
-        ("epochs: 40", "epochs: 0", "epochs is 0; it must be 1 or more"),
+        ("batch_clips: 16", "batch_clips: 99999999999", "batch_clips is 99999999999; it must lie in 1 to 1000000"),
+        ("epochs: 40", "epochs: 0", "epochs is 0; it must lie in 1 to 1000000"),
         ("kind: blocks", "kind: transformer", "Invalid value 'transformer'"),
         ("mel_max_hz: 22050", "mel_max_hz: 30000", "mel_min_hz 0.0 and mel_max_hz 30000.0 must rise"),
         ("[5, 3, 3, 3]", "[5, 3]", "must be equally many"),
@@ -95,6 +96,12 @@ def test_a_number_out_of_its_range_is_refused_with_the_range(section: str, key: 
 def test_yaml_that_is_no_mapping_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="does not read: Expected `mapping`"):
         parse_recipe(text, "a.yaml")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="there is no /dev/zero")
+def test_a_recipe_that_has_no_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="it is longer than 1048576 bytes"):
+        load_recipe("/dev/zero")
 
 
 def test_a_recipe_that_is_not_there_names_those_that_are() -> None:

@@ -39,8 +39,8 @@ def is_class_name(name: str) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return the beginning of a value as Python writes it in ASCII."""
-    text = ascii(value)
+    """Return the beginning of a value as Python writes it, with escapes of what is not printable."""
+    text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 

@@ -30,6 +30,7 @@ import errno
 from traceback import walk_tb
 from typing import ClassVar, Final
 
+_TORCH_ERRORS: Final = ("can't allocate memory", "not enough memory")
 _LOADING_ERRORS: Final = ("failed to map segment", "annot allocate memory", "bad_alloc")  # of glibc and ONNX Runtime
 
 
@@ -145,6 +146,8 @@ def exhausted(error: BaseException) -> ExhaustedError | None:
     if isinstance(error, MemoryError):
         reason = str(error).rstrip(".") or "an allocation failed"
         found = f"There is no more memory: {reason}."
+    elif isinstance(error, RuntimeError) and any(text in str(error) for text in _TORCH_ERRORS):
+        found = "There is no more memory."
     elif isinstance(error, RuntimeError) and str(error) == "can't start new thread":
         found = "The system starts no more threads."
     elif (isinstance(error, OSError) and error.errno == errno.ENOMEM) or _is_failed_loading(error):

@@ -33,18 +33,23 @@ def literal_path(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111  # `Path.expanduser` raises
 
 
-def read_secret(path: Path) -> str:
-    """Read a file of text that holds a secret, such as a token or an address; also once from a pipe.
+def read_text(path: Path, longest_bytes: int) -> str:
+    """Read a file of text; also once from a pipe.
 
     Raises:
-        OSError: The file cannot be read, or is longer than `LONGEST_SECRET_BYTES`, such as a wrong file or a device.
+        OSError: The file cannot be read, or is longer, such as a wrong file or a device.
         UnicodeDecodeError: The file is no text in UTF-8.
     """
     with path.open("rb") as file:
-        content = file.read(LONGEST_SECRET_BYTES + 1)
-    if len(content) > LONGEST_SECRET_BYTES:
-        raise OSError(errno.EFBIG, f"it is longer than {LONGEST_SECRET_BYTES} bytes", str(path))
+        content = file.read(longest_bytes + 1)
+    if len(content) > longest_bytes:
+        raise OSError(errno.EFBIG, f"it is longer than {longest_bytes} bytes", str(path))
     return content.decode("utf-8-sig")
+
+
+def read_secret(path: Path) -> str:
+    """Read a file of text that holds a secret, such as a token or an address, as `read_text` does."""
+    return read_text(path, LONGEST_SECRET_BYTES)
 
 
 def is_there(path: Path) -> bool:

@@ -97,7 +97,7 @@ def find_event_rows(store: JournalStore, wanted: Mapping[str, object], limit: in
 
 def find_event_row(store: JournalStore, event_id: str) -> StoredEvent | None:
     """Return the event of an id; None if there is none."""
-    found = store.query(f"{_EVENTS} WHERE id = ? LIMIT 1", event_id)
+    found = store.query(f"{_EVENTS} WHERE id = ? LIMIT 1", event_id) if event_id.isascii() else []
     return StoredEvent(*found[0]) if found else None
 
 

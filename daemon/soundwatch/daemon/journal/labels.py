@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
+from soundwatch.daemon.core.contract_text import is_class_name, shown
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.journal.query import model_classes
 from soundwatch.daemon.journal.store import JournalStore
 
-_CLASS: Final = re.compile(r"\w[\w .-]*")
 _NEAR: Final = 0.8
 
 
@@ -24,7 +23,7 @@ def last_event_line(store: JournalStore, event_id: str) -> dict[str, Any]:
         ConfigError: The journal has no such event.
     """
     query = "SELECT line FROM lines WHERE id = ? AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1"
-    for (line,) in store.query(query, event_id):
+    for (line,) in store.query(query, event_id) if event_id.isascii() else ():
         found: dict[str, Any] = msgspec.json.decode(line)
         return found
     raise ConfigError(
@@ -65,10 +64,10 @@ def parse_label(text: str, event: dict[str, Any], known: Sequence[str]) -> str |
         return str(event["class"])
     if text == "none":
         return None
-    if not _CLASS.fullmatch(text):
+    if not is_class_name(text):
         raise ConfigError(
-            f"{text!r} cannot name a class: letters, digits, spaces, dots, dashes and underscores can, and a letter or "
-            "digit comes first. Or use right, or none."
+            f"{shown(text)} cannot name a class: letters, digits, spaces, dots, dashes and underscores can, and a "
+            "letter or digit comes first, in at most 255 bytes. Or use right, or none."
         )
     near = [] if text in known else difflib.get_close_matches(text, [*known, "right", "none"], n=1, cutoff=_NEAR)
     if near:

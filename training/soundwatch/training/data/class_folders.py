@@ -21,8 +21,9 @@ from typing import Final
 from soundwatch.daemon.capture.recordings.files import files_under
 from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.contract_text import is_class_name
+from soundwatch.daemon.core.contract_text import LONGEST_TEXT, is_class_name
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.paths import read_text
 from soundwatch.training.data.read_audio import measure_duration_s
 from soundwatch.training.data.urbansound8k import Clip, Split
 
@@ -157,7 +158,7 @@ def split_by_recordings(
 
 def _terms(path: Path) -> str | None:
     try:
-        return " ".join(path.read_text("utf-8").split()) or None
+        return " ".join(read_text(path, LONGEST_TEXT).split()) or None
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

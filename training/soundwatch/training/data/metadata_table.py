@@ -32,6 +32,8 @@ def read_table(path: Path, columns: Sequence[str], advice: str) -> list[tuple[st
         DataError: The file cannot be read, is no CSV in UTF-8, lacks a column, or has no rows.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is no regular file, so it does not read as CSV. {advice}")
         with path.open(newline="", encoding="utf-8-sig") as file:
             delimiter = max(",;\t", key=file.readline().count)
             file.seek(0)

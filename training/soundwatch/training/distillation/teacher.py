@@ -127,6 +127,8 @@ def _to_peak(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _hash(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ModelError(f"The teacher {path} is no regular file. YAMNet's .tflite file was expected.")
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

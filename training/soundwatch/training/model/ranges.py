@@ -35,6 +35,7 @@ def _each(text: str, holds: Callable[[float], bool]) -> Range:
 
 
 AT_LEAST_0: Final = _each("be 0 or more", lambda number: number >= 0)
+COUNT: Final = _each("lie in 1 to 1000000", lambda number: 1 <= number <= 1_000_000)
 AT_LEAST_1: Final = _each("be 1 or more", lambda number: number >= 1)
 ABOVE_0: Final = _each("be above 0", lambda number: number > 0)
 SHARE: Final = _each("lie in 0 to 1", lambda number: 0 <= number <= 1)

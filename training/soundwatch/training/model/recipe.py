@@ -21,6 +21,7 @@ from soundwatch.training.model.ranges import (
     AT_LEAST_0,
     AT_LEAST_1,
     BELOW_1,
+    COUNT,
     PRICE,
     RISING,
     SEED,
@@ -194,7 +195,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         check_file_name(self.name, "name")
         check_file_name(self.model or self.name, "model")
-        refuse_outside(self, "", batch_clips=AT_LEAST_1, epochs=AT_LEAST_1, seed=SEED, false_event_price=PRICE)
+        refuse_outside(self, "", batch_clips=COUNT, epochs=COUNT, seed=SEED, false_event_price=PRICE)
         if self.finetune and self.teaching:
             raise ConfigError("A recipe has a finetune section or a teaching section, not both; leave one out.")
         if self.balance and self.teaching:

@@ -17,6 +17,7 @@ import yaml
 from soundwatch.daemon.config.faults import in_yaml_words
 from soundwatch.daemon.config.file import parse_yaml
 from soundwatch.daemon.core.errors import ConfigError, ContractError
+from soundwatch.daemon.core.paths import read_text
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.yaml_keys import refuse_unknown_keys
 
@@ -31,6 +32,9 @@ def shipped_recipes() -> dict[str, str]:
     return {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in files}
 
 
+_LONGEST_BYTES: Final = 1 << 20
+
+
 def load_recipe(name: str) -> Recipe:
     """Load a shipped recipe by name, or a recipe from the path of a YAML file.
 
@@ -41,7 +45,7 @@ def load_recipe(name: str) -> Recipe:
     if name in shipped:
         return parse_recipe(shipped[name], f"the shipped recipe {name}")
     try:
-        return parse_recipe(Path(name).read_text("utf-8"), name)
+        return parse_recipe(read_text(Path(name), _LONGEST_BYTES), name)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"No recipe {name}: {error}. Give one of {', '.join(sorted(shipped))}, or a YAML file like theirs."
