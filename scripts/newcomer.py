@@ -219,7 +219,7 @@ class Newcomer:
 
 
 class Surroundings:
-    """What a person has beside the machine: a broker, and later a microphone.
+    """Other programs of a user: a broker, and later a microphone.
 
     Args:
         env: Environment of the commands.

@@ -52,7 +52,7 @@ Appender = TypeVar("Appender", bound=LineAppender)
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What a reload replaces, as one record.
+    """Parts that a reload replaces, as one record.
 
     Attributes:
         run_config: Configuration and sources.

@@ -80,7 +80,7 @@ class ConfigChange:
 
 
 class ConfigEditor(Protocol):
-    """What changes the configuration file (`app/config_editor.py`)."""
+    """Editor of the configuration file (`app/config_editor.py`)."""
 
     def read(self) -> ConfigContent:
         """Return the present content."""

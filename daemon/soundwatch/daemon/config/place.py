@@ -114,12 +114,12 @@ class TimeWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @property
     def needs_sun(self) -> bool:
-        """Whether a bound is a time of the sun."""
+        """Return True if a bound is a time of the sun."""
         return "sun" in self.from_ + self.to
 
     @property
     def ends_next_day(self) -> bool:
-        """Whether the window ends on the day after its begin."""
+        """Return True if the window ends on the day after its begin."""
         return parse_bound(self.to).nominal_minutes <= parse_bound(self.from_).nominal_minutes
 
 

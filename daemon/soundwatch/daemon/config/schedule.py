@@ -71,7 +71,7 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def locks(self) -> bool:
-        """Whether nobody but the file ends the pause of this schedule."""
+        """Return True if only a change of the file ends the pause of this schedule."""
         return self.enabled and self.then.pause == "locked"
 
     def __post_init__(self) -> None:

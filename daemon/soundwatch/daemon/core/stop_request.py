@@ -13,7 +13,7 @@ class StoppedError(Exception):
 
 
 class _Request:
-    """Whether this process is to stop."""
+    """Request to stop this process."""
 
     requested = False
 

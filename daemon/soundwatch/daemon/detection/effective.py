@@ -72,7 +72,7 @@ class ClassSettings:
 
     @property
     def is_detected(self) -> bool:
-        """Whether events of the class are possible."""
+        """Return True if events of the class are possible."""
         return self.enabled.value and self.threshold.value < NEVER
 
 

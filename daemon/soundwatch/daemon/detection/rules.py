@@ -39,7 +39,7 @@ Adjustments = Mapping[str, Sequence[ThresholdAdjustment]]
 
 @dataclass(frozen=True, slots=True)
 class SourceRules:
-    """What the engine needs of a source's settings.
+    """Settings of a source for the engine.
 
     Attributes:
         settings: The settings with their origin.

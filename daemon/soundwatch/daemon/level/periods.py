@@ -105,7 +105,7 @@ class Period:
         return min(1.0, self.sums.measured_s * SECOND_NS / (self.end_unix_ns - self.start_unix_ns))
 
     def contains(self, unix_ns: int) -> bool:
-        """Whether a time is in the period."""
+        """Return True if a time is in the period."""
         return self.start_unix_ns <= unix_ns < self.end_unix_ns
 
 

@@ -53,7 +53,7 @@ class Verdict:
 
     @property
     def sent(self) -> bool:
-        """Whether a message is sent."""
+        """Return True if a message is sent."""
         return self.reason is None
 
 

@@ -54,7 +54,7 @@ class ScheduleState:
 
 @dataclass(frozen=True, slots=True)
 class ControlState:
-    """What schedules and commands have changed.
+    """Changes by schedules and commands.
 
     Attributes:
         offsets: Offset of the thresholds of each source.
@@ -66,7 +66,7 @@ class ControlState:
 
 
 class SourceController(Protocol):
-    """What sinks may change besides the state of a source (`app/control.py`)."""
+    """Changes that sinks may make besides the state of a source (`app/control.py`)."""
 
     def set_offset(self, source: str, offset: float) -> None:
         """Add an offset to every threshold of a source."""

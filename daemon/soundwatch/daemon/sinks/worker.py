@@ -97,12 +97,12 @@ class SinkWorker:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the thread has ended, so that nothing more is delivered."""
+        """Return True if the thread has ended, so that no more lines are delivered."""
         return not self._thread.is_alive()
 
     @property
     def has_place(self) -> bool:
-        """Whether the place in the journal is this worker's: the ones before have ended, and no successor took over."""
+        """Return True if the position in the journal is this worker's: former ones have ended, without a successor."""
         return self._has_place
 
     def give_up(self) -> None:

@@ -31,12 +31,12 @@ class LiveFeed:
 
     @property
     def wanted(self) -> bool:
-        """Whether anyone subscribes to results."""
+        """Return True if there is a subscriber to results."""
         return len(self._results) > 0 or self.features_wanted
 
     @property
     def features_wanted(self) -> bool:
-        """Whether results are to hold their features."""
+        """Return True if results have to hold their features."""
         return len(self._results_with_features) > 0
 
     def subscribe(self, subscriber: Callable[[WindowResult], None], *, features: bool = False) -> Callable[[], None]:

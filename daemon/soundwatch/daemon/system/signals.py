@@ -12,7 +12,7 @@ SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has n
 
 
 class _Hangup:
-    """Whether SIGHUP has arrived before something acts on it."""
+    """Record of a SIGHUP that no part has acted on yet."""
 
     pending = False
 

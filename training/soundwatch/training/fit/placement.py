@@ -28,7 +28,7 @@ Place = Literal["auto", "device", "host"]
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How examples reach the device.
+    """Path of examples to the device.
 
     Attributes:
         place: Where decoded clips are; "auto" puts them on an accelerator if they fit.

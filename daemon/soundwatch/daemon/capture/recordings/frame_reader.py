@@ -44,7 +44,7 @@ class FrameReader(Protocol):
 
     @property
     def notes(self) -> Mapping[FindingKind, str]:
-        """What was found about the file and is no error, as kind and sentence; complete at the end."""
+        """Return findings about the file that are no errors, as kind and sentence; complete at the end."""
 
     def read(self, count: int) -> Any:
         """Read up to `count` frames (S, C), none at the end.

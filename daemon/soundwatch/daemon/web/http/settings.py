@@ -82,7 +82,7 @@ class Settings:
 
     @property
     def may_be_framed(self) -> bool:
-        """Whether a page may frame the page; a proxy's own pages may."""
+        """Return True if a page may frame the page; a proxy's own pages may."""
         return bool(self.frame_ancestors or self.proxies)
 
     def is_proxy(self, address: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a page shows while it happens: the streams, the last minute, the spectrogram and live sound.
+"""Live parts of the page: streams, the last minute, the spectrogram and live sound.
 
 Never: keep the engine waiting for a slow client.
 """
