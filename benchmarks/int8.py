@@ -34,7 +34,7 @@ from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.band_means import pool_over_bands
 from soundwatch.export.equalize import equalize
 from soundwatch.export.formats import with_metadata
-from soundwatch.export.int8 import convolutions_to_quantize, quantize
+from soundwatch.export.int8 import quantize, quantize_network
 
 ROUNDS: Final = 15
 WINDOWS: Final = 16
@@ -63,9 +63,7 @@ def quantized(keep: Callable[[int, Any], bool], **options: Any) -> Callable[[Any
 
 def as_exported(original: Any, mel_db: Any) -> Any:
     """Return the int8 network as `soundwatch export --int8` writes it."""
-    pool_over_bands(original)
-    equalize(original)
-    return quantize(original, mel_db, convolutions_to_quantize(original.graph))
+    return quantize_network(original, mel_db)
 
 
 def is_pointwise(place: int, node: Any) -> bool:

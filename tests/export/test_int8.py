@@ -11,8 +11,11 @@ from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export import int8_comparison
+from soundwatch.export.band_means import pool_over_bands
+from soundwatch.export.bias_correction import add_missing_biases, channel_means
+from soundwatch.export.equalize import equalize
 from soundwatch.export.exporter import verify_file
-from soundwatch.export.int8 import to_int8
+from soundwatch.export.int8 import later_convolutions, quantize_network, to_int8
 from soundwatch.export.int8_comparison import (
     CALIBRATION_CLIPS,
     calibration_windows,
@@ -61,6 +64,19 @@ def test_an_int8_network_has_similar_scores_and_its_own_contract(
     np.testing.assert_allclose(int8.classify(windows), network.classify(windows), atol=0.05)
     operators = [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
     assert "QuantizeLinear" in operators
+
+
+def test_rounding_moves_no_mean_of_a_channel(exported: Path, windows: np.ndarray) -> None:
+    original = onnx.load(exported / "small.onnx")
+    names = [node.name for node in later_convolutions(original.graph)]
+    int8 = quantize_network(original, windows)  # equalizes the original, then takes its weights
+    equalized = onnx.load(exported / "small.onnx")
+    pool_over_bands(equalized)
+    add_missing_biases(equalized)
+    equalize(equalized)
+    wanted = channel_means(equalized, names, windows)
+    for name, means in channel_means(int8, names, windows).items():
+        np.testing.assert_allclose(means, wanted[name], atol=2e-3, err_msg=name)
 
 
 def test_quantization_is_reproducible(exported: Path, windows: np.ndarray) -> None:

@@ -5,8 +5,8 @@ has the inputs and outputs of the original, and its contract under another name 
 Source: static quantization of ONNX Runtime. Weights are quantized for each output channel, to 7 bits: two 8-bit
 products overflow the 16-bit sums of CPUs without VNNI, and results would differ between machines. Activations are
 quantized to 8 bits between the smallest and the largest observed value; a ReLU becomes part of that range. Weights
-are equalized across channels before. The first convolution sees decibels, few channels and most frames: it stays in
-float32, and so do the pools and the head.
+are equalized across channels before, and biases corrected after. The first convolution sees decibels, few channels
+and most frames: it stays in float32, and so do the pools and the head.
 Does not: decide whether the int8 file is kept (`int8_comparison.py`).
 """
 
@@ -28,6 +28,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.export.band_means import pool_over_bands
+from soundwatch.export.bias_correction import add_missing_biases, channel_means, correct_biases
 from soundwatch.export.equalize import equalize
 from soundwatch.export.formats import with_metadata
 
@@ -55,15 +56,27 @@ def to_int8(path: Path, contract: ModelContract, mel_db: NDArray[np.float32]) ->
         ModelError: The network has no convolution but the first.
     """
     original = onnx.load(path)
-    nodes = convolutions_to_quantize(original.graph)
-    if not nodes:
+    if not later_convolutions(original.graph):
         raise ModelError(f"{path} has no second convolution; there is nothing in it that 8 bits would make quicker.")
-    pool_over_bands(original)
-    equalize(original)
-    model = quantize(original, mel_db, nodes)
+    model = quantize_network(original, mel_db)
     own = _contract(contract, model.graph, len(mel_db))
     onnx.checker.check_model(model, full_check=True)
     return with_metadata(model, own), own
+
+
+def quantize_network(original: Any, mel_db: NDArray[np.float32]) -> Any:
+    """Return the int8 version of an ONNX model, whose weights are changed: equalized, then moved out of it."""
+    pool_over_bands(original)
+    add_missing_biases(original)
+    equalize(original)
+    convolutions = later_convolutions(original.graph)
+    names = [node.name for node in convolutions]
+    means = channel_means(original, names, mel_db)
+    outputs = {node.output[0] for node in convolutions}
+    relus = [node.name for node in original.graph.node if node.op_type == "Relu" and node.input[0] in outputs]
+    model = quantize(original, mel_db, [*names, *relus])
+    correct_biases(model, means, mel_db)
+    return model
 
 
 def quantize(original: Any, mel_db: NDArray[np.float32], nodes: list[str], **options: Any) -> Any:
@@ -96,12 +109,9 @@ def quantize(original: Any, mel_db: NDArray[np.float32], nodes: list[str], **opt
         root.setLevel(level)
 
 
-def convolutions_to_quantize(graph: Any) -> list[str]:
-    """Return the names of all convolutions but the first, and of the ReLUs after them."""
-    convolutions = [node for node in graph.node if node.op_type == "Conv"][1:]
-    given = {node.output[0] for node in convolutions}
-    behind = [node for node in graph.node if node.op_type == "Relu" and node.input[0] in given]
-    return [node.name for node in (*convolutions, *behind)]
+def later_convolutions(graph: Any) -> list[Any]:
+    """Return all convolutions of an ONNX graph but the first."""
+    return [node for node in graph.node if node.op_type == "Conv"][1:]
 
 
 def _contract(contract: ModelContract, graph: Any, windows: int) -> ModelContract:
