@@ -197,7 +197,8 @@ def test_a_configured_microphone_is_waited_for_and_one_that_flaps_ends_no_other(
     for source in ("steady", "flaps"):
         (own,), gaps = of(source, "stats"), [line["duration_s"] for line in of(source, "gap")]
         assert own["lost_s"] == pytest.approx(sum(gaps), abs=0.001 * (1 + len(gaps)))
-        assert own["coverage"] == pytest.approx(1 - own["lost_s"] / own["duration_s"], abs=0.001)
+        rounding = 0.0011 / own["duration_s"]  # both times are rounded to milliseconds, and the stream may be short
+        assert own["coverage"] == pytest.approx(1 - own["lost_s"] / own["duration_s"], abs=rounding)
     assert of("flaps", "stats")[0]["lost_s"] >= missed - 0.002
 
 
