@@ -38,7 +38,8 @@ from support.noon_zone import NOON_ZONE
 
 NODE = "balcony"
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
-DEFAULTS = Config(place=PlaceConfig(time_zone=NOON_ZONE))
+DEFAULTS = Config()
+NOON_PLACE = PlaceConfig(time_zone=NOON_ZONE)
 IDS = tuple(f"01JD8Z{number:020d}" for number in range(1000))
 
 
@@ -133,7 +134,9 @@ def a_site(
     config: Config = DEFAULTS,
     rules: Sequence[RuleStatus] = (),
 ) -> Iterator[Site]:
-    """A running server."""
+    """A running server, at a place where it is about noon unless the configuration has another one."""
+    if config.place == PlaceConfig():
+        config = msgspec.structs.replace(config, place=NOON_PLACE)
     notice = StatusTracker(("mic0", "yard"))
     journal = Journal(JournalStore(MEMORY), RetentionLimits(1e9, 10**9), NODE, MemoryLogger(), notice.apply)
     switched: list[tuple[str, bool]] = []

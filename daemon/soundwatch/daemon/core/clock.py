@@ -72,6 +72,11 @@ def read_clocks(steady: Callable[[], int] = monotonic_ns, unix: Callable[[], int
     return moment
 
 
+def read_awake_clocks() -> ClockReading:
+    """Read the wall clock with a monotonic clock that a suspend stops: a suspend then looks as a clock set forward."""
+    return read_clocks(time.monotonic_ns)
+
+
 def format_utc(unix_ns: int) -> str:
     """Format nanoseconds since 1970 as RFC 3339 in UTC, rounded down to milliseconds: `2026-11-22T08:15:02.418Z`."""
     return format_datetime(_UNIX_EPOCH + timedelta(milliseconds=unix_ns // 1_000_000))

@@ -11,11 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundwatch.daemon.capture.monitoring.monitor import MonitoredSource
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.streams.raw_pcm import RawPcm
+from soundwatch.daemon.core.clock import ClockReading
 from soundwatch.daemon.core.errors import ConfigError, SourceError
+from soundwatch.daemon.core.source import ClockCorrection
 
 MONO = PcmFormat("s16le", 8_000, 1)
+LATER = [ClockReading(20, 3_600_000_000_010)]
 
 
 class Pipe:
@@ -37,6 +41,21 @@ def pipe() -> Iterator[Pipe]:
         if thread.name == "pcm":
             thread.join(10)
     pipe.reader.close()
+
+
+def test_the_times_follow_a_clock_that_is_set(pipe: Pipe) -> None:
+    """A writer may be late or ahead, which says nothing about the clock."""
+    hour_ns = 3_600_000_000_000
+    clocks = iter([ClockReading(0, 0), ClockReading(9 * hour_ns, 9 * hour_ns), ClockReading(10, hour_ns), *LATER])
+    monitored = MonitoredSource(pipe.source, now=lambda: next(clocks))
+    pipe.writer.write(bytes(4 * 1600))
+    pipe.writer.close()
+    items = list(monitored.blocks())
+    assert [type(item).__name__ for item in items] == ["Block", "Block", "ClockCorrection", "Block", "Block"]
+    correction = items[2]
+    assert isinstance(correction, ClockCorrection)
+    assert (correction.reason, correction.shift_ns) == ("clock_step", hour_ns - 10)
+    assert correction.start_unix_ns == monitored.start_unix_ns + hour_ns - 10
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,9 @@ def sync_clock(
     Returns:
         The next state, and a correction if one is needed.
     """
-    set_ns = now.ahead_ns - state.ahead_ns
-    if abs(set_ns) > STEP_NS:
-        start_unix_ns = state.start_unix_ns + set_ns
-        moved = replace(state, start_unix_ns=start_unix_ns, ahead_ns=now.ahead_ns)
-        return moved, ClockCorrection("clock_step", set_ns, start_unix_ns)
+    moved, step = follow_steps(state, now)
+    if step is not None:
+        return moved, step
     lag_ns = arrival_ns + state.ahead_ns - state.start_unix_ns - end_sample * 1_000_000_000 // rate_hz
     if state.since_ns is None:
         return replace(state, since_ns=arrival_ns, least_ns=lag_ns), None
@@ -82,6 +80,16 @@ def sync_clock(
     start_unix_ns = state.start_unix_ns + shift_ns
     state = replace(state, start_unix_ns=start_unix_ns, least_ns=lag_ns - shift_ns, off_ns=0)
     return state, ClockCorrection("drift", shift_ns, start_unix_ns)
+
+
+def follow_steps(state: ClockSyncState, now: ClockReading) -> tuple[ClockSyncState, ClockCorrection | None]:
+    """Update the state with the current time alone, and return a correction if the wall clock was set."""
+    set_ns = now.ahead_ns - state.ahead_ns
+    if abs(set_ns) <= STEP_NS:
+        return state, None
+    start_unix_ns = state.start_unix_ns + set_ns
+    moved = replace(state, start_unix_ns=start_unix_ns, ahead_ns=now.ahead_ns)
+    return moved, ClockCorrection("clock_step", set_ns, start_unix_ns)
 
 
 def reset_after_loss(state: ClockSyncState) -> tuple[ClockSyncState, ClockCorrection | None]:
