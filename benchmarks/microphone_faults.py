@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from harness import option_parser, provenance, write_results
 from microphone_faults_tables import TABLES
-from microphone_scene import MeasuredSource, Scene, TimedSink, Wall, running_daemon
+from microphone_scene import Scene, TimedSink, Wall, running_daemon
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 AWAY_S: Final = 5.0
@@ -206,30 +206,24 @@ def disconnect(times: int) -> Any:
     with running_daemon("yard") as (scene, steady, _):
         for number in range(times):
             if number == WARM:
-                warm = used(scene.source, steady)
+                warm = used_by(os.getpid())
             began_s = time.monotonic()
             scene.server.unplug("yard")
             noticed_s = max(noticed_s, scene.sink.wait_for("lost", began_s) - began_s)
             plugged_s = time.monotonic()
             scene.server.plug_in("yard")
             recovered_s = max(recovered_s, scene.sink.wait_for("back", plugged_s) - plugged_s)
-        after = used(scene.source, steady)
+        after = used_by(os.getpid())
     return {
         "times": times,
         "warm_times": WARM,
         "noticed_s": round(noticed_s, 2),
         "recovered_s": round(recovered_s, 2),
         "other_lost_s": round(steady.lost_s, 2),
-        "warm": warm,
-        "after": after,
+        "warm": {"daemon": warm},
+        "after": {"daemon": after},
         **counted(scene.sink),
     }
-
-
-def used(flapping: MeasuredSource, steady: MeasuredSource) -> dict[str, dict[str, int]]:
-    """Memory, threads and open files of the daemon and of its capture processes."""
-    processes = {"daemon": os.getpid(), "flapping": flapping.process, "steady": steady.process}
-    return {name: used_by(process) for name, process in processes.items()}
 
 
 def used_by(process: int) -> dict[str, int]:

@@ -43,20 +43,13 @@ def _disconnects(many: Results) -> tuple[str, ...]:
 
 
 def growth_table(results: Results) -> Table:
-    """Return a row for each process: its resources during and after the disconnections."""
+    """Return the resources of the program during and after the disconnections."""
     many = results["disconnects"]
-    names = {
-        "daemon": "the program",
-        "flapping": "that captures the microphone that is unplugged",
-        "steady": "that captures the other",
-    }
-    rows = []
-    for key, name in names.items():
-        warm, after = many["warm"][key], many["after"][key]
-        memory = (f"{warm['memory_kb'] / 1000:.1f}", f"{after['memory_kb'] / 1000:.1f}")
-        rows.append((name, *memory, *(f"{warm[what]}, {after[what]}" for what in ("threads", "files"))))
+    warm, after = many["warm"]["daemon"], many["after"]["daemon"]
+    memory = (f"{warm['memory_kb'] / 1000:.1f}", f"{after['memory_kb'] / 1000:.1f}")
+    row = ("the program", *memory, *(f"{warm[what]}, {after[what]}" for what in ("threads", "files")))
     early, late = f"MB after {many['warm_times']}", f"after {many['times']}"
-    return table(("process", early, late, "threads", "open files"), rows)
+    return table(("process", early, late, "threads", "open files"), [row])
 
 
 TABLES: Final = {

@@ -19,6 +19,7 @@ from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.diagnostics.reporting_checks import check_reporting
 from soundwatch.daemon.diagnostics.rule_checks import check_alert_rules
 from soundwatch.daemon.diagnostics.storage_checks import check_journal, check_sinks, check_unfinished
+from soundwatch.daemon.diagnostics.stream_checks import check_streams
 from soundwatch.daemon.diagnostics.system_checks import check_clock, check_service, check_versions
 
 PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
@@ -29,6 +30,7 @@ PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
     ("model", check_model),
     ("microphones", check_microphones),
     ("probe", check_probe),
+    ("streams", check_streams),
     ("calibration", check_calibration),
     ("journal", check_journal),
     ("storage", check_unfinished),
