@@ -9,6 +9,7 @@ import pytest
 
 from soundwatch.daemon.cli.bench import benchmark_chart, benchmark_table
 from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.diagnostics import benchmark
 from soundwatch.daemon.diagnostics.benchmark import BATCHES, BenchmarkResult, run_benchmark, streams_carried
 from support.band_model import write_band_model
 from support.cli_runner import soundwatch
@@ -31,6 +32,7 @@ def test_every_batch_size_has_its_cost_and_number_of_streams(measured: Benchmark
         assert cost.streams > 0
     assert measured.path_ms > 0
     assert 0 < measured.level_ms < measured.bands_ms
+    assert measured.int8 is None
 
 
 @pytest.mark.slow
@@ -49,6 +51,17 @@ def test_the_number_of_streams_depends_on_one_or_two_cores(
     path_ms: float, network_ms: float, cores: int, streams: int
 ) -> None:
     assert streams_carried(path_ms, network_ms, cores) == streams
+
+
+def test_a_shipped_model_is_compared_with_its_int8_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PATH_S": 1, "METER_S": 1, "BATCHES": (1,), "ROUNDS": 1}.items():
+        monkeypatch.setattr(benchmark, name, value)
+    progress: list[str] = []
+    result = run_benchmark("urban", ("cpu",), progress.append)
+    assert result.int8 is not None
+    assert result.int8.batch_windows == 1
+    assert progress[-1] == "measuring: urban-int8"
+    assert "--model urban-int8, in 8-bit integers: " in benchmark_table(result)
 
 
 def test_unavailable_providers_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from soundwatch.daemon.cli.options import OutputPath, check_overwrite, overwrite_option
 from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.contract import INT8_SUFFIX
 from soundwatch.daemon.core.errors import SinkError
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ def benchmark_table(result: BenchmarkResult) -> str:
     for cost in result.networks:
         spread = f"{cost.window_ms_least:.2f} to {cost.window_ms_most:.2f}"
         lines.append(f"{cost.provider:<28}{cost.batch_windows:>9}{cost.window_ms:>13.2f}{spread:>17}{cost.streams:>9}")
+    if result.int8 is not None:
+        option = f"--model {result.model.split('@')[0]}{INT8_SUFFIX}"
+        ratio = result.int8.window_ms / result.networks[0].window_ms
+        lines += [
+            "",
+            f"{option}, in 8-bit integers: {ratio:.2f} times the time of a window, {result.int8.streams} streams",
+        ]
     return "\n".join(lines)
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from soundwatch.daemon import __version__
 from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ProviderError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import SourceInfo
@@ -32,7 +32,7 @@ from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
-from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.inference.classifier import SHIPPED_MODELS, load_classifier_file
 from soundwatch.daemon.inference.providers import CPU, CardOptions, candidate_accelerators
 from soundwatch.daemon.level.meter import MeterState, measure
 from soundwatch.daemon.sinks.direct import DirectWriter
@@ -82,6 +82,7 @@ class BenchmarkResult(msgspec.Struct, frozen=True, kw_only=True):
         level_ms: Further cost of the sound level meter, for one second of one stream.
         bands_ms: Cost of the meter with 1/3-octave bands.
         networks: Cost of the model, by provider and batch size.
+        int8: Cost of the shipped int8 version of the model on the CPU, window by window; None without one.
     """
 
     version: str
@@ -93,6 +94,7 @@ class BenchmarkResult(msgspec.Struct, frozen=True, kw_only=True):
     level_ms: float
     bands_ms: float
     networks: tuple[NetworkCost, ...]
+    int8: NetworkCost | None = None
 
 
 def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callable[[str], object]) -> BenchmarkResult:
@@ -121,6 +123,11 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
         for batch_windows in BATCHES:
             progress(f"measuring: {classifier.provider}, batches of {batch_windows}")
             networks.append(_network_cost(classifier, batch_windows, path_ms, hop_s, cores))
+    int8 = None
+    if f"{model}{INT8_SUFFIX}" in SHIPPED_MODELS and classifiers[0].provider == CPU:
+        progress(f"measuring: {model}{INT8_SUFFIX}")
+        int8_classifier = load_classifier_file(f"{model}{INT8_SUFFIX}", CPU)
+        int8 = _network_cost(int8_classifier, 1, path_ms, hop_s, cores)
     return BenchmarkResult(
         version=__version__,
         model=contract.identity,
@@ -131,6 +138,7 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
         level_ms=round(level_ms, 4),
         bands_ms=round(bands_ms, 4),
         networks=tuple(networks),
+        int8=int8,
     )
 
 
