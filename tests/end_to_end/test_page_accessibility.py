@@ -61,7 +61,8 @@ def test_the_theme_is_chosen_by_the_button_and_kept(browser: Browser, site: Site
 
 
 def test_the_page_is_in_the_language_of_the_browser_or_in_a_chosen_one(browser: Browser, site: Site) -> None:
-    site.append(today(1, class_="siren", peak_score=0.75), lost_line("source_without_a_space_in_its_long_name" * 2))
+    long_name = "source_without_a_space_in_its_long_name" * 2
+    site.append(today(1, class_="siren", peak_score=0.75, source=long_name), lost_line(long_name))
     page, said = opened(browser, site.url, locale="de-DE", viewport={"width": 320, "height": 844})
     expect(page.locator("#settings-title")).to_have_text("Einstellungen")
     expect(page.locator("#day-total")).to_have_text("1 Ereignis")
@@ -83,6 +84,8 @@ def test_the_page_is_in_the_language_of_the_browser_or_in_a_chosen_one(browser: 
         expect(page.locator("html")).to_have_attribute("lang", code)
         expect(page.locator(".rule p").first).not_to_be_empty()
         assert cut_texts(page) == [], f"a text of {code} is wider than its place on a phone"
+    page.set_viewport_size({"width": 768, "height": 900})
+    assert cut_texts(page) == [], "nor on a tablet"
     assert said == []
     page.context.close()
 
