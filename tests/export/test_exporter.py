@@ -12,7 +12,7 @@ from rich.console import Console
 
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, VerificationError
+from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, SourceError, VerificationError
 from soundwatch.daemon.core.unfinished import EXPORT_PREFIX
 from soundwatch.daemon.frontend import mel
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -57,6 +57,12 @@ def test_files_that_exist_are_replaced_only_when_that_is_asked_for(
         assert ((tmp_path / "small.ts").read_bytes() == b"mine") is ("--overwrite" not in options)
     assert "small.onnx exists. Name another place, or add --overwrite to replace it." in capfd.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.md", "small.onnx", "small.ts"]
+
+
+def test_a_clip_that_does_not_read_is_refused_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="There is no file"):
+        export_checkpoint(checkpoint, ["onnx"], tmp_path / "out", tmp_path / "none.wav", QUIET)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_card_of_another_model_is_not_replaced(checkpoint: Path, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def export_checkpoint(
     name = opened[1].name
     check_outputs(out, [f"{name}{SUFFIXES[backend]}" for backend in formats], overwrite, checkpoint)
     check_card(out, opened[1], overwrite)
+    probes(opened[1].features, clip)  # a clip that does not read is refused before the work
     network, contract = _with_tags(checkpoint, opened, sounds, console)
     with staging_folder(out) as folder:
         files = {backend: folder / f"{contract.name}{suffix}" for backend, suffix in SUFFIXES.items()}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import check_name
-from soundwatch.training.cli.train import describe_next, evaluation_options
+from soundwatch.training.cli.train import describe_next, evaluation_options, train
 from soundwatch.training.data.class_folders import split_folders
 from soundwatch.training.data.csv_labels import Columns
 from soundwatch.training.fit.run_record import model_name
@@ -72,6 +73,15 @@ def test_a_name_of_its_own_is_the_models(tmp_path: Path, tiny_data: Path, tiny_r
 def test_a_name_that_would_mislead_is_refused(name: str, takes_over_scores: bool, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_name(name, takes_over_scores)
+
+
+@pytest.mark.parametrize(("option", "message"), [("--recipe", "No recipe"), ("--init-from", "name is empty")])
+def test_an_option_with_the_value_of_an_unset_variable_is_not_the_default(
+    tmp_path: Path, tiny_data: Path, option: str, message: str
+) -> None:
+    done = CliRunner().invoke(train, ["--data", str(tiny_data), option, "", "--out", str(tmp_path / "run")])
+    assert message in str(done.exception)
+    assert not (tmp_path / "run").exists()
 
 
 def test_names_that_are_taken_rightly_are_accepted() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -28,6 +29,7 @@ from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 
 OBJECT_STORE_BYTES: Final = 100_000_000  # scores are small
 _TASKS_PER_CORE: Final = 2  # one runs and one waits
+REACHABLE_S: Final = 10.0  # limit of a connection to a cluster
 _LOOK_EVERY_S: Final = 0.5  # for a request to stop
 
 
@@ -118,6 +120,8 @@ def connect(address: str | None, cores: int | None) -> Any:
             "--engine ray needs the Python package ray, which is not installed. Install it on every machine with "
             f"{install_command('ray')}."
         ) from error
+    if address is not None:
+        check_reachable(address)
     options: dict[str, Any] = {"address": address}
     if address is None:
         options = {
@@ -136,8 +140,27 @@ def connect(address: str | None, cores: int | None) -> Any:
                 f"Ray cannot be started on this machine: {reason} Use --engine local; or, if a path is too long, set "
                 "TMPDIR to a folder with a shorter path."
             ) from error
-        raise ConfigError(
-            f"There is no Ray cluster at {address}: {reason} Start one with `ray start --head`, or omit --address to "
-            "use this machine only."
-        ) from error
+        raise _no_cluster(address, reason) from error
     return ray
+
+
+def check_reachable(address: str) -> None:
+    """Refuse an address HOST:PORT without a server, which Ray itself would try for minutes.
+
+    Raises:
+        ConfigError: The address cannot be reached.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # `auto`, or a form that Ray refuses
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACHABLE_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise _no_cluster(address, f"{getattr(error, 'strerror', None) or error}.") from error
+
+
+def _no_cluster(address: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"There is no Ray cluster at {address}: {reason} Start one with `ray start --head`, or omit --address to use "
+        "this machine only."
+    )

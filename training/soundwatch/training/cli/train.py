@@ -84,7 +84,7 @@ def _set_up(options: TrainOptions, ranks: DistributedContext, device: torch.devi
     everyday = read_everyday(recipe, options.sounds, split.labels)
     sources = read_scores(options.scores_from, recipe, split.labels)
     teacher = open_teacher(recipe, options.teacher)
-    origin = load_pretrained(options.init_from, recipe) if options.init_from else None
+    origin = load_pretrained(options.init_from, recipe) if options.init_from is not None else None
     recipe, other_sounds = choose_other_sounds(recipe, origin, split.labels, options.leave_out, console)
     session = RunSetup(
         recipe=recipe,
@@ -172,16 +172,16 @@ def _choose_recipe(options: TrainOptions) -> Recipe:
         ConfigError: The recipe cannot be read, or a recipe for fine-tuning has no network to start from.
     """
     name, init_from = options.recipe_name, options.init_from
-    if name is None and init_from:
+    if name is None and init_from is not None:
         may_fit = options.has_own_classes and not options.changes_steps
         name = "own-sounds" if may_fit and has_other_sounds(init_from) else "finetune"
-    recipe = load_recipe(name or "urban")
-    if init_from and name in ("finetune", "own-sounds"):
+    recipe = load_recipe("urban" if name is None else name)
+    if init_from is not None and name in ("finetune", "own-sounds"):
         recipe = adapt_recipe(recipe, init_from)
     recipe = override(
         recipe, options.epochs, options.seed, options.batch, options.lr, options.balance, options.precision
     )
-    if recipe.finetune and not init_from:
+    if recipe.finetune and init_from is None:
         raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
     return recipe
 
