@@ -161,6 +161,7 @@ class _Lazy(click.Group):
             ctx.with_resource(hangups_kept())
         if COMMANDS.get(args[0], ("",))[0].startswith(_TRAINING_MODULES):
             ctx.with_resource(terminated_as_interrupted())
+            os.environ["MPLBACKEND"] = "agg"  # pictures are files; matplotlib does not import with an unknown name
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
