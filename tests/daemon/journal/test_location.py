@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import StoredLine
 from soundwatch.daemon.journal.location import journal_path, open_for_labels, open_for_reading, open_for_writing
 from soundwatch.daemon.journal.lock import JournalLock, pid_path, writer_pid
+from soundwatch.daemon.journal.store import JournalStore
+from support.disk_faults import small_disk
 from support.memory_logger import MemoryLogger
 
 
@@ -189,3 +193,18 @@ def test_a_user_without_a_home_folder_is_asked_for_a_place(monkeypatch: pytest.M
     monkeypatch.setattr("pwd.getpwuid", unknown)
     with pytest.raises(StoreError, match="There is no home folder for the journal: HOME is not set"):
         journal_path(JournalConfig())
+
+
+def test_a_journal_on_a_full_disk_is_refused_with_the_reason(tmp_path: Path) -> None:
+    JournalStore(tmp_path / "journal.db").close()
+    with contextlib.ExitStack() as disks:
+        try:
+            disk = disks.enter_context(small_disk(tmp_path, "size=2m"))
+        except PermissionError as error:
+            pytest.skip(str(error))
+        shutil.copy(tmp_path / "journal.db", disk)
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        with pytest.raises(StoreError, match=r"Its disk is full, and reading needs 65536 bytes there: free some"):
+            open_for_reading(JournalConfig(path=str(disk / "journal.db")))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import shutil
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Final
 from soundwatch.daemon.core.errors import StoreError
 
 FORMAT: Final = 3
+_READING_BYTES: Final = 1 << 16  # of the shared memory that SQLite makes beside a file, and some more
 
 # Tables that some releases of format 1 already made.
 LATER_TABLES: Final = """
@@ -84,12 +86,20 @@ def _remove_copy(copy: Path) -> None:
     copy.with_name(f"{copy.name}-journal").unlink(missing_ok=True)
 
 
+def _room_advice(path: Path) -> str:
+    """Return what to do about a full disk, on which SQLite cannot even read; empty for another disk."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(path.absolute().parent).free < _READING_BYTES:
+            return f" Its disk is full, and reading needs {_READING_BYTES} bytes there: free some, or copy the file."
+    return ""
+
+
 def opening_error(path: Path | str, copy: Path | None, error: sqlite3.Error | OSError) -> StoreError:
     """Explain why a file cannot be opened; one that was to be upgraded loses its copy, which would fill the disk."""
     if copy is not None:
         _remove_copy(copy)
     elif _format_in_header(Path(path)) not in STEPS:
-        return StoreError(f"{path} cannot be opened as a journal: {error}.")
+        return StoreError(f"{path} cannot be opened as a journal: {error}.{_room_advice(Path(path))}")
     return StoreError(
         f"{path} is a journal of an earlier release, and cannot be copied and upgraded: {error}. It is unchanged. Free "
         f"{2 * Path(path).stat().st_size} bytes on its disk, or start with --journal memory.",
