@@ -33,7 +33,7 @@ from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.web.api.endpoints import api_paths, source_path
 from soundwatch.daemon.web.api.metrics import Metrics
-from soundwatch.daemon.web.http.limited_listener import LimitedListener
+from soundwatch.daemon.web.http.limited_listener import LimitedListener, connections_within
 from soundwatch.daemon.web.http.login import LoginHandler
 from soundwatch.daemon.web.http.middleware import MAX_HEAD_BYTES, SecurityMiddleware
 from soundwatch.daemon.web.http.settings import Settings, parse_settings
@@ -208,7 +208,8 @@ class _Server(uvicorn.Server):
 
     def limit(self, listener: socket.socket) -> LimitedListener:
         """Return the socket with limits on connections that count before a TLS handshake."""
-        return LimitedListener(listener, MAX_CONNECTIONS, MAX_CLIENT_CONNECTIONS, self._is_exempt, self._refused.add)
+        limit = connections_within(MAX_CONNECTIONS)
+        return LimitedListener(listener, limit, MAX_CLIENT_CONNECTIONS, self._is_exempt, self._refused.add)
 
     def run_in_thread(self, listener: socket.socket) -> None:
         """Run the server; the target of its thread."""

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from soundwatch.daemon.web.http.limited_listener import LimitedListener
+from soundwatch.daemon.web.http.limited_listener import LimitedListener, connections_within
 
 
 def test_connections_are_refused_when_they_are_accepted_until_others_are_closed() -> None:
@@ -32,3 +32,12 @@ def test_connections_are_refused_when_they_are_accepted_until_others_are_closed(
         first.close()
         connect("127.0.0.2")
         assert len(refused) == 2
+
+
+@pytest.mark.parametrize(("descriptors", "connections"), [(64, 16), (256, 64), (1024, 100), (3, 1)])
+def test_a_process_with_few_file_descriptors_has_fewer_connections(
+    descriptors: int, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert connections_within(100) == connections

@@ -7,10 +7,24 @@ a limit of their own share the total.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from soundwatch.daemon.web.http.rate_limit import client_key
+
+SHARE_OF_DESCRIPTORS: Final = 4  # one in four: files of sources, the journal and sinks need the others
+
+
+def connections_within(max_connections: int) -> int:
+    """Return a limit of connections, lowered where the process may open few file descriptors."""
+    if sys.platform == "win32":
+        return max_connections
+    import resource
+
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = descriptors == resource.RLIM_INFINITY
+    return max_connections if unlimited else max(1, min(max_connections, descriptors // SHARE_OF_DESCRIPTORS))
 
 
 class LimitedListener(socket.socket):
