@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from support.fakes import SMALL_CONTRACT
 from support.journal_factory import hello
+from support.noon_zone import NOON_ZONE
 from support.web_harness import IDS, NODE, RULES, Site, a_site, event_line, lost_line, reading
 
 
@@ -177,7 +180,8 @@ def test_events_are_counted_by_quarters_of_an_hour(site: Site) -> None:
 
 def test_statistics_of_a_day_and_a_week_are_those_of_the_digest(site: Site) -> None:
     site.append(event_line(1), event_line(1, "end"), event_line(2, class_="high"))
-    day = site.get("/api/statistics?period=day&date=2026-11-22").json()
+    date = datetime(2026, 11, 22, 8, tzinfo=UTC).astimezone(ZoneInfo(NOON_ZONE)).date()
+    day = site.get(f"/api/statistics?period=day&date={date}").json()
     assert (day["events"], [(row["class"], row["events"]) for row in day["classes"]]) == (2, [("high", 1), ("low", 1)])
     assert len(day["hours"]) in (23, 24, 25)
     week = site.get("/api/statistics?period=week&date=2026-11-18").json()
