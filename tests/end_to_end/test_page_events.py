@@ -104,7 +104,7 @@ def test_names_are_shown_as_escaped_text(browser: Browser, site: Site) -> None:
     expect(event_rows(page).first.locator(".class")).to_have_text(evil.replace("_", " "))
     expect(page.locator(".about").first).to_have_text(evil)
     assert page.locator("main img, main script").count() == 0
-    assert page.title() == "soundwatch on balcony"
+    expect(page).to_have_title("soundwatch on balcony")
     assert said == []
     page.context.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import ssl
 from collections.abc import Callable, Iterator
@@ -62,6 +63,14 @@ def test_the_final_status_of_an_answer_is_read_whatever_comes_around_it(
     server: Server, answer: bytes, status: int
 ) -> None:
     assert post_twice(server, answer) == (status, 200)
+
+
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 99999\r\n\r\n" + bytes(99_999), b"Transfer-Encoding: chunked\r\n\r\nx\r\n"]
+)
+def test_an_answer_that_is_not_read_to_its_end_leaves_no_open_socket(server: Server, body: bytes) -> None:
+    assert post_twice(server, b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + body) == (200, 200)
+    gc.collect()  # a socket that nothing closed is an unraisable warning, which is an error here
 
 
 def test_informational_answers_without_a_final_one_are_none(server: Server) -> None:

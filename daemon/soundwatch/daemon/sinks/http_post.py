@@ -185,10 +185,11 @@ class _Request:
         if self._aborted:
             raise InterruptedError("the request was ended")
         connection.request("POST", self._target, body=self._body, headers=self._headers, preload_content=False)
-        response = PlainConnection.getresponse(connection)  # urllib3 refuses one with two lengths, whatever its status
-        redirects = response.status in REDIRECTS and "Location" in response.headers
-        self.answer = Answer(response.status, response.reason or "", response.headers.get("Retry-After"), redirects)
-        self.has_head.set()
-        has_one_length = len(response.headers.get_all("Content-Length", [])) < 2
-        read_bytes = len(response.read(READ_BYTES))
-        self.reusable = read_bytes < READ_BYTES and response.isclosed() and has_one_length and not self._aborted
+        # urllib3 refuses an answer with two lengths, whatever its status
+        with PlainConnection.getresponse(connection) as response:
+            redirects = response.status in REDIRECTS and "Location" in response.headers
+            self.answer = Answer(response.status, response.reason or "", response.headers.get("Retry-After"), redirects)
+            self.has_head.set()
+            has_one_length = len(response.headers.get_all("Content-Length", [])) < 2
+            read_bytes = len(response.read(READ_BYTES))
+            self.reusable = read_bytes < READ_BYTES and response.isclosed() and has_one_length and not self._aborted
