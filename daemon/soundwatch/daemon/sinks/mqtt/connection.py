@@ -174,8 +174,12 @@ class MqttConnection:
 
     def close(self) -> None:
         """Disconnect."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        (client := self._client).disconnect()
+        client.loop_stop()
+        client.on_connect = client.on_disconnect = client.on_publish = (
+            None  # they hold this object, which holds the client:
+        )
+        client.on_subscribe = client.on_message = None  # its sockets would wait for the garbage collector
 
     def _new_client(self, broker: Broker, client_id: str, will: MqttMessage | None) -> paho.Client:
         protocol = MQTTProtocolVersion.MQTTv5 if self.limits.protocol == "5" else MQTTProtocolVersion.MQTTv311
