@@ -29,21 +29,28 @@ from yamnet import YamNetScorer, by_frigate, by_yamcam
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.types import Classifier
-from soundwatch.training.data.everyday_sounds import EverydayClip, Role, read_everyday_sounds
-from soundwatch.training.evaluation.busy_street import Material, Target, plan_scene
-from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, mean_rates, pool, raised_by_clips
-from soundwatch.training.evaluation.event_report import TEST_ROLES, count_figures, raised_share
-from soundwatch.training.evaluation.held_out import hold_out, open_network
-from soundwatch.training.evaluation.offline_detection import recording_blocks
-from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
-from soundwatch.training.evaluation.scene_audio import render_scene
-from soundwatch.training.evaluation.score_track import Detection, Track, detect_in, score_track, stored_track
-from soundwatch.training.evaluation.street_events import (
+from soundwatch.training.data.datasets.everyday_sounds import EverydayClip, Role, read_everyday_sounds
+from soundwatch.training.evaluation.detection.offline_detection import recording_blocks
+from soundwatch.training.evaluation.detection.score_track import Detection, Track, detect_in, score_track, stored_track
+from soundwatch.training.evaluation.streets.busy_street import Material, Target, plan_scene
+from soundwatch.training.evaluation.streets.event_counts import (
+    GRID,
+    SceneCounts,
+    count_scene,
+    mean_rates,
+    pool,
+    raised_by_clips,
+)
+from soundwatch.training.evaluation.streets.event_report import TEST_ROLES, count_figures, raised_share
+from soundwatch.training.evaluation.streets.held_out import hold_out, open_network
+from soundwatch.training.evaluation.streets.scene_audio import render_scene
+from soundwatch.training.evaluation.streets.street_events import (
     SCENARIOS,
     negatives_by_group,
     scene_specs,
     street_material,
 )
+from soundwatch.training.evaluation.thresholds.price import Evidence, choose_by_price
 from soundwatch.training.model.labels import LABELS
 
 PRICES: Final = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)

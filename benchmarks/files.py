@@ -51,7 +51,7 @@ NEW_TRAINING: Final = """for samples in resampled_blocks(path, SPEC, part["train
             part["train_s"] += samples.shape[1] / SPEC.rate_hz"""
 OLD_PROBE: Final = PROBE.format(imports="import numpy as np, soundfile", options="", training=OLD_TRAINING)
 NEW_PROBE: Final = PROBE.format(
-    imports="from soundwatch.training.data.read_audio import resampled_blocks\n"
+    imports="from soundwatch.training.data.audio.read_audio import resampled_blocks\n"
     "from soundwatch.training.model.recipe_file import load_recipe\nSPEC = load_recipe('urban').features",
     options=", measure=True",
     training=NEW_TRAINING,

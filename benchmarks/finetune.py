@@ -31,9 +31,9 @@ from harness import Results, Table, option_parser, share, table, write_results
 from rich.console import Console
 
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training.data.cache import ClipCache, cache_folder
-from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.urbansound8k import Clip, Split, split_by_folds
+from soundwatch.training.data.datasets.negatives import split_negatives
+from soundwatch.training.data.datasets.urbansound8k import Clip, Split, split_by_folds
+from soundwatch.training.data.windows.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.teacher import YamNet
 from soundwatch.training.fit import scoring
 from soundwatch.training.fit.loop import Run, mel_batches, start_run, train

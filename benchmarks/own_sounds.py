@@ -32,11 +32,11 @@ from harness import Results, Table, machine_of, option_parser, provenance, table
 
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
-from soundwatch.training.data.cache import decode
-from soundwatch.training.data.other_sounds import may_ship, read_other_sounds
-from soundwatch.training.evaluation.held_out import open_network
-from soundwatch.training.evaluation.offline_detection import MemorySource
-from soundwatch.training.evaluation.score_track import Track, detect_in, score_track
+from soundwatch.training.data.datasets.other_sounds import may_ship, read_other_sounds
+from soundwatch.training.data.windows.cache import decode
+from soundwatch.training.evaluation.detection.offline_detection import MemorySource
+from soundwatch.training.evaluation.detection.score_track import Track, detect_in, score_track
+from soundwatch.training.evaluation.streets.held_out import open_network
 
 LEARNED: Final = 25
 TESTED: Final = 14

@@ -22,7 +22,7 @@ from soundwatch.daemon.frontend.mel import mel_db
 from soundwatch.daemon.frontend.resample import resample_clip
 from soundwatch.export.parity import Scorer
 from soundwatch.export.probes import fit_channels
-from soundwatch.training.data.place import place_first
+from soundwatch.training.data.audio.place import place_first
 from soundwatch.training.model.torchaudio_transforms import Resample
 
 CONSOLE: Final = Console(stderr=True)

@@ -23,11 +23,11 @@ from robustness_tables import TABLES
 
 from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training.data.labeled_clips import labeled_clips
-from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.urbansound8k import split_by_folds
-from soundwatch.training.evaluation.openset import evaluate_openset
-from soundwatch.training.evaluation.robustness import evaluate_robustness
+from soundwatch.training.data.datasets.labeled_clips import labeled_clips
+from soundwatch.training.data.datasets.negatives import split_negatives
+from soundwatch.training.data.datasets.urbansound8k import split_by_folds
+from soundwatch.training.evaluation.recordings.openset import evaluate_openset
+from soundwatch.training.evaluation.recordings.robustness import evaluate_robustness
 from soundwatch.training.fit.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME
 

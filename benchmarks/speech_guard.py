@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from soundwatch.daemon.clips.ring_buffer import to_int16
 from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build_guard
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.read_audio import RATE_HZ as SPOKEN_RATE_HZ
-from soundwatch.training.data.read_audio import Mono, read_mono, rms
-from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.data.audio.read_audio import RATE_HZ as SPOKEN_RATE_HZ
+from soundwatch.training.data.audio.read_audio import Mono, read_mono, rms
+from soundwatch.training.data.datasets.negatives import split_negatives
+from soundwatch.training.data.datasets.urbansound8k import split_by_folds
 from soundwatch.training.fit.machine import processor
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.sounds.babble import voices

@@ -34,12 +34,12 @@ from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
 from soundwatch.daemon.core.memory import kept_heap
-from soundwatch.training.data.augment import augment_mel, mix
-from soundwatch.training.data.cache import ClipCache
-from soundwatch.training.data.render import render_windows
-from soundwatch.training.data.urbansound8k import Clip, split_by_folds
-from soundwatch.training.data.waveforms import HostWaveforms, MappedClips, measure_clips
-from soundwatch.training.data.window_plan import longest_read, plan_epoch, targets_of
+from soundwatch.training.data.datasets.urbansound8k import Clip, split_by_folds
+from soundwatch.training.data.windows.augment import augment_mel, mix
+from soundwatch.training.data.windows.cache import ClipCache
+from soundwatch.training.data.windows.render import render_windows
+from soundwatch.training.data.windows.waveforms import HostWaveforms, MappedClips, measure_clips
+from soundwatch.training.data.windows.window_plan import longest_read, plan_epoch, targets_of
 from soundwatch.training.fit.loss_module import LossModule
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.network import build_network

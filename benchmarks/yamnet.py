@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.types import Block
 from soundwatch.training.distillation.teacher import open_interpreter
-from soundwatch.training.evaluation.score_track import Detection, Track
+from soundwatch.training.evaluation.detection.score_track import Detection, Track
 from soundwatch.training.model.labels import LABELS
 
 RATE_HZ: Final = 16_000

@@ -25,8 +25,14 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from soundwatch.training.data.cache import decode
-from soundwatch.training.data.other_sounds import FILE_NAME, OtherSound, OtherSounds, may_ship, write_other_sounds
+from soundwatch.training.data.datasets.other_sounds import (
+    FILE_NAME,
+    OtherSound,
+    OtherSounds,
+    may_ship,
+    write_other_sounds,
+)
+from soundwatch.training.data.windows.cache import decode
 from soundwatch.training.fit.head_features import head_features
 from soundwatch.training.model.network import MeanMaxPool
 from soundwatch.training.model.pretrained import open_model

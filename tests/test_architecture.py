@@ -49,6 +49,8 @@ FLOORS: Final = {
     "daemon.capture": CAPTURE_FLOORS,
     "daemon.web": WEB_FLOORS,
     "training": TRAINING_FLOORS,
+    "training.data": (("audio",), ("datasets",), ("checks", "windows")),
+    "training.evaluation": (("detection",), ("recordings",), ("streets",), ("thresholds", "pages")),
 }
 TOP_LEVEL: Final = {
     *("daemon", "training", "export", "tests", "benchmarks", "docs", "scripts", "home-assistant"),

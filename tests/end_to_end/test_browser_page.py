@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 
 from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
-from soundwatch.export.waveform_export import describe, to_waveform_onnx
+from soundwatch.export.waveform.export import describe, to_waveform_onnx
 from support.browser import a_browser, complaints_of, skip_without_chromium
 
 ROOT = Path(__file__).resolve().parents[2]

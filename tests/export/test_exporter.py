@@ -19,7 +19,7 @@ from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export import formats, model_card, parity
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.parity import MEL_LIMIT_DB, SCORE_LIMIT
-from soundwatch.training.data.everyday_sounds import EverydayClip, Role
+from soundwatch.training.data.datasets.everyday_sounds import EverydayClip, Role
 from soundwatch.training.model.checkpoint import load_network
 from support.checkpoint_factory import SMALL_RECIPE, group_layer, random_network, write_checkpoint
 from support.streaming_recipe import small_streaming_recipe

@@ -16,7 +16,7 @@ from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, Si
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.rewrite import write_with_contract
 from soundwatch.export.thresholds_command import thresholds
-from soundwatch.training.evaluation import street_thresholds
+from soundwatch.training.evaluation.thresholds import street as street_thresholds
 from support.everyday_folder import write_everyday_folder
 from support.model_files import write_onnx
 from support.tone_classifier import TEN_TONES

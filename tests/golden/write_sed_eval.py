@@ -1,4 +1,4 @@
-"""Write `sed_eval.json`: what sed_eval counts on random scenes, for `tests/training/evaluation/test_event_matching.py`.
+"""Write `sed_eval.json`: the counts of sed_eval on random scenes, for the test of `detection/event_matching.py`.
 
 Usage, in an environment of its own: pip install sed_eval==0.2.1; python tests/golden/write_sed_eval.py
 """

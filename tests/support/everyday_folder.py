@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundwatch.training.data.everyday_sounds import COLUMNS
+from soundwatch.training.data.datasets.everyday_sounds import COLUMNS
 from support.wav_files import write_wav
 
 RATE_HZ = 16_000

@@ -46,7 +46,7 @@ from soundwatch.daemon.sinks.webhook_settings import WebhookOptions, load_settin
 from soundwatch.daemon.web.api.schemas import CountsQuery, EventsQuery, LabelBody, LinesQuery
 from soundwatch.daemon.web.http.query_params import parse_query
 from soundwatch.daemon.web.http.refusal import RequestRefused
-from soundwatch.training.data.urbansound8k import read_metadata
+from soundwatch.training.data.datasets.urbansound8k import read_metadata
 from soundwatch.training.model.checkpoint import load_network
 from soundwatch.training.model.recipe_file import parse_recipe, shipped_recipes
 from support.band_model import write_band_model

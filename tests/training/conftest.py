@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from soundwatch.training.data.synthetic_sounds import VERSION
+from soundwatch.training.data.datasets.synthetic_sounds import VERSION
 from soundwatch.training.fit.loop import Row
 from soundwatch.training.fit.metrics import Counts
 from soundwatch.training.model.recipe import Recipe

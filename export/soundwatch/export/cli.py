@@ -19,9 +19,9 @@ from soundwatch.export.formats import SUFFIXES
 from soundwatch.export.report import to_json, to_table
 from soundwatch.export.staging import check_outputs, staging_folder
 from soundwatch.export.triton_repository import export_repository
-from soundwatch.export.waveform_export import export_waveform
+from soundwatch.export.waveform.export import export_waveform
 from soundwatch.training.cli.options import Folds, layout_option, sounds_option
-from soundwatch.training.data.everyday_sounds import read_everyday_sounds
+from soundwatch.training.data.datasets.everyday_sounds import read_everyday_sounds
 from soundwatch.training.model.pretrained import open_model
 
 _clip_option = click.option(
@@ -119,7 +119,7 @@ def _export_int8(
     overwrite: bool,
 ) -> None:
     """Write the ONNX file of a checkpoint and its int8 version; neither if one fails."""
-    from soundwatch.export.int8_comparison import compare_int8, load_calibration_data
+    from soundwatch.export.int8.comparison import compare_int8, load_calibration_data
 
     if choice != "onnx":
         raise ConfigError(f"--int8 is for ONNX; leave --format {choice} out, or export it by itself.")

@@ -33,7 +33,7 @@ from soundwatch.export.parity import (
 from soundwatch.export.probes import probes
 from soundwatch.export.report import Verification
 from soundwatch.export.staging import check_card, check_outputs, staging_folder
-from soundwatch.training.data.everyday_sounds import EverydayClip
+from soundwatch.training.data.datasets.everyday_sounds import EverydayClip
 from soundwatch.training.distillation.tags import TaggedNetwork, load_tag_layer
 from soundwatch.training.evaluation.tag_scores import measure_tags
 from soundwatch.training.model.checkpoint import load_network

@@ -15,9 +15,9 @@ from soundwatch.export.model_card import card_name, operation_table
 from soundwatch.export.rewrite import write_with_contract
 from soundwatch.export.staging import check_outputs, staging_folder
 from soundwatch.training.cli.options import Folds, sounds_option
-from soundwatch.training.data.everyday_sounds import read_everyday_sounds
-from soundwatch.training.evaluation.held_out import hold_out, open_network
-from soundwatch.training.evaluation.street_thresholds import (
+from soundwatch.training.data.datasets.everyday_sounds import read_everyday_sounds
+from soundwatch.training.evaluation.streets.held_out import hold_out, open_network
+from soundwatch.training.evaluation.thresholds.street import (
     ROLES,
     UNSEEN_ROLES,
     choose_in_street,

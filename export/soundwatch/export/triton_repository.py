@@ -24,7 +24,7 @@ from soundwatch.daemon.inference.triton_client import MAX_BATCH_WINDOWS
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.export.report import Verification
 from soundwatch.export.staging import check_outputs, staging_folder
-from soundwatch.training.data.everyday_sounds import EverydayClip
+from soundwatch.training.data.datasets.everyday_sounds import EverydayClip
 from soundwatch.training.model.pretrained import open_model
 
 QUEUE_US: Final = 5_000  # windows that come within it are one batch; a two-hundredth of a hop

@@ -15,7 +15,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.crossval import crossval
 from soundwatch.training.crossval.folds import FoldInputs, cross_validate, run_sequentially
 from soundwatch.training.crossval.report import CrossValidation, across_seeds, calibration_bins
-from soundwatch.training.data.urbansound8k import read_metadata
+from soundwatch.training.data.datasets.urbansound8k import read_metadata
 from soundwatch.training.model.recipe import Recipe
 
 HERE = run_sequentially(Console(quiet=True))

@@ -15,7 +15,7 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.cli.train import train as train_command
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.distillation.augmented_views import View, plan_views, render_view, target_of
 from soundwatch.training.distillation.feature_hint import Hint
 from soundwatch.training.distillation.soft_labels import soft_targets

@@ -17,7 +17,7 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.training.cli.crossval import crossval
 from soundwatch.training.cli.train import train as train_command
-from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.data.datasets.urbansound8k import split_by_folds
 from soundwatch.training.distillation.hard_views import draw_views, open_earlier_network, weigh_views, weights_of
 from soundwatch.training.distillation.teacher_targets import TeacherTargets
 from soundwatch.training.fit.run import run_session

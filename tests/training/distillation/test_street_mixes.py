@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.cli.train import train as train_command
-from soundwatch.training.data.everyday_sounds import COLUMNS
-from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.data.datasets.everyday_sounds import COLUMNS
+from soundwatch.training.data.datasets.urbansound8k import Clip, split_by_folds
 from soundwatch.training.distillation.sound_groups import GROUPS, group_of, group_scores
 from soundwatch.training.distillation.street_mixes import (
     StreetMix,

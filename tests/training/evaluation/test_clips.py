@@ -18,10 +18,10 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ContractError, DataError, SinkError
 from soundwatch.daemon.pipeline.scoring import score_recording
 from soundwatch.training.cli.evaluate import evaluate as evaluate_command
-from soundwatch.training.data.labeled_clips import labeled_clips
-from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.data.datasets.labeled_clips import labeled_clips
+from soundwatch.training.data.datasets.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, write_evaluation
-from soundwatch.training.evaluation.score_track import Track, stored_track
+from soundwatch.training.evaluation.detection.score_track import Track, stored_track
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.fit.scoring import read_run

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.evaluate import evaluate
-from soundwatch.training.evaluation.event_report import EventReport
-from soundwatch.training.evaluation.openset import OpenSetReport
-from soundwatch.training.evaluation.robustness import RobustnessReport
-from soundwatch.training.evaluation.street import StreetReport
+from soundwatch.training.evaluation.recordings.openset import OpenSetReport
+from soundwatch.training.evaluation.recordings.robustness import RobustnessReport
+from soundwatch.training.evaluation.streets.event_report import EventReport
+from soundwatch.training.evaluation.streets.street import StreetReport
 from support.everyday_folder import write_everyday_folder
 from support.model_files import write_onnx
 from support.tone_classifier import TEN_TONES

@@ -19,7 +19,7 @@ from soundwatch.training.cli.scores_from import read_scores
 from soundwatch.training.distillation.hard_views import open_earlier_network
 from soundwatch.training.distillation.sound_groups import GROUPS
 from soundwatch.training.distillation.tags import load_tag_layer
-from soundwatch.training.evaluation.held_out import open_network
+from soundwatch.training.evaluation.streets.held_out import open_network
 from soundwatch.training.fit.average import average_weights, refuse_differences
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.scoring import read_run

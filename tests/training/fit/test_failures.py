@@ -21,8 +21,8 @@ from rich.console import Console
 
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError, DataError, SinkError
-from soundwatch.training.data.class_folders import split_folders
-from soundwatch.training.data.urbansound8k import read_metadata
+from soundwatch.training.data.datasets.class_folders import split_folders
+from soundwatch.training.data.datasets.urbansound8k import read_metadata
 from soundwatch.training.fit.loop import Run
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup

@@ -19,8 +19,8 @@ from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS, load_classifier_file, resolve_model
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.training.cli.train import train
-from soundwatch.training.data.class_folders import split_folders
-from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.data.datasets.class_folders import split_folders
+from soundwatch.training.data.datasets.urbansound8k import split_by_folds
 from soundwatch.training.fit.finetune import freeze_layers
 from soundwatch.training.fit.loop import start_run
 from soundwatch.training.fit.run import run_session

@@ -9,7 +9,7 @@ import pytest
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
-from soundwatch.training.data.other_sounds import (
+from soundwatch.training.data.datasets.other_sounds import (
     OtherSound,
     OtherSounds,
     decode_other_sounds,
@@ -17,7 +17,7 @@ from soundwatch.training.data.other_sounds import (
     read_other_sounds,
     write_other_sounds,
 )
-from soundwatch.training.evaluation.fitted_thresholds import RAISED_SHARE, choose_fitted
+from soundwatch.training.evaluation.thresholds.fitted import RAISED_SHARE, choose_fitted
 from soundwatch.training.fit.head_fit import Example, Head, LeftOut, fit_head, score_left_out, score_unlike
 
 WIDTH = 12

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from soundwatch.training.data.window_plan import count_batches
+from soundwatch.training.data.windows.window_plan import count_batches
 from soundwatch.training.fit.loop import start_run
 from soundwatch.training.model.recipe import Recipe
 from support.tiny_run import setup_on_folds

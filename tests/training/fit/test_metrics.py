@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.scoring import ScoredClip
 from soundwatch.training.fit.thresholds import choose_thresholds, halve, threshold_evidence

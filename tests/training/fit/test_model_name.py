@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import check_name
 from soundwatch.training.cli.train import describe_next, evaluation_options, train
-from soundwatch.training.data.class_folders import split_folders
-from soundwatch.training.data.csv_labels import Columns
+from soundwatch.training.data.datasets.class_folders import split_folders
+from soundwatch.training.data.datasets.csv_labels import Columns
 from soundwatch.training.fit.run_record import model_name
 from soundwatch.training.model.recipe import Recipe
 from support.labeled_folder import write_classes

@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.data.datasets.urbansound8k import split_by_folds
 from soundwatch.training.fit.loop import Row, describe
 from soundwatch.training.fit.progress import RunProgress, format_time
 from soundwatch.training.fit.run import run_session

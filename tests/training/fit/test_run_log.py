@@ -21,8 +21,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.train import train as train_command
-from soundwatch.training.data.cache import ClipCache
-from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.data.datasets.urbansound8k import split_by_folds
+from soundwatch.training.data.windows.cache import ClipCache
 from soundwatch.training.fit.loop import Row
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_log import open_logs

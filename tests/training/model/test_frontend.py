@@ -11,8 +11,8 @@ import torch
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Samples
 from soundwatch.daemon.frontend.mel import mel_db
-from soundwatch.training.data.cache import decode
-from soundwatch.training.data.place import place_first
+from soundwatch.training.data.audio.place import place_first
+from soundwatch.training.data.windows.cache import decode
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.recipe_file import load_recipe
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.read_audio import RATE_HZ, Mono, rms
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.audio.read_audio import RATE_HZ, Mono, rms
+from soundwatch.training.data.datasets.negatives import split_negatives
+from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.sounds.ambience import FADE_SAMPLES, Ambience, ambiences, mains_hum, pink_noise, round_robin
 from soundwatch.training.sounds.babble import TALKERS, babble, voices
 

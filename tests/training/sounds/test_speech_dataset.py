@@ -12,8 +12,8 @@ import soundfile
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.data.class_folders import split_folders
-from soundwatch.training.data.read_audio import Mono
+from soundwatch.training.data.audio.read_audio import Mono
+from soundwatch.training.data.datasets.class_folders import split_folders
 from soundwatch.training.distillation.teacher import RATE_HZ
 from soundwatch.training.sounds.speech_dataset import LENGTH_S, write_speech_dataset
 from support.fakes import tone

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.cli.data import data as data_command
-from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.read_audio import Mono
+from soundwatch.training.data.audio.read_audio import Mono
+from soundwatch.training.data.datasets.negatives import split_negatives
 from soundwatch.training.sounds import babble, speech_synthesis
 
 needs_espeak = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")

@@ -12,8 +12,8 @@ from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import check_name, name_option, negatives_option
 from soundwatch.training.cli.scores_from import read_scores, scores_from_option
-from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.urbansound8k import Split, split_by_folds
+from soundwatch.training.data.datasets.negatives import split_negatives
+from soundwatch.training.data.datasets.urbansound8k import Split, split_by_folds
 from soundwatch.training.fit.average import average_runs, refuse_differences
 from soundwatch.training.fit.run_setup import DEVICES, RunSetup, pick_device
 from soundwatch.training.fit.scoring import read_run

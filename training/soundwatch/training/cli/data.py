@@ -12,12 +12,12 @@ from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.system.signals import stop_on_signals
 from soundwatch.training.cli.options import Folds, check_columns, layout_options, negatives_option
-from soundwatch.training.data.check import Layout, check_data
-from soundwatch.training.data.check_report import show_check
-from soundwatch.training.data.csv_labels import Columns
-from soundwatch.training.data.download import download
-from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.data.checks.check import Layout, check_data
+from soundwatch.training.data.checks.check_report import show_check
+from soundwatch.training.data.datasets.csv_labels import Columns
+from soundwatch.training.data.datasets.download import download
+from soundwatch.training.data.datasets.negatives import split_negatives
+from soundwatch.training.data.datasets.urbansound8k import split_by_folds
 from soundwatch.training.sounds.speech_synthesis import RECORDINGS, write_speech
 
 

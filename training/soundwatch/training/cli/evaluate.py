@@ -14,9 +14,9 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.cli.options import Folds, check_columns, layout_options, split_own, test_share_option, warn_of
 from soundwatch.training.cli.trials import check_options, trial_options
-from soundwatch.training.data.csv_labels import Columns
-from soundwatch.training.data.labeled_clips import LabeledClips, labeled_clips
-from soundwatch.training.data.urbansound8k import Split, split_by_folds
+from soundwatch.training.data.datasets.csv_labels import Columns
+from soundwatch.training.data.datasets.labeled_clips import LabeledClips, labeled_clips
+from soundwatch.training.data.datasets.urbansound8k import Split, split_by_folds
 from soundwatch.training.evaluation.options import TrialOptions
 from soundwatch.training.fit.report_folder import report_folder
 
@@ -122,7 +122,7 @@ def _split(
 def _score(classifier: Classifier, data: LabeledClips, as_json: bool, out: Path | None, console: Console) -> None:
     """Evaluate the accuracy of whole clips."""
     from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, write_evaluation
-    from soundwatch.training.evaluation.report_page import memory_warning
+    from soundwatch.training.evaluation.pages.report_page import memory_warning
 
     evaluation = evaluate_model(classifier, data, console)
     if evaluation.trained_on_these:

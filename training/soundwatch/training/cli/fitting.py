@@ -12,7 +12,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS, load_classifier_file, resolve_model
-from soundwatch.training.data.other_sounds import OtherSounds, named_alike, read_other_sounds
+from soundwatch.training.data.datasets.other_sounds import OtherSounds, named_alike, read_other_sounds
 from soundwatch.training.model.network_recipe import SeparableCnn
 from soundwatch.training.model.pretrained import PretrainedModel
 from soundwatch.training.model.recipe import Recipe

@@ -15,12 +15,12 @@ from soundwatch.daemon.cli.options import FiniteRange, GivenPath
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS
-from soundwatch.training.data.cache import cache_folder
-from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
-from soundwatch.training.data.csv_labels import Columns, split_csv
-from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.synthetic_sounds import sounds_per_kind, write_synthetic_sounds
-from soundwatch.training.data.urbansound8k import Clip, Split
+from soundwatch.training.data.datasets.class_folders import TEST_SHARE, split_folders
+from soundwatch.training.data.datasets.csv_labels import Columns, split_csv
+from soundwatch.training.data.datasets.negatives import split_negatives
+from soundwatch.training.data.datasets.synthetic_sounds import sounds_per_kind, write_synthetic_sounds
+from soundwatch.training.data.datasets.urbansound8k import Clip, Split
+from soundwatch.training.data.windows.cache import cache_folder
 from soundwatch.training.model.ranges import check_file_name
 from soundwatch.training.model.recipe import Precision, Recipe
 

@@ -28,13 +28,13 @@ from soundwatch.training.cli.options import (
 )
 from soundwatch.training.cli.scores_from import read_scores
 from soundwatch.training.cli.train_options import TrainOptions, train_options
-from soundwatch.training.data.csv_labels import Columns
-from soundwatch.training.data.everyday_sounds import read_everyday_sounds
-from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
+from soundwatch.training.data.datasets.csv_labels import Columns
+from soundwatch.training.data.datasets.everyday_sounds import read_everyday_sounds
+from soundwatch.training.data.datasets.urbansound8k import Split, split_by_folds, split_leakily
 from soundwatch.training.distillation.hard_views import open_earlier_network
 from soundwatch.training.distillation.teacher import open_teacher
-from soundwatch.training.evaluation.own_sounds import choose_for_own_sounds, describe_report
-from soundwatch.training.evaluation.run_thresholds import finish_thresholds
+from soundwatch.training.evaluation.thresholds.own_sounds import choose_for_own_sounds, describe_report
+from soundwatch.training.evaluation.thresholds.run import finish_thresholds
 from soundwatch.training.fit.distributed import DistributedContext, distributed_context, process_group
 from soundwatch.training.fit.placement import Loading
 from soundwatch.training.fit.run import run_session

@@ -25,7 +25,7 @@ from soundwatch.training.cli.options import (
     test_share_option,
 )
 from soundwatch.training.cli.scores_from import scores_from_option
-from soundwatch.training.data.csv_labels import Columns
+from soundwatch.training.data.datasets.csv_labels import Columns
 from soundwatch.training.fit.placement import Place
 from soundwatch.training.fit.run_setup import DEVICES
 from soundwatch.training.model.recipe import Precision

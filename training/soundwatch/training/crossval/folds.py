@@ -18,7 +18,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.crossval.report import CrossValidation, summarize, write_report
-from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.data.datasets.urbansound8k import Clip, split_by_folds
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.fit import scoring

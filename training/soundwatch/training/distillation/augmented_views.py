@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.channels import to_mono
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.augment import place_randomly, play_at
-from soundwatch.training.data.negatives import colored_noise, synthetic_negative
-from soundwatch.training.data.place import place_first
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.audio.place import place_first
+from soundwatch.training.data.datasets.negatives import colored_noise, synthetic_negative
+from soundwatch.training.data.datasets.urbansound8k import Clip
+from soundwatch.training.data.windows.augment import place_randomly, play_at
 from soundwatch.training.model.recipe import Distillation
 
 SPEEDS_PERCENT: Final = (85, 90, 95, 100, 100, 105, 110, 115)

@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.data.batches import Reader
-from soundwatch.training.data.place import place_first
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.audio.place import place_first
+from soundwatch.training.data.datasets.urbansound8k import Clip
+from soundwatch.training.data.windows.batches import Reader
 from soundwatch.training.distillation.teacher_layers import Layer, Trunk
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.network import BandScale

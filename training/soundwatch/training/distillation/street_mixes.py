@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.channels import to_mono
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.augment import play_at
-from soundwatch.training.data.negatives import colored_noise, synthetic_negative
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.datasets.negatives import colored_noise, synthetic_negative
+from soundwatch.training.data.datasets.urbansound8k import Clip
+from soundwatch.training.data.windows.augment import play_at
 from soundwatch.training.distillation.augmented_views import NOISE_SNR_DB, SPEEDS_PERCENT, equalize, loudness
 from soundwatch.training.distillation.sound_groups import GROUPS, group_of
 

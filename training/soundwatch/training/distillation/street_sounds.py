@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from soundwatch.training.data.everyday_sounds import (
+from soundwatch.training.data.datasets.everyday_sounds import (
     EverydayClip,
     describe_sources,
     held_out_kinds,
     read_everyday_sounds,
 )
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.distillation.street_mixes import StreetSound
 
 

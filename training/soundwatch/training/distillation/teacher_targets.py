@@ -27,8 +27,8 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.cache import LIMIT_MB, cache_folder, evict
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.datasets.urbansound8k import Clip
+from soundwatch.training.data.windows.cache import LIMIT_MB, cache_folder, evict
 from soundwatch.training.distillation.augmented_views import View, render_view, target_of
 from soundwatch.training.distillation.sound_groups import GROUPS, group_scores
 from soundwatch.training.distillation.street_mixes import StreetMix, mix_groups, mix_target, render_mix

@@ -18,8 +18,8 @@ from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.errors import DataError, SourceError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.pipeline.scoring import score_recording
-from soundwatch.training.data.labeled_clips import LabeledClips, check_labels, name_data
-from soundwatch.training.evaluation.report_page import memory_warning
+from soundwatch.training.data.datasets.labeled_clips import LabeledClips, check_labels, name_data
+from soundwatch.training.evaluation.pages.report_page import memory_warning
 from soundwatch.training.fit.metrics import Metrics, count_confusion, measure
 from soundwatch.training.fit.plots import draw_confusion
 from soundwatch.training.fit.report_folder import report_folder

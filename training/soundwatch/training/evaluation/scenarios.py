@@ -2,7 +2,8 @@
 
 Conventions: a scenario writes `street.json`, `street.md` and `street.png` (by its name) to `--out`.
 Without `--json` the page goes to stdout as Markdown; with it the page goes to stderr, JSON to stdout.
-Does not: measure (`evaluation/street.py`, `evaluation/openset.py`, `evaluation/robustness.py`).
+Does not: measure (`evaluation/streets/street.py`, `evaluation/recordings/openset.py`,
+`evaluation/recordings/robustness.py`).
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from rich.console import Console
 
 from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.types import Classifier
-from soundwatch.training.data.everyday_sounds import read_everyday_sounds
-from soundwatch.training.data.labeled_clips import check_labels, labeled_clips
-from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.urbansound8k import Clip, Split
-from soundwatch.training.evaluation.event_page import draw_events, event_page
-from soundwatch.training.evaluation.event_report import ALL_ROLES, TEST_ROLES, EventReport, report_events
-from soundwatch.training.evaluation.held_out import held_out_of
-from soundwatch.training.evaluation.openset import OpenSetReport, evaluate_openset
+from soundwatch.training.data.datasets.everyday_sounds import read_everyday_sounds
+from soundwatch.training.data.datasets.labeled_clips import check_labels, labeled_clips
+from soundwatch.training.data.datasets.negatives import split_negatives
+from soundwatch.training.data.datasets.urbansound8k import Clip, Split
 from soundwatch.training.evaluation.options import TrialOptions
-from soundwatch.training.evaluation.report_page import Page, show, to_markdown
-from soundwatch.training.evaluation.robustness import RobustnessReport, evaluate_robustness
-from soundwatch.training.evaluation.street import StreetReport, evaluate_street, foreground_clips
-from soundwatch.training.evaluation.trial_pages import openset_page, robustness_page, street_page
-from soundwatch.training.evaluation.trial_pictures import draw_openset, draw_robustness, draw_street
+from soundwatch.training.evaluation.pages.event_page import draw_events, event_page
+from soundwatch.training.evaluation.pages.report_page import Page, show, to_markdown
+from soundwatch.training.evaluation.pages.trial_pages import openset_page, robustness_page, street_page
+from soundwatch.training.evaluation.pages.trial_pictures import draw_openset, draw_robustness, draw_street
+from soundwatch.training.evaluation.recordings.openset import OpenSetReport, evaluate_openset
+from soundwatch.training.evaluation.recordings.robustness import RobustnessReport, evaluate_robustness
+from soundwatch.training.evaluation.streets.event_report import ALL_ROLES, TEST_ROLES, EventReport, report_events
+from soundwatch.training.evaluation.streets.held_out import held_out_of
+from soundwatch.training.evaluation.streets.street import StreetReport, evaluate_street, foreground_clips
 from soundwatch.training.fit.report_folder import report_folder
 
 Report = EventReport | StreetReport | OpenSetReport | RobustnessReport

@@ -25,11 +25,11 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.operation import TagScore
 from soundwatch.daemon.core.tags import TAG_THRESHOLD
-from soundwatch.training.data.everyday_sounds import STREET_KIND, EverydayClip
+from soundwatch.training.data.datasets.everyday_sounds import STREET_KIND, EverydayClip
 from soundwatch.training.distillation.sound_groups import GROUPS, SoundGroup, group_of
 from soundwatch.training.distillation.tags import load_tag_layer
-from soundwatch.training.evaluation.held_out import CheckpointClassifier
-from soundwatch.training.evaluation.street_events import score_clips
+from soundwatch.training.evaluation.streets.held_out import CheckpointClassifier
+from soundwatch.training.evaluation.streets.street_events import score_clips
 
 _TEST_ROLES: Final = frozenset({"test_recordings", "test_kinds"})
 MIN_TRAINING_CLIPS: Final = 8

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from soundwatch.daemon.core.contract import EvaluationScore, ModelContract, Provenance, encode_contract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.data.cache import ClipCache, cache_folder
+from soundwatch.training.data.windows.cache import ClipCache, cache_folder
 from soundwatch.training.fit.held_out_scores import (
     final_scores,
     score_folds,

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from soundwatch.training.data.augment import augment_mel, mix
-from soundwatch.training.data.render import render_windows
-from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.data.waveforms import Waveforms
-from soundwatch.training.data.window_plan import count_batches, plan_epoch, targets_of
+from soundwatch.training.data.datasets.urbansound8k import Clip
+from soundwatch.training.data.windows.augment import augment_mel, mix
+from soundwatch.training.data.windows.render import render_windows
+from soundwatch.training.data.windows.waveforms import Waveforms
+from soundwatch.training.data.windows.window_plan import count_batches, plan_epoch, targets_of
 from soundwatch.training.distillation.hard_views import draw_views
 from soundwatch.training.distillation.teacher_targets import TeacherTargets
 from soundwatch.training.model.frontend import MelFrontEnd

@@ -1,7 +1,7 @@
 """A run whose head is fitted instead of trained: features of all clips, then the mean of heads without a fold each.
 
 Conventions: the run has one epoch. Synthetic sounds are in every fit; other recordings are in folds.
-Does not: choose thresholds (`evaluation/fitted_thresholds.py`).
+Does not: choose thresholds (`evaluation/thresholds/fitted.py`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from soundwatch.training.data.cache import ClipCache
-from soundwatch.training.data.negatives import is_synthetic
+from soundwatch.training.data.datasets.negatives import is_synthetic
+from soundwatch.training.data.windows.cache import ClipCache
 from soundwatch.training.fit.head_features import head_features
 from soundwatch.training.fit.head_fit import Example, Head, score_unlike
 from soundwatch.training.fit.loop import Row, Run, describe, held_out_figures, mel_batches

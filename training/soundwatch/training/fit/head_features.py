@@ -12,7 +12,7 @@ from torch import nn
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Block, Samples, read_only
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, batched_features, features_only
-from soundwatch.training.data.other_sounds import Features
+from soundwatch.training.data.datasets.other_sounds import Features
 from soundwatch.training.model.network import maps_of, pooled_of
 
 

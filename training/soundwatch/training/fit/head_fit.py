@@ -4,7 +4,7 @@ Conventions: an example is a recording with features (W, P) of its windows; each
 class k is a negative of all other classes. The score of a recording is the highest of its windows, since one window
 over the threshold raises an event. Folds hold whole groups: recordings of a class, kinds of other sounds.
 Source: logistic regression with an L2 penalty, solved by L-BFGS; scores of left-out folds (cross-fitting).
-Does not: read sound (`fit/fitted_head.py`), or choose thresholds (`evaluation/fitted_thresholds.py`).
+Does not: read sound (`fit/fitted_head.py`), or choose thresholds (`evaluation/thresholds/fitted.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from soundwatch.training.data.other_sounds import Features
+from soundwatch.training.data.datasets.other_sounds import Features
 
 FOLDS: Final = 4
 PENALTY: Final = 1e-3  # of the squared weights of standardized features

@@ -17,7 +17,7 @@ from torch import nn
 from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.contract import EvaluationScore
 from soundwatch.daemon.core.errors import SinkError
-from soundwatch.training.data.cache import ClipCache
+from soundwatch.training.data.windows.cache import ClipCache
 from soundwatch.training.fit.loop import mel_batches
 from soundwatch.training.fit.metrics import Counts, count_confusion, measure
 from soundwatch.training.fit.plots import draw_confusion

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.data.batches import Scored, scoring_batches
-from soundwatch.training.data.cache import ClipCache
-from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.data.window_plan import count_batches
+from soundwatch.training.data.datasets.urbansound8k import Clip
+from soundwatch.training.data.windows.batches import Scored, scoring_batches
+from soundwatch.training.data.windows.cache import ClipCache
+from soundwatch.training.data.windows.window_plan import count_batches
 from soundwatch.training.distillation.auxiliary import Auxiliary, start_auxiliary
 from soundwatch.training.distillation.init_from_teacher import init_from_teacher, sample_clips
 from soundwatch.training.fit.distributed import DistributedContext

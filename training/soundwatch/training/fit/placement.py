@@ -1,7 +1,7 @@
 """Place of the training clips of a run: on the device, or in the files of the cache with processes that read ahead.
 
 Conventions: the place changes no weight. On the device the clips may take half of the free memory.
-Does not: decode (`data/cache.py`).
+Does not: decode (`data/windows/cache.py`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,16 @@ import torch
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.data.cache import ClipCache
-from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.data.waveforms import DeviceWaveforms, HostWaveforms, MappedClips, Waveforms, measure_clips
-from soundwatch.training.data.window_plan import longest_read
+from soundwatch.training.data.datasets.urbansound8k import Clip
+from soundwatch.training.data.windows.cache import ClipCache
+from soundwatch.training.data.windows.waveforms import (
+    DeviceWaveforms,
+    HostWaveforms,
+    MappedClips,
+    Waveforms,
+    measure_clips,
+)
+from soundwatch.training.data.windows.window_plan import longest_read
 from soundwatch.training.model.recipe import Recipe
 
 FREE_SHARE: Final = 0.5

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from soundwatch.training.data.cache import cache_folder, size_mb
+from soundwatch.training.data.windows.cache import cache_folder, size_mb
 from soundwatch.training.fit.machine import processor
 from soundwatch.training.fit.run_setup import RunSetup
 

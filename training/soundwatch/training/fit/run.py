@@ -19,8 +19,8 @@ from rich.console import Console
 from soundwatch.daemon.core.contract import EvaluationScore, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.core.unfinished import remove_unfinished
-from soundwatch.training.data.batches import Reader
-from soundwatch.training.data.cache import ClipCache, cache_folder
+from soundwatch.training.data.windows.batches import Reader
+from soundwatch.training.data.windows.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.augmented_views import View, plan_views
 from soundwatch.training.distillation.hard_views import weigh_views
 from soundwatch.training.distillation.soft_labels import soft_targets

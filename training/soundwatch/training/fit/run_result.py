@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.cache import ClipCache
-from soundwatch.training.data.pcm_file import PcmClip
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.audio.pcm_file import PcmClip
+from soundwatch.training.data.datasets.urbansound8k import Clip
+from soundwatch.training.data.windows.cache import ClipCache
 from soundwatch.training.fit.metrics import Counts
 from soundwatch.training.fit.scoring import RunRecord, ScoredClip
 

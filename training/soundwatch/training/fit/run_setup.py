@@ -16,8 +16,8 @@ import torch
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.text import printable
-from soundwatch.training.data.other_sounds import OtherSounds
-from soundwatch.training.data.urbansound8k import Clip, Split
+from soundwatch.training.data.datasets.other_sounds import OtherSounds
+from soundwatch.training.data.datasets.urbansound8k import Clip, Split
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import Teacher
 from soundwatch.training.fit.distributed import SINGLE_PROCESS, DistributedContext

@@ -19,7 +19,7 @@ from torch import nn
 
 from soundwatch.daemon.core.contract import EvaluationScore
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.data.batches import Scored
+from soundwatch.training.data.windows.batches import Scored
 from soundwatch.training.fit.metrics import Metrics
 from soundwatch.training.model.checkpoint import DataPlan
 from soundwatch.training.model.losses import activate, compute_loss

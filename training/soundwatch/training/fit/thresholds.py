@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.fit.scoring import RunRecord, ScoredClip
 
 DEFAULT: Final = 0.5

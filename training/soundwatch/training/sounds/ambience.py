@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.core.types import read_only
-from soundwatch.training.data.read_audio import RATE_HZ, Mono, read_mono, rms
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.audio.read_audio import RATE_HZ, Mono, read_mono, rms
+from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.sounds.babble import babble, unavailable_reason
 
 RECORDED: Final = ("rain", "sea", "fire", "clock")

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from soundwatch.training.data.read_audio import RATE_HZ, Mono, rms
+from soundwatch.training.data.audio.read_audio import RATE_HZ, Mono, rms
 
 TALKERS: Final = 6
 _VOICES: Final = (

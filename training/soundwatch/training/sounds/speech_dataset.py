@@ -24,8 +24,8 @@ from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.new_folder import write_new_folder
-from soundwatch.training.data.class_folders import TERMS
-from soundwatch.training.data.read_audio import Mono, read_mono, rms
+from soundwatch.training.data.audio.read_audio import Mono, read_mono, rms
+from soundwatch.training.data.datasets.class_folders import TERMS
 from soundwatch.training.distillation.teacher import RATE_HZ, WINDOW_SAMPLES, open_interpreter, starts
 from soundwatch.training.sounds.speech_synthesis import RATE_HZ as SPOKEN_RATE_HZ
 from soundwatch.training.sounds.speech_synthesis import recording

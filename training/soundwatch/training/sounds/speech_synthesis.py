@@ -1,7 +1,7 @@
 """Synthetic speech from espeak-ng, as negatives for training.
 
 Conventions: 16-bit mono WAV at `RATE_HZ`, 4 to 8 s, in one folder each for single talkers, pairs that take
-turns, and crowds; `data/negatives.py` reads them. All random numbers come from the seed: one version of
+turns, and crowds; `data/datasets/negatives.py` reads them. All random numbers come from the seed: one version of
 espeak-ng writes reproducible files.
 Source: 52 of espeak-ng's voices, of 49 languages, with 48 of its variants; the text is numerals, which
 every language reads in its own words, and invented words for Latin scripts. A room response is noise that
@@ -26,8 +26,8 @@ from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.new_folder import write_new_folder
-from soundwatch.training.data.negatives import colored_noise
-from soundwatch.training.data.read_audio import Mono, rms
+from soundwatch.training.data.audio.read_audio import Mono, rms
+from soundwatch.training.data.datasets.negatives import colored_noise
 
 RATE_HZ: Final = 22_050  # rate of espeak-ng's voices
 RECORDINGS: Final = 120

@@ -1,0 +1,4 @@
+"""Recordings as samples in memory and in files.
+
+Never: know a label.
+"""

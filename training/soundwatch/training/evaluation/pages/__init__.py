@@ -1,0 +1,4 @@
+"""Pages and pictures of reports.
+
+Never: score a sound.
+"""

@@ -1,0 +1,4 @@
+"""Evaluation on single recordings: the open set, and clips under degraded conditions.
+
+Never: choose thresholds.
+"""
