@@ -34,7 +34,7 @@ from soundwatch.daemon.core.text import did_you_mean, printable_lines
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.container_init import run_as_init
 from soundwatch.daemon.system.log_output import command_log, try_write_stderr
-from soundwatch.daemon.system.signals import hangups_kept, terminated_as_interrupted
+from soundwatch.daemon.system.signals import hangups_kept
 from soundwatch.daemon.system.standard_streams import standard_streams
 
 COMMANDS: Final = {
@@ -149,10 +149,7 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command to call; it handles signals from here on, since its imports take seconds.
-
-        `run` keeps a SIGHUP. A command of training or export ends at SIGTERM as at Ctrl-C.
-        """
+        """Find the command to call; `run` keeps a SIGHUP from here on, since its imports take seconds."""
         if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], COMMANDS)}`soundwatch --help` lists all.")
         check_system_zone(used=False)
@@ -160,7 +157,6 @@ class _Lazy(click.Group):
         if args[0] == "run":
             ctx.with_resource(hangups_kept())
         if COMMANDS.get(args[0], ("",))[0].startswith(_TRAINING_MODULES):
-            ctx.with_resource(terminated_as_interrupted())
             os.environ["MPLBACKEND"] = "agg"  # pictures are files; matplotlib does not import with an unknown name
         return super().resolve_command(ctx, args)
 

@@ -48,16 +48,6 @@ def hangups_to(call: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` at SIGTERM within the context, as at SIGINT, so that a command can end its work."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Request the stop and call `stop` on SIGINT and SIGTERM within the context; restore the handlers afterwards."""
 
