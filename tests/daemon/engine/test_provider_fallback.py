@@ -61,6 +61,12 @@ def hung() -> Iterator[list[Card]]:
         card.released.set()
 
 
+def running_on(model: LoadedModel, network: FallbackNetwork) -> LoadedModel:
+    """Return a model whose first provider is a card."""
+    opened = replace(model.opened, provider=CUDA, logits=network, unused_providers=NOT_TAKEN)
+    return replace(model, opened=opened)
+
+
 def listen(model: LoadedModel) -> tuple[CollectingSink, MemoryLogger]:
     context, sink = engine_context(model)
     log = MemoryLogger()
@@ -79,10 +85,10 @@ def listen(model: LoadedModel) -> tuple[CollectingSink, MemoryLogger]:
 def test_a_card_that_fails_in_mid_run_gives_a_health_line_and_no_event_is_lost(
     on_processor: LoadedModel, hung: list[Card], fault: Literal["refuses", "hangs", "gives no number"], reason: str
 ) -> None:
-    card = Card(on_processor.logits, fault)
+    card = Card(on_processor.opened.logits, fault)
     hung.append(card)
-    network = FallbackNetwork(CUDA, card, CPU, on_processor.logits, hung_s=1.5 if fault == "hangs" else 60.0)
-    sink, log = listen(replace(on_processor, first_provider=CUDA, logits=network, unused_providers=NOT_TAKEN))
+    network = FallbackNetwork(CUDA, card, CPU, on_processor.opened.logits, hung_s=1.5 if fault == "hangs" else 60.0)
+    sink, log = listen(running_on(on_processor, network))
     [health] = [line for line in sink.of("health") if "provider" in line]
     assert (health["before"], health["provider"]) == (CUDA, CPU)
     assert reason in health["detail"]
@@ -101,8 +107,9 @@ def test_hello_has_no_reasons_where_no_accelerator_was_refused(on_processor: Loa
 
 
 def test_the_next_hello_names_the_card_that_failed(on_processor: LoadedModel) -> None:
-    network = FallbackNetwork(CUDA, Card(on_processor.logits, "refuses", calls=1), CPU, on_processor.logits)
-    model = replace(on_processor, first_provider=CUDA, logits=network, unused_providers=NOT_TAKEN)
+    logits = on_processor.opened.logits
+    network = FallbackNetwork(CUDA, Card(logits, "refuses", calls=1), CPU, logits)
+    model = running_on(on_processor, network)
     listen(model)
     sink, _ = listen(model)
     [hello] = sink.of("hello")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.inference.classifier import LoadedModel, log_fields
 from soundwatch.daemon.inference.fallback import FallbackNetwork
+from soundwatch.daemon.inference.opened_model import OpenedModel
 from soundwatch.daemon.inference.providers import CPU, CUDA
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC
 
@@ -45,7 +47,7 @@ def test_a_card_that_works_is_used() -> None:
 def test_the_windows_of_a_card_that_fails_are_computed_on_the_processor(broken: object, reason: str) -> None:
     assert callable(broken)
     network = FallbackNetwork(CUDA, broken, CPU, on_cpu)
-    model = LoadedModel(path=None, contract=SMALL_CONTRACT, first_provider=CUDA, logits=network, content_sha256="")  # type: ignore[arg-type]
+    model = LoadedModel(Path("small.onnx"), OpenedModel(SMALL_CONTRACT, CUDA, network))
     assert model.provider == CUDA
     assert model.classify(MEL_DB).shape == (3, 2)
     assert model.provider == CPU

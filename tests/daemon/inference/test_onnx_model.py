@@ -104,10 +104,10 @@ def test_auto_continues_without_a_candidate_that_does_not_start(
     tmp_path: Path, rival: Callable[[OpenedModel | Exception], None]
 ) -> None:
     rival(ProviderError("a card that is full"))
-    opened = load_classifier_file(write_onnx(tmp_path / "m.onnx"))
-    assert (opened.provider, opened.window_ms) == (CPU, {})
-    assert opened.unused_providers == {CUDA: "a card that is full"}
-    assert log_fields(opened)["unused_providers"] == f"{CUDA}: a card that is full"
+    model = load_classifier_file(write_onnx(tmp_path / "m.onnx"))
+    assert (model.provider, model.opened.window_ms) == (CPU, {})
+    assert model.opened.unused_providers == {CUDA: "a card that is full"}
+    assert log_fields(model)["unused_providers"] == f"{CUDA}: a card that is full"
 
 
 def test_the_model_has_the_measurements_of_auto(
@@ -122,10 +122,10 @@ def test_the_model_has_the_measurements_of_auto(
         return slow.logits(mel_db)
 
     rival(OpenedModel(slow.contract, CUDA, slower, {}))
-    opened = load_classifier_file(path)
-    assert set(opened.window_ms) == {CPU, CUDA}
-    assert opened.provider == CPU
-    assert log_fields(opened)["window_ms"] == opened.window_ms
+    model = load_classifier_file(path)
+    assert set(model.opened.window_ms) == {CPU, CUDA}
+    assert model.provider == CPU
+    assert log_fields(model)["window_ms"] == model.opened.window_ms
 
 
 def test_a_provider_that_takes_the_model_but_leaves_it_to_the_processor_is_refused(

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -30,7 +30,7 @@ from soundwatch.daemon.core.tags import split_outputs
 from soundwatch.daemon.core.types import Classifier, Features, Scores, read_only
 from soundwatch.daemon.inference import onnx_model, torchscript_model
 from soundwatch.daemon.inference.fallback import FallbackNetwork
-from soundwatch.daemon.inference.opened_model import Logits
+from soundwatch.daemon.inference.opened_model import OpenedModel
 from soundwatch.daemon.inference.providers import CardOptions
 from soundwatch.daemon.inference.shipped_torchscript import shipped_torchscript
 from soundwatch.daemon.inference.triton_client import RemoteClassifier
@@ -100,31 +100,37 @@ class LoadedModel:
 
     Attributes:
         path: The file.
-        contract: Contract of the file.
-        first_provider: Execution provider at the start, as the runtime reports it.
-        logits: The network: mel decibels (N, C, M, T) to (N, K + G), logits of the classes and scores of the tags.
-        content_sha256: Hash of the file's tensors and graph.
-        window_ms: Time for a window with each measured provider; empty without a choice.
-        unused_providers: Reason against each accelerator that auto did not take.
+        opened: The file as opened at the start, on its first provider.
     """
 
     path: Path
-    contract: ModelContract
-    first_provider: str
-    logits: Logits
-    content_sha256: str
-    window_ms: dict[str, float] = field(default_factory=dict)
-    unused_providers: dict[str, str] = field(default_factory=dict)
+    opened: OpenedModel
+
+    @property
+    def contract(self) -> ModelContract:
+        """Contract of the file."""
+        return self.opened.contract
+
+    @property
+    def content_sha256(self) -> str:
+        """Hash of the file's tensors and graph."""
+        return self.opened.content_sha256
 
     @property
     def provider(self) -> str:
         """Current execution provider; the processor after an accelerator has failed."""
-        return self.logits.provider if isinstance(self.logits, FallbackNetwork) else self.first_provider
+        logits = self.opened.logits
+        return logits.provider if isinstance(logits, FallbackNetwork) else self.opened.provider
 
     @property
     def failure(self) -> str | None:
         """Reason for the fallback to the processor; None while the first provider runs."""
-        return self.logits.failure if isinstance(self.logits, FallbackNetwork) else None
+        logits = self.opened.logits
+        return logits.failure if isinstance(logits, FallbackNetwork) else None
+
+    def with_contract(self, contract: ModelContract) -> LoadedModel:
+        """Return this model with other names, thresholds or tags in force."""
+        return replace(self, opened=replace(self.opened, contract=contract))
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute scores (N, K + G) in [0, 1] of N windows' mel decibels (N, C, M, T).
@@ -132,7 +138,7 @@ class LoadedModel:
         Raises:
             ModelError: The network failed, or gave a logit that is not a finite number, or a tag's score beyond 0 to 1.
         """
-        logits = self.logits(mel_db)
+        logits = self.opened.logits(mel_db)
         if not np.isfinite(logits).all():
             raise ModelError(
                 f"{self.path} gave {logits[~np.isfinite(logits)][0]} for {mel_db.shape[0]} windows of "
@@ -152,12 +158,10 @@ def log_fields(classifier: Classifier) -> dict[str, object]:
     """Return the fields of a log entry about a model: identity, provider, times, reasons against other providers."""
     fields: dict[str, object] = {"model": classifier.contract.identity, "provider": classifier.provider}
     if isinstance(classifier, LoadedModel):
-        if classifier.window_ms:
-            fields["window_ms"] = classifier.window_ms
-        if classifier.unused_providers:
-            fields["unused_providers"] = "; ".join(
-                f"{name}: {reason}" for name, reason in classifier.unused_providers.items()
-            )
+        if classifier.opened.window_ms:
+            fields["window_ms"] = classifier.opened.window_ms
+        if unused := classifier.opened.unused_providers:
+            fields["unused_providers"] = "; ".join(f"{name}: {reason}" for name, reason in unused.items())
         if classifier.failure:
             fields["obstacle"] = classifier.failure
     if isinstance(classifier, RemoteClassifier) and classifier.obstacle:
@@ -169,8 +173,8 @@ def unused_provider_reasons(classifier: Classifier) -> dict[str, str]:
     """Return the reason against each accelerator that does not run a model, that of one that failed included."""
     if not isinstance(classifier, LoadedModel):
         return {}
-    failed = {classifier.first_provider: classifier.failure} if classifier.failure else {}
-    return classifier.unused_providers | failed
+    failed = {classifier.opened.provider: classifier.failure} if classifier.failure else {}
+    return classifier.opened.unused_providers | failed
 
 
 def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
@@ -244,18 +248,10 @@ def _open(path: Path, content: bytes, provider: str, backend: Backend, threads: 
         opened = torchscript_model.load_torchscript(path, content, provider, threads, card.device_id)
     else:
         opened = onnx_model.load_onnx(path, content, provider, threads, card)
-    model = LoadedModel(
-        path=path,
-        contract=opened.contract,
-        first_provider=opened.provider,
-        logits=opened.logits,
-        content_sha256=opened.content_sha256,
-        window_ms=opened.window_ms,
-        unused_providers=opened.unused_providers,
-    )
+    model = LoadedModel(path, opened)
     contract = model.contract
     zeros = np.zeros((1, *contract.features.input_shape), np.float32)
-    seen = model.logits(zeros).shape
+    seen = opened.logits(zeros).shape
     wanted = (1, len(contract.labels) + len(contract.tags))
     if seen != wanted:
         tags = f" and {len(contract.tags)} tags" if contract.tags else ""

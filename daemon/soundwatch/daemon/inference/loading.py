@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -26,7 +25,7 @@ def load_classifier(config: Config) -> Classifier:
     backend = config.model.backend
     remote = backend if backend.startswith(SCHEME) else None
     local = load_local_classifier(config.model)
-    local = replace(local, contract=with_tag_classes(local.contract, config.detection.tags))
+    local = local.with_contract(with_tag_classes(local.contract, config.detection.tags))
     return connect_remote(remote, local, partial(activate_classes, contract=local.contract)) if remote else local
 
 

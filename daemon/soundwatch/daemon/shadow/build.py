@@ -6,7 +6,6 @@ Conventions: every check is made here, before the first block is captured.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -36,7 +35,7 @@ def load_shadow(config: Config, active: ModelContract) -> Classifier:
     """
     assert config.shadow.file is not None
     classifier = load_classifier_file(config.shadow.file, "cpu")
-    classifier = replace(classifier, contract=with_tag_classes(classifier.contract, config.detection.tags))
+    classifier = classifier.with_contract(with_tag_classes(classifier.contract, config.detection.tags))
     differences = contract_differences(active, classifier.contract)
     if differences:
         raise ConfigError(
