@@ -38,7 +38,7 @@ from soundwatch.training.model.network import MeanMaxPool
 from soundwatch.training.model.pretrained import open_model
 from soundwatch.training.sounds.speech_synthesis import write_speech
 
-OUT: Final = Path(__file__).parents[1] / "training/soundwatch/training/data" / FILE_NAME
+OUT: Final = Path(__file__).parents[1] / "training/soundwatch/training/data/datasets" / FILE_NAME
 MAX_WINDOWS: Final = 4  # of a clip, spread over it
 SPEECH_RECORDINGS: Final = 120
 SPEECH_SEED: Final = 1

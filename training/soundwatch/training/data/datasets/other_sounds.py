@@ -96,7 +96,7 @@ def _words(name: str) -> list[str]:
 
 def read_other_sounds(weights_sha256: str) -> OtherSounds | None:
     """Read the recordings that ship for the network of these weights; None where none do."""
-    content = (resources.files("soundwatch.training") / "data" / FILE_NAME).read_bytes()
+    content = (resources.files("soundwatch.training") / "data" / "datasets" / FILE_NAME).read_bytes()
     found = decode_other_sounds(content)
     return found if found.weights_sha256 == weights_sha256 else None
 
