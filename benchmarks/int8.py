@@ -33,9 +33,8 @@ from soundwatch.daemon.diagnostics.benchmark import window_ms
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.band_means import pool_over_bands
 from soundwatch.export.formats import with_metadata
-from soundwatch.export.int8 import quantize, quantize_network
 from soundwatch.export.int8.equalize import equalize
-from soundwatch.export.int8.quantization import convolutions_to_quantize, quantize
+from soundwatch.export.int8.quantization import quantize, quantize_network
 
 ROUNDS: Final = 15
 WINDOWS: Final = 16

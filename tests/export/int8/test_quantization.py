@@ -10,13 +10,9 @@ from rich.console import Console
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.export import int8_comparison
 from soundwatch.export.band_means import pool_over_bands
 from soundwatch.export.bias_correction import add_missing_biases, channel_means
-from soundwatch.export.equalize import equalize
 from soundwatch.export.exporter import verify_file
-from soundwatch.export.int8 import later_convolutions, quantize_network, to_int8
-from soundwatch.export.int8_comparison import (
 from soundwatch.export.int8 import comparison as int8_comparison
 from soundwatch.export.int8.comparison import (
     CALIBRATION_CLIPS,
@@ -25,7 +21,8 @@ from soundwatch.export.int8.comparison import (
     is_kept,
     load_calibration_data,
 )
-from soundwatch.export.int8.quantization import to_int8
+from soundwatch.export.int8.equalize import equalize
+from soundwatch.export.int8.quantization import later_convolutions, quantize_network, to_int8
 from soundwatch.training.data.datasets.urbansound8k import Clip
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC
 from support.model_files import write_onnx

@@ -29,7 +29,6 @@ from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.export.band_means import pool_over_bands
 from soundwatch.export.bias_correction import add_missing_biases, channel_means, correct_biases
-from soundwatch.export.equalize import equalize
 from soundwatch.export.formats import with_metadata
 from soundwatch.export.int8.equalize import equalize
 

@@ -24,8 +24,6 @@ from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.contract_text import LONGEST_TEXT, is_class_name
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.paths import read_text
-from soundwatch.training.data.read_audio import measure_duration_s
-from soundwatch.training.data.urbansound8k import Clip, Split
 from soundwatch.training.data.audio.read_audio import measure_duration_s
 from soundwatch.training.data.datasets.urbansound8k import Clip, Split
 
