@@ -96,7 +96,7 @@ windows = np.zeros((8, *classifier.contract.features.input_shape), np.float32)
 running = threading.Event()
 def infer():
     while True:
-        classifier.logits(windows)
+        classifier.opened.logits(windows)
         running.set()
 threading.Thread(target=infer, daemon=True).start()
 running.wait()
