@@ -17,7 +17,7 @@ from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES
 from soundwatch.export.report import to_json, to_table
-from soundwatch.export.staging import check_outputs, staging_folder
+from soundwatch.export.staging import check_card, check_outputs, staging_folder
 from soundwatch.export.triton_repository import export_repository
 from soundwatch.export.waveform.export import export_waveform
 from soundwatch.training.cli.options import Folds, layout_option, sounds_option
@@ -125,8 +125,11 @@ def _export_int8(
         raise ConfigError(f"--int8 is for ONNX; leave --format {choice} out, or export it by itself.")
     is_run = checkpoint.suffix == ".pt"
     contract = open_model(checkpoint)[1] if is_run else load_classifier_file(checkpoint, "cpu", "onnx").contract
-    stems = [f"{contract.name}{INT8_SUFFIX}", *([contract.name] if is_run else [])]
-    check_outputs(out, [f"{stem}{suffix}" for stem in stems for suffix in (".onnx", ".md")], overwrite)
+    int8_name = f"{contract.name}{INT8_SUFFIX}"
+    check_outputs(out, [f"{int8_name}.onnx", f"{int8_name}.md"], overwrite)
+    if is_run:
+        check_outputs(out, [f"{contract.name}.onnx"], overwrite)
+        check_card(out, contract, overwrite)
     recordings = load_calibration_data(*data, contract)
     with staging_folder(out) as folder:
         files: list[Path] = []

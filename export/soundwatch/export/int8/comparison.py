@@ -6,7 +6,7 @@ Rule: the int8 file is kept if it takes at most `MOST_TIME_RATIO` of the time of
 `MOST_POINTS` of accuracy.
 Calibration uses recordings that the network was trained on, never those that score it. Where there are no others, the
 network is scored on its training data, and the result says so.
-Does not: quantize (`int8.py`).
+Does not: quantize (`quantization.py`).
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def export_waveform(
         SinkError: The folder cannot be written to.
         VerificationError: A file's scores differ from the daemon's. No file is left.
     """
-    network, contract = open_model(model)
-    contract = msgspec.structs.replace(contract, tags=(), tag_scores={})  # the files give the scores of the classes
+    network, own_contract = open_model(model)  # the card is of the model, also beside its other files
+    contract = msgspec.structs.replace(own_contract, tags=(), tag_scores={})  # the files give the scores of the classes
     own_hz = contract.features.rate_hz
     rate_hz = rate_hz or own_hz
     if rate_hz < own_hz:
@@ -75,7 +75,7 @@ def export_waveform(
         )
     stem = f"{contract.name}-waveform-{rate_hz}"
     check_outputs(out, [f"{stem}{suffix}" for suffix in (".json", *map(SUFFIXES.__getitem__, formats))], overwrite)
-    check_card(out, contract, overwrite)
+    check_card(out, own_contract, overwrite)
     with staging_folder(out) as folder:
         if (window_file := resolve_model(model)).suffix == ".pt":
             window_file = folder / "window.onnx"
@@ -93,7 +93,7 @@ def export_waveform(
         verification.raise_if_failed()
         description = folder / f"{stem}.json"
         description.write_text(json.dumps(describe(contract, rate_hz), indent=2) + "\n", encoding="utf-8")
-        verified = (*files.values(), description, write_card(folder, contract))
+        verified = (*files.values(), description, write_card(folder, own_contract))
         return [file.replace(out / file.name) for file in verified], verification
 
 

@@ -37,7 +37,7 @@ export class Stream {
       (reason) => connection === this.connection && this.closed(reason),
     );
     this.connection = connection;
-    this.watch(this.polls ? SILENCE_MS : WELCOME_MS);
+    this.watch(this.polls ? 2 * WELCOME_MS : WELCOME_MS);
   }
 
   // Opens another connection in the place of this one.
