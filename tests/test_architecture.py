@@ -61,7 +61,7 @@ TOP_LEVEL: Final = {
 UNGUARDED_THREADS: Final = {
     "__main__.py int": "it returns 0; its end loads what the end of every thread needs",
     "capture/microphones/capture_worker.py _exit_with_daemon": "a process of its own, whose end is a lost source",
-    "capture/microphones/capture_worker.py _report_hung_server": "a process of its own, where PortAudio's limit holds",
+    "capture/microphones/capture_worker.py _report_hung_opening": "a process of its own, where PortAudio's limit holds",
     "capture/streams/ffmpeg.py _read": "the source only lacks the reason of its end",
     "capture/recordings/ffmpeg_file.py _read": "the recording only lacks the reason of its end",
     "scan/process_pool.py _end_with_parent": "a process of its own",

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.capture import source_kinds
+from soundwatch.daemon.capture import path_kinds, source_kinds
+from soundwatch.daemon.capture.microphones.inputs import Inputs
 from soundwatch.daemon.capture.portaudio.devices import Device
-from soundwatch.daemon.capture.source_names import name_devices
+from soundwatch.daemon.capture.source_names import locate_sources, name_devices
 from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
 
@@ -74,7 +75,7 @@ def test_a_part_of_a_password_is_never_a_name() -> None:
 @pytest.fixture
 def one_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(0, "USB PnP Sound Device", "ALSA", 1, 48_000, default=True)
-    monkeypatch.setattr(source_kinds, "list_devices_apart", lambda: (device,))
+    monkeypatch.setattr(path_kinds, "list_inputs", lambda: Inputs((device,)))
 
 
 @pytest.mark.usefixtures("one_microphone")
@@ -94,3 +95,29 @@ def test_a_folder_named_like_a_microphone_needs_its_path(
     monkeypatch.chdir(tmp_path)
     (tmp_path / device).mkdir()
     assert source_kinds.source_kind(device).name == kind
+
+
+def test_the_microphones_are_listed_once_for_the_bare_name_of_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings: list[Inputs] = []
+
+    def list_inputs() -> Inputs:
+        listings.append(Inputs())
+        return listings[-1]
+
+    monkeypatch.setattr(path_kinds, "list_inputs", list_inputs)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nights").mkdir()
+    (tmp_path / "yard").touch()
+    configured = {"gate": SourceConfig(device="yard"), "desk": SourceConfig(device=0), "shed": SourceConfig(device="")}
+    found = locate_sources(name_devices(["nights", *configured], configured))
+    assert {name: source.device for name, source in found.items()} == {
+        "nights": "./nights",
+        "gate": "./yard",
+        "desk": 0,
+        "shed": "",
+    }
+    kinds = [source_kinds.source_kind(found[name].device).name for name in ("nights", "gate", "desk")]
+    assert kinds == ["folder", "recording", "microphone"]
+    assert len(listings) == 2, "one for each bare name"

@@ -18,10 +18,9 @@ from soundwatch.daemon.capture.monitoring.monitor import MonitoredSource
 from soundwatch.daemon.capture.monitoring.reconnect import open_reconnecting
 from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
 from soundwatch.daemon.capture.name_candidates import device_names, host_names
-from soundwatch.daemon.capture.portaudio.device_list import list_devices_apart
-from soundwatch.daemon.capture.portaudio.devices import match_devices
+from soundwatch.daemon.capture.path_kinds import is_fifo, is_recording, is_recordings_folder, looks_like_path
 from soundwatch.daemon.capture.recordings.folder import Folder
-from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES, Recording
+from soundwatch.daemon.capture.recordings.recording import Recording
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import CHECKED, ENCRYPTED, check_certificate, describe_certificate
 from soundwatch.daemon.capture.streams.ffmpeg import connect_ffmpeg
@@ -30,13 +29,11 @@ from soundwatch.daemon.capture.streams.raw_pcm import RawPcm, standard_input
 from soundwatch.daemon.capture.streams.wyoming_satellite import open_wyoming
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.paths import is_folder, is_pipe, is_there, literal_path
+from soundwatch.daemon.core.paths import is_there, literal_path
 from soundwatch.daemon.core.redact import check_address, redact_url
 from soundwatch.daemon.core.source import LiveSource, Source
 from soundwatch.daemon.core.types import Block
 
-_SUFFIXES: Final = (*RECORDING_SUFFIXES, ".raw", ".pcm")  # opening the last two fails
-_PATH_PREFIXES: Final = ("/", "./", "../", "~/")
 # Longest time between two attempts. Until a pipe or a port of this machine is open, its writer waits, or datagrams are
 # lost, and to open it costs nothing. ffmpeg costs a process and a login for each attempt.
 LOCAL_PAUSE_S: Final = 0.25
@@ -101,6 +98,16 @@ def source_kind(device: str | int) -> SourceKind:
     if not str(device).strip():
         raise ConfigError("The device is empty. Write `default`, or a name that `soundwatch devices` lists.")
     return next(kind for kind in SOURCE_KINDS if kind.matches(device))
+
+
+def locate_device(device: str | int) -> str | int:
+    """Return the path of a device that is the bare name of a file or folder, as ./nights for nights; else the device.
+
+    The kind of a bare name depends on the connected microphones, which take a second to list; that of a path does not.
+    """
+    text = str(device)
+    is_bare_path = text.strip() and is_there(literal_path(text)) and not looks_like_path(text)
+    return f"./{device}" if is_bare_path and source_kind(device).name in ("folder", "recording") else device
 
 
 def open_source(
@@ -237,33 +244,6 @@ def _is_encrypted(url: str) -> bool:
     return urlsplit(url).scheme in _ENCRYPTED_SCHEMES
 
 
-def _is_recording(device: str | int) -> bool:
-    """Return True for an existing path, or for text that looks like one."""
-    if isinstance(device, int):
-        return False
-    looks_like_path = device.startswith(_PATH_PREFIXES) or device.lower().endswith(_SUFFIXES)
-    return looks_like_path or (is_there(Path(device)) and not _names_microphone(device))
-
-
-def _is_fifo(device: str | int) -> bool:
-    return is_pipe(literal_path(str(device)))
-
-
-def _is_folder(device: str | int) -> bool:
-    path = literal_path(str(device))
-    return is_folder(path) and (str(device).startswith(_PATH_PREFIXES) or not _names_microphone(str(device)))
-
-
-def _names_microphone(device: str) -> bool:
-    """Return True if a bare name of an existing path is the name of a connected microphone too, which comes first."""
-    if device.isdecimal() or device == "default":
-        return True
-    try:
-        return bool(match_devices(list_devices_apart(), device))
-    except SourceError:  # no PortAudio, so no microphone
-        return False
-
-
 SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     _same("demo", lambda device: device == "demo", lambda request: Demo(request.name)),
     _same("stdin", lambda device: device == "-", lambda request: RawPcm(request.name, standard_input(), request.pcm)),
@@ -278,15 +258,15 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
         _is_plain,
     ),
     _network_kind("url", _has_scheme(""), _connect_url, _is_encrypted, FFMPEG_PAUSE_S),
-    SourceKind("fifo", _is_fifo, _open_fifo, _reconnecting(_open_fifo, LOCAL_PAUSE_S), device_names),
+    SourceKind("fifo", is_fifo, _open_fifo, _reconnecting(_open_fifo, LOCAL_PAUSE_S), device_names),
     SourceKind(
         "folder",
-        _is_folder,
+        is_recordings_folder,
         lambda request: _BlocksOnly(Folder(request.name, request.path)),
         lambda request: Folder(request.name, request.path),
         device_names,
     ),
-    _same("recording", _is_recording, lambda request: Recording(request.name, request.path, measure=True)),
+    _same("recording", is_recording, lambda request: Recording(request.name, request.path, measure=True)),
     SourceKind(
         "microphone",
         lambda _: True,

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from soundwatch.daemon.capture.name_candidates import path_names
-from soundwatch.daemon.capture.source_kinds import source_kind
+from soundwatch.daemon.capture.source_kinds import locate_device, source_kind
 from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import check_address, redact_url
@@ -38,9 +40,20 @@ def name_devices(devices: Sequence[str], configured: Mapping[str, SourceConfig])
         if "://" in device:
             check_address(device, "--device")
     unnamed = [device for device in devices if device not in configured]
-    candidates = [source_kind(device).event_names(device) for device in unnamed]
+    located = {device: str(locate_device(device)) for device in unnamed}
+    candidates = [source_kind(device).event_names(device) for device in located.values()]
     names = dict(zip(unnamed, _unique_names(candidates, set(devices) & configured.keys()), strict=True))
-    return {names.get(device, device): configured.get(device, SourceConfig(device=device)) for device in devices}
+    return {
+        names.get(device, device): SourceConfig(device=located[device]) if device in located else configured[device]
+        for device in devices
+    }
+
+
+def locate_sources(sources: Mapping[str, SourceConfig]) -> dict[str, SourceConfig]:
+    """Return the sources with the devices of `locate_device`, so that the kind of each is found once."""
+    return {
+        name: msgspec.structs.replace(source, device=locate_device(source.device)) for name, source in sources.items()
+    }
 
 
 def name_recordings(paths: Sequence[Path]) -> dict[Path, str]:

@@ -26,11 +26,14 @@ def doctor(context: click.Context, as_json: bool, probe: bool, config_path: Path
     Exit codes: 0 without a fault, 10 if a fault keeps soundwatch from detecting or reporting sounds.
     """
     from soundwatch.daemon.app.detached_view import detached_view
+    from soundwatch.daemon.capture.source_names import locate_sources
     from soundwatch.daemon.diagnostics.checks import run_checks
     from soundwatch.daemon.diagnostics.finding import CheckInput, findings_text
 
     try:
-        case = CheckInput(load_config(config_path), None, config_path, probe, detached_view)
+        config = load_config(config_path)
+        config = msgspec.structs.replace(config, sources=locate_sources(config.sources))
+        case = CheckInput(config, None, config_path, probe, detached_view)
     except ConfigError as error:
         case = CheckInput(None, error, config_path, probe, detached_view)
     findings = list(run_checks(case, lambda part: click.echo(f"checking: {part}", err=True)))

@@ -111,8 +111,9 @@ def run(
 def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any]) -> RunConfig:
     """Combine the configuration and the options of the command line."""
     from soundwatch.daemon.app.reload import RunConfig, select_sources
+    from soundwatch.daemon.capture.source_names import locate_sources
 
-    sources = select_sources(config, devices)
+    sources = locate_sources(select_sources(config, devices))
     sources = {name: msgspec.structs.replace(source, **given) for name, source in sources.items()}
     return RunConfig(config, sources, waiting=config.sources)  # a device of the command line must be there
 

@@ -216,3 +216,18 @@ def test_a_sound_server_that_hangs_is_named_before_portaudio_gives_up(
     assert isinstance(change, SourceStateChange)
     assert (change.state, change.reason) == ("waiting", "absent")
     assert change.detail.startswith("default cannot be opened. The sound server does not answer")
+
+
+@pytest.mark.slow
+def test_a_sound_system_that_hangs_is_named_soon_where_no_server_can_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with ALSA's own address of a server, or with JACK."""
+    (tmp_path / "sounddevice.py").write_text("import time; time.sleep(600)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    for variable in ("XDG_RUNTIME_DIR", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.delenv("PULSE_SERVER", raising=False)
+    message = r"^default cannot be opened\. The sound system does not answer within 5 s\. Check that its server"
+    with pytest.raises(SourceError, match=message):
+        MicrophoneProcess("mic0", "default", None, wait=False)

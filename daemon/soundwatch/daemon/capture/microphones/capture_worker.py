@@ -9,7 +9,8 @@ output as frames of `capture/microphones/ipc.py`, and ends when the device is lo
 Conventions: CHANNELS 0 is the device's own number; WAIT 0 fails at once if the device is absent, 1 retries until it is
 present. The end of standard input ends the process, also if the daemon was killed. The process ignores SIGINT and
 SIGTERM, which a terminal and systemd send to it as well as to the daemon.
-Rule: PortAudio's calls have ten seconds. A sound server that hangs is found meanwhile, over its own protocol.
+Rule: PortAudio's calls have ten seconds, five with WAIT 0. A sound server that hangs is found meanwhile, over its own
+protocol.
 Does not: import the inference runtime, or retry after the device is lost (`capture/monitoring/reconnect.py`).
 """
 
@@ -26,7 +27,7 @@ from typing import Final, NoReturn
 from soundwatch.daemon.capture.microphones.coalesce import coalesced
 from soundwatch.daemon.capture.microphones.ipc import ErrorFrame, OpenedFrame, encode_block, encode_message
 from soundwatch.daemon.capture.portaudio.devices import NoDeviceError
-from soundwatch.daemon.capture.portaudio.library import rescan_devices
+from soundwatch.daemon.capture.portaudio.library import ASKED_S, RESTART_ADVICE, rescan_devices
 from soundwatch.daemon.capture.portaudio.microphone import Microphone
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
@@ -58,7 +59,7 @@ def main(device: str, channels: str, wait: str) -> NoReturn:
 def _capture(out: int, device: str, channels: int | None, wait: bool) -> ErrorFrame:
     """Send blocks, and return the reason for the end."""
     opening_ended = threading.Event()
-    threading.Thread(target=_report_hung_server, args=(out, device, wait, opening_ended), daemon=True).start()
+    threading.Thread(target=_report_hung_opening, args=(out, device, wait, opening_ended), daemon=True).start()
     opened = _open(out, device, channels, wait)
     with _sending:
         opening_ended.set()
@@ -98,23 +99,27 @@ def _open(out: int, device: str, channels: int | None, wait: bool) -> Microphone
     return ErrorFrame("absent", message, final=True)
 
 
-def _report_hung_server(out: int, device: str, wait: bool, opening_ended: threading.Event) -> None:
-    """Report a sound server that hangs while the device is opened; without `wait`, end the process."""
+def _report_hung_opening(out: int, device: str, wait: bool, opening_ended: threading.Event) -> None:
+    """Report a sound system that hangs while the device is opened; without `wait`, end the process."""
     if opening_ended.wait(USUAL_S):
         return
     from soundwatch.daemon.capture.sound_server.devices import list_server_devices  # few capture processes need it
 
+    reason, started_s = "", time.monotonic()
     try:
         list_server_devices()
     except StallError as error:
-        message = ErrorFrame("absent", f"{device} cannot be opened. {error}", final=not wait)
-        with _sending, contextlib.suppress(OSError):  # the daemon has ended
-            if not opening_ended.is_set():
-                _write(out, encode_message(message))
-                if not wait:
-                    _exit()
+        reason = str(error)
     except SourceError:  # PortAudio's answer counts
         pass
+    if not reason and not wait:
+        opening_ended.wait(max(0.0, ASKED_S - USUAL_S - (time.monotonic() - started_s)))
+        reason = f"The sound system does not answer within {ASKED_S:g} s. {RESTART_ADVICE}"
+    with _sending, contextlib.suppress(OSError):  # the daemon has ended
+        if reason and not opening_ended.is_set():
+            _write(out, encode_message(ErrorFrame("absent", f"{device} cannot be opened. {reason}", final=not wait)))
+            if not wait:
+                _exit()
 
 
 def _other_choices(error: SourceError) -> str:

@@ -17,9 +17,10 @@ from typing import Final, NoReturn
 import msgspec
 
 from soundwatch.daemon.capture.portaudio.devices import Device, devices_json, list_devices
+from soundwatch.daemon.capture.portaudio.library import ASKED_S
 from soundwatch.daemon.core.errors import SourceError
 
-LIMIT_S: Final = 30.0  # the process itself gives up after ten seconds, but may start slowly
+LIMIT_S: Final = 30.0  # the process itself gives up after five seconds, but may start slowly
 PROGRAM: Final = f"from {__name__} import write_devices; write_devices()"
 
 
@@ -65,7 +66,7 @@ def _ending(code: int) -> str:
 def write_devices() -> NoReturn:
     """Write the devices, and exit without waiting for a PortAudio that hangs."""
     try:
-        os.write(1, devices_json(list_devices()))
+        os.write(1, devices_json(list_devices(ASKED_S)))
     except SourceError as error:
         os.write(2, str(error).encode(errors="replace"))
         os._exit(SourceError.exit_code)

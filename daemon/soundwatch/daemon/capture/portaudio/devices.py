@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from soundwatch.daemon.capture.portaudio.device_names import list_cards, stable_names
-from soundwatch.daemon.capture.portaudio.library import call_portaudio
+from soundwatch.daemon.capture.portaudio.library import CALL_S, call_portaudio
 from soundwatch.daemon.core.errors import SourceError
 
 _ALSA_PLACE: Final = re.compile(r"\s*\(hw:\d+,\d+\)$")
@@ -63,13 +63,16 @@ class Device:
     monitor: bool = False
 
 
-def list_devices() -> tuple[Device, ...]:
+def list_devices(timeout_s: float = CALL_S) -> tuple[Device, ...]:
     """List all input devices.
+
+    Args:
+        timeout_s: Time limit.
 
     Raises:
         SourceError: PortAudio is missing or does not answer.
     """
-    found = call_portaudio("Listing the input devices", _query)
+    found = call_portaudio("Listing the input devices", _query, timeout_s)
     cards = list_cards()
     return tuple(
         replace(device, device=stable_name(found, device), lasting=stable_names(device.name, cards)) for device in found

@@ -14,12 +14,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import ModuleType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from soundwatch.daemon.capture.descriptors.quiet_stderr import capture_native_stderr
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
 
 T = TypeVar("T")
+
+CALL_S: Final = 10.0  # of a call on a slow machine that starts
+ASKED_S: Final = 5.0  # of a call whose result a person waits for
+RESTART_ADVICE: Final = "Check that its server (PulseAudio, PipeWire, JACK) runs, or restart it."
 
 
 def load_portaudio() -> ModuleType:
@@ -39,7 +43,7 @@ def load_portaudio() -> ModuleType:
     return module
 
 
-def call_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: float = 10.0) -> T:
+def call_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: float = CALL_S) -> T:
     """Call `function` in a thread that is abandoned if the call hangs, and return the result.
 
     Args:
@@ -65,8 +69,7 @@ def call_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: f
     except TimeoutError as error:
         _skip_exit_handler()
         raise SourceError(
-            f"{doing} took more than {timeout_s:g} s: the sound system does not answer. Check that its server "
-            "(PulseAudio, PipeWire, JACK) runs, or restart it."
+            f"{doing} took more than {timeout_s:g} s: the sound system does not answer. {RESTART_ADVICE}"
         ) from error
     except UnicodeDecodeError as error:
         name = bytes(error.object).decode(errors="replace")
