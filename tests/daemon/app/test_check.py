@@ -51,6 +51,14 @@ def test_a_format_of_raw_samples_that_no_source_has_is_refused(pcm: str) -> None
         check_devices(Config(sources={"pipe": SourceConfig(device="-", pcm=pcm)}))
 
 
+@pytest.mark.parametrize("scheme", ["rtsps", "RTMPS"])
+def test_an_address_whose_certificate_ffmpeg_cannot_check_is_refused_before_the_run(scheme: str) -> None:
+    camera = SourceConfig(device=f"{scheme}://camera/1")
+    with pytest.raises(ConfigError, match=r"^sources.gate.certificate is 'checked'.*`certificate: unchecked`"):
+        check_devices(Config(sources={"gate": camera}))
+    check_devices(Config(sources={"gate": msgspec.structs.replace(camera, certificate="unchecked")}))
+
+
 @pytest.mark.parametrize("device", ["", "  "])
 def test_a_source_without_a_device_is_refused(device: str) -> None:
     with pytest.raises(ConfigError, match=r"^sources.yard.device is empty"):

@@ -14,7 +14,7 @@ from soundwatch.daemon.app.reload import check_standard_input, needs_speech_guar
 from soundwatch.daemon.app.rule_outputs import prepare_rules
 from soundwatch.daemon.app.source_rules import checked_sources
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
-from soundwatch.daemon.capture.streams.certificates import check_certificate
+from soundwatch.daemon.capture.streams.certificates import check_certificate, check_checkable
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
@@ -57,10 +57,11 @@ def check_config(config: Config, contract: ModelContract) -> CheckedConfig:
 
 
 def check_devices(config: Config) -> None:
-    """Check the device and the format of raw samples of every source.
+    """Check the device, the format of raw samples and the certificate of every source.
 
     Raises:
-        ConfigError: A device is empty, two sources read standard input, or a format is malformed or out of range.
+        ConfigError: A device is empty, two sources read standard input, a format is malformed or out of range, or a
+            certificate cannot be used.
     """
     check_standard_input(config.sources)
     for name, source in config.sources.items():
@@ -72,6 +73,7 @@ def check_devices(config: Config) -> None:
             raise ConfigError(f"sources.{name}.pcm: {error}") from error
         try:
             check_certificate(source.certificate)
+            check_checkable(source.certificate, source.device)
         except ConfigError as error:
             raise ConfigError(f"sources.{name}.{error}") from error
 

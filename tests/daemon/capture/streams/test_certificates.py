@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import shutil
 import ssl
 import threading
@@ -134,6 +135,21 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path, content: bytes |
     if content is not None:
         (tmp_path / "issuer.pem").write_bytes(content)
     with pytest.raises(ConfigError, match=message):
+        check_certificate(str(tmp_path / "issuer.pem"))
+
+
+def test_a_file_of_certificates_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "issuer.pem"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    check_certificate("~/issuer.pem")
+    options = certificate_options("https://radio/1", "https", "~/issuer.pem", takes_options=True)
+    assert options[-1] == f"ca_file '{tmp_path / 'issuer.pem'}'"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes in folders")
+def test_a_pipe_of_certificates_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "issuer.pem")
+    with pytest.raises(ConfigError, match="it is not a regular file"):
         check_certificate(str(tmp_path / "issuer.pem"))
 
 

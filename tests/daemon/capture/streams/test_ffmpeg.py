@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from soundwatch.daemon.capture.streams import ffmpeg
-from soundwatch.daemon.capture.streams.ffmpeg import explain_end
+from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
+from soundwatch.daemon.capture.streams.ffmpeg import connect_ffmpeg, explain_end
+from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
+
+@pytest.fixture(autouse=True)
+def unknown_version() -> Iterator[None]:
+    """Let each test ask for the version of its ffmpeg."""
+    ffmpeg._reads_options.cache_clear()
+    yield
+    ffmpeg._reads_options.cache_clear()
+
 
 NO_SOUND = (
     "Stream map '0:a:0' matches no streams.",
@@ -68,6 +82,32 @@ def test_a_camera_is_read_over_tcp_with_each_version_of_ffmpeg(
         return subprocess.CompletedProcess([], 0, version.encode())
 
     monkeypatch.setattr(subprocess, "run", shown)
-    ffmpeg._reads_options.cache_clear()
     assert ffmpeg._script("RTSP://cam/1?a=b", "rtsp") == f"ffconcat version 1.0\n{script}"
-    ffmpeg._reads_options.cache_clear()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the program is a script")
+def test_an_ffmpeg_that_does_not_tell_its_version_in_time_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "ffmpeg").write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    (tmp_path / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(ffmpeg, "VERSION_S", 0.1)
+    with pytest.raises(SourceError, match="did not tell its version within") as caught:
+        connect_ffmpeg("http://radio/1", PcmFormat.parse("s16le,8000,1"))
+    assert not isinstance(caught.value, SourceUnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("number", "final"), [(errno.EMFILE, False), (errno.ENOMEM, False), (errno.ENOENT, True), (errno.EACCES, True)]
+)
+def test_an_ffmpeg_that_cannot_be_started_for_a_shortage_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, number: int, final: bool
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(SourceError, match=f"cannot be started: {os.strerror(number)}") as caught:
+        connect_ffmpeg("http://radio/1", PcmFormat.parse("s16le,8000,1"))
+    assert isinstance(caught.value, SourceUnavailableError) is final

@@ -10,11 +10,13 @@ Does not: check a connection itself, or the parts of an HLS playlist.
 
 from __future__ import annotations
 
+import errno
 import ssl
 from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.errors import ConfigError, SourceUnavailableError
+from soundwatch.daemon.core.paths import expand_path, is_file, is_there
 
 CHECKED: Final = "checked"
 UNCHECKED: Final = "unchecked"
@@ -38,14 +40,28 @@ def check_certificate(certificate: str) -> None:
         return
     if not certificate:
         raise ConfigError(f"certificate is empty. Write `{CHECKED}`, `{UNCHECKED}`, or the path of a PEM file.")
+    path = expand_path(certificate)
     try:
-        ssl.create_default_context(cafile=certificate)
+        if is_there(path) and not is_file(path):  # a pipe without a writer would be waited for
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        ssl.create_default_context(cafile=path)
     except OSError as error:  # also what is no certificate
         reason = error.strerror or str(error)
         raise ConfigError(
             f"certificate is {certificate!r}, which is no file of certificates ({reason}). Write `{CHECKED}`, "
             f"`{UNCHECKED}`, or the path of a PEM file with the server's certificate or its issuer's."
         ) from error
+
+
+def check_checkable(certificate: str, device: str | int) -> None:
+    """Refuse an address whose server's certificate no ffmpeg can check, unless it stays unchecked.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    scheme = str(device).partition("://")[0].lower()
+    if certificate != UNCHECKED and scheme in UNCHECKABLE:
+        raise ConfigError(f"certificate is {certificate!r}: a check is needed, and {_no_check(scheme)}")
 
 
 def certificate_options(address: str, scheme: str, certificate: str, *, takes_options: bool) -> tuple[str, ...]:
@@ -63,14 +79,11 @@ def certificate_options(address: str, scheme: str, certificate: str, *, takes_op
     if certificate == UNCHECKED:
         return ()
     if scheme in UNCHECKABLE or (scheme in ENCRYPTED and not takes_options):
-        needs = "" if scheme in UNCHECKABLE else ", before version 5"
-        raise SourceUnavailableError(
-            f"{address} needs a check of its server's certificate, and ffmpeg{needs} has none for {scheme}://. Set "
-            f"`certificate: {UNCHECKED}` of this source if its network is trusted."
-        )
+        version = "" if scheme in UNCHECKABLE else ", before version 5"
+        raise SourceUnavailableError(f"{address} needs a check of its server's certificate, and {_no_check(scheme, version)}")
     if scheme not in ("http", "https", "tls") or not takes_options:  # http:// may redirect to https://
         return ()
-    issuers = _system_file() if certificate == CHECKED else str(Path(certificate).absolute())
+    issuers = _system_file() if certificate == CHECKED else str(expand_path(certificate).absolute())
     return ("tls_verify 1",) if issuers is None else ("tls_verify 1", f"ca_file {quoted(issuers)}")
 
 
@@ -82,6 +95,14 @@ def quoted(text: str) -> str:
 def describe_certificate(scheme: str, certificate: str) -> str:
     """Return the end of a source's description; a text only where an encrypted connection is not checked."""
     return ", certificate unchecked" if certificate == UNCHECKED and scheme in ENCRYPTED else ""
+
+
+def _no_check(scheme: str, version: str = "") -> str:
+    """Return the end of a message about a certificate that ffmpeg cannot check."""
+    return (
+        f"ffmpeg{version} has none for {scheme}://. Set `certificate: {UNCHECKED}` of this source if its network is "
+        "trusted."
+    )
 
 
 def _system_file() -> str | None:

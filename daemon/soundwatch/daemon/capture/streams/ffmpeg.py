@@ -11,6 +11,7 @@ Does not: reconnect (`capture/monitoring/reconnect.py`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import subprocess
 import threading
@@ -23,12 +24,13 @@ from soundwatch.daemon.capture.descriptors.pipes import gatherable_s
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import CHECKED, certificate_options, quoted
 from soundwatch.daemon.capture.streams.network import Connection
-from soundwatch.daemon.core.errors import SourceUnavailableError
+from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
 from soundwatch.daemon.core.redact import HIDDEN, check_address, redact_text, redact_url
 
 ENDING_S: Final = 0.2
 VERSION_S: Final = 5.0
 KEPT_LINES: Final = 8
+PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)  # too many files or processes, or no memory
 MIN_SECRET: Final = 3  # a shorter one would hide parts of ordinary words
 REAL_TIME_SCHEMES: Final = frozenset({"http", "https"})  # radio comes in chunks of seconds, recordings as fast as sent
 PROTOCOLS: Final = (
@@ -87,19 +89,21 @@ def connect_ffmpeg(url: str, pcm: PcmFormat, certificate: str = CHECKED) -> Conn
 
     Raises:
         SourceUnavailableError: ffmpeg is not installed, or cannot check the server's certificate.
+        SourceError: ffmpeg cannot be started now.
         ConfigError: The address is ambiguous.
     """
     check_address(url)
     try:
-        process = _start_ffmpeg(url, pcm, certificate)
+        process, messages = _start_ffmpeg(url, pcm, certificate)
     except OSError as error:
+        needs = f"{redact_url(url)} needs the program ffmpeg, which cannot be started: {error.strerror}."
+        if error.errno in PASSING:
+            raise SourceError(needs) from error
         raise SourceUnavailableError(
-            f"{redact_url(url)} needs the program ffmpeg, which cannot be started: {error.strerror}. On Debian and "
-            "Ubuntu install it with `sudo apt-get install ffmpeg`."
+            f"{needs} On Debian and Ubuntu install it with `sudo apt-get install ffmpeg`."
         ) from error
     assert process.stdout is not None
-    assert process.stderr is not None
-    stdout, messages = process.stdout, _Messages(process.stderr, url)
+    stdout = process.stdout
 
     def close(received: bool) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -114,11 +118,12 @@ def connect_ffmpeg(url: str, pcm: PcmFormat, certificate: str = CHECKED) -> Conn
     return Connection(stdout.fileno(), close, longest_gather_s=longest_gather_s, interrupt=process.terminate)
 
 
-def _start_ffmpeg(url: str, pcm: PcmFormat, certificate: str) -> subprocess.Popen[bytes]:
+def _start_ffmpeg(url: str, pcm: PcmFormat, certificate: str) -> tuple[subprocess.Popen[bytes], _Messages]:
     """Start ffmpeg with pipes for the samples and for its messages, and give it the address.
 
     Raises:
         OSError: ffmpeg cannot be started.
+        SourceError: ffmpeg does not tell its version.
         SourceUnavailableError: ffmpeg cannot check the server's certificate.
     """
     scheme = urlsplit(url).scheme.lower()
@@ -139,7 +144,13 @@ def _start_ffmpeg(url: str, pcm: PcmFormat, certificate: str) -> subprocess.Pope
     assert process.stdin is not None
     with contextlib.suppress(OSError), process.stdin as stdin:  # it may have ended already; its messages say why
         stdin.write(script.encode())
-    return process
+    assert process.stderr is not None
+    try:
+        return process, _Messages(process.stderr, url)
+    except RuntimeError:  # the system refuses a thread
+        process.kill()
+        process.wait()
+        raise
 
 
 class _Messages:
@@ -195,6 +206,7 @@ def _script(url: str, scheme: str, certificate: str = CHECKED) -> str:
 
     Raises:
         SourceUnavailableError: ffmpeg cannot check the server's certificate.
+        SourceError: ffmpeg does not tell its version.
     """
     options = certificate_options(redact_url(url), scheme, certificate, takes_options=_reads_options())
     url = scheme + url[len(scheme) :]  # ffmpeg knows schemes in small letters only
@@ -208,14 +220,22 @@ def _script(url: str, scheme: str, certificate: str = CHECKED) -> str:
 
 @lru_cache(maxsize=1)
 def _reads_options() -> bool:
-    """Return True if ffmpeg is version 5 or newer, whose scripts may hold options."""
-    shown = subprocess.run(
-        ["ffmpeg", "-version"],  # noqa: S607
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        timeout=VERSION_S,
-        check=False,
-    )
+    """Return True if ffmpeg is version 5 or newer, whose scripts may hold options.
+
+    Raises:
+        OSError: ffmpeg cannot be started.
+        SourceError: ffmpeg does not answer, as on a machine that is starting.
+    """
+    try:
+        shown = subprocess.run(
+            ["ffmpeg", "-version"],  # noqa: S607
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=VERSION_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SourceError(f"The program ffmpeg did not tell its version within {VERSION_S:g} s.") from error
     found = re.match(r"ffmpeg version n?(\d+)\.", shown.stdout.decode(errors="replace"))
     return found is None or int(found[1]) >= 5
 
