@@ -67,6 +67,25 @@ def test_a_source_without_a_device_is_refused(device: str) -> None:
         open_source("yard", device)
 
 
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("pcm+tcp://camera", "^sources.yard: 'pcm.tcp://camera' is not a valid address; write pcm.tcp://HOST:PORT"),
+        ("pcm+udp://0.0.0.0:99?x=1", "is not a valid address"),
+        ("WYOMING://satellite", "is not a valid address; write wyoming://HOST:PORT"),
+    ],
+)
+def test_a_malformed_address_is_refused(device: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_devices(Config(sources={"yard": SourceConfig(device=device)}))
+
+
+def test_an_address_that_may_be_opened_is_accepted() -> None:
+    unchecked = SourceConfig(device="rtsps://camera/1", certificate="unchecked")
+    others = [SourceConfig(device=device) for device in ("https://radio/1", "PCM+TCP://camera:99", "nvr", 3)]
+    check_devices(Config(sources={str(number): source for number, source in enumerate([unchecked, *others])}))
+
+
 def test_a_page_is_accepted_whose_token_may_be_in_the_environment_of_the_service() -> None:
     check("http://0.0.0.0:1", f"{PAGE},trusted_proxies=10.0.0.0/8")
 

@@ -48,6 +48,12 @@ def test_a_source_goes_on_with_other_settings() -> None:
     assert changes.text == "settings of source mic0 are changed"
 
 
+@pytest.mark.parametrize("other", [{"certificate": "unchecked"}, {"pcm": "s16le,16000,1"}, {"channels": 2}])
+def test_a_source_that_would_be_opened_otherwise_is_opened_again(other: dict[str, object]) -> None:
+    changes = diff_configs(BEFORE, after({"mic0": MIC, "yard": msgspec.structs.replace(YARD, **other)}))
+    assert (changes.sources_removed, changes.sources_added) == (("yard",), ("yard",))
+
+
 def test_the_model_has_each_class_that_a_source_detects_with_the_lowest_threshold(tmp_path: Path) -> None:
     model = ModelConfig(file=str(write_band_model(tmp_path / "m.onnx", SMALL_CONTRACT)), provider="cpu")
     own = SourceDetectionConfig(threshold=0.3, classes={"low": ClassConfig(enabled=True)})

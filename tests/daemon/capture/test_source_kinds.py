@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.capture import open_live_source, open_source, source_kinds
-from soundwatch.daemon.capture.source_kinds import SourceKind, SourceRequest
+from soundwatch.daemon.capture.kind import SourceKind, SourceRequest
 from soundwatch.daemon.capture.source_names import name_devices
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.source import SourceConfig

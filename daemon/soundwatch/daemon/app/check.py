@@ -13,6 +13,7 @@ from soundwatch.daemon.app.outputs import prepare_all
 from soundwatch.daemon.app.reload import check_standard_input, needs_speech_guard
 from soundwatch.daemon.app.rule_outputs import prepare_rules
 from soundwatch.daemon.app.source_rules import checked_sources
+from soundwatch.daemon.capture import check_source
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import check_certificate, check_checkable
 from soundwatch.daemon.config.config import Config
@@ -60,8 +61,8 @@ def check_devices(config: Config) -> None:
     """Check the device, the format of raw samples and the certificate of every source.
 
     Raises:
-        ConfigError: A device is empty, two sources read standard input, a format is malformed or out of range, or a
-            certificate cannot be used.
+        ConfigError: A device is empty or a malformed address, two sources read standard input, a format is malformed
+            or out of range, or a certificate cannot be used.
     """
     check_standard_input(config.sources)
     for name, source in config.sources.items():
@@ -71,6 +72,10 @@ def check_devices(config: Config) -> None:
             PcmFormat.parse(source.pcm)
         except ConfigError as error:
             raise ConfigError(f"sources.{name}.pcm: {error}") from error
+        try:
+            check_source(source.device)
+        except ConfigError as error:
+            raise ConfigError(f"sources.{name}: {error}") from error
         try:
             check_certificate(source.certificate)
             check_checkable(source.certificate, source.device)

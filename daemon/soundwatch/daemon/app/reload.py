@@ -170,7 +170,7 @@ def keep_restart_values(before: Config, after: Config) -> Config:
 
 def _has_sound_of(before: SourceConfig, after: SourceConfig | None) -> bool:
     """Return True if two configurations of a source give one sound and one level."""
-    keys = ("device", "channels", "pcm", "level_offset_db")
+    keys = ("device", "channels", "pcm", "certificate", "level_offset_db")
     return after is not None and all(getattr(before, key) == getattr(after, key) for key in keys)
 
 

@@ -14,7 +14,7 @@ from soundwatch.daemon.capture.portaudio.microphone import Microphone
 from soundwatch.daemon.capture.recordings.pacing import Pace
 from soundwatch.daemon.capture.recordings.recording import Recording, recordings_in
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
-from soundwatch.daemon.capture.source_kinds import open_live_source, open_source, source_kind
+from soundwatch.daemon.capture.source_kinds import check_source, open_live_source, open_source, source_kind
 from soundwatch.daemon.capture.streams.raw_pcm import RawPcm
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "PcmFormat",
     "RawPcm",
     "Recording",
+    "check_source",
     "open_live_source",
     "open_source",
     "recordings_in",

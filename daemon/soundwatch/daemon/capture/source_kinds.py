@@ -1,4 +1,4 @@
-"""The table of source kinds: how to recognize a device, name it, open it, and whether its sound is encrypted.
+"""The table of source kinds, and how a source is opened.
 
 Conventions: a kind is added by one entry in `SOURCE_KINDS`, which is searched in order; the last entry matches all.
 Does not: read sound.
@@ -7,86 +7,27 @@ Does not: read sound.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+from soundwatch.daemon.capture.address_kinds import ADDRESS_KINDS, LOCAL_PAUSE_S, reconnecting
 from soundwatch.daemon.capture.demo.scene import Demo
+from soundwatch.daemon.capture.kind import SourceKind, SourceRequest
 from soundwatch.daemon.capture.microphones.open_microphone import open_live_microphone, open_microphone
 from soundwatch.daemon.capture.monitoring.monitor import MonitoredSource
-from soundwatch.daemon.capture.monitoring.reconnect import open_reconnecting
 from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
-from soundwatch.daemon.capture.name_candidates import device_names, host_names
+from soundwatch.daemon.capture.name_candidates import device_names
 from soundwatch.daemon.capture.path_kinds import is_fifo, is_recording, is_recordings_folder, looks_like_path
 from soundwatch.daemon.capture.recordings.folder import Folder
 from soundwatch.daemon.capture.recordings.recording import Recording
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
-from soundwatch.daemon.capture.streams.certificates import CHECKED, ENCRYPTED, check_certificate, describe_certificate
-from soundwatch.daemon.capture.streams.ffmpeg import connect_ffmpeg
-from soundwatch.daemon.capture.streams.network import Connection, NetworkSource, connect_fifo, connect_tcp, connect_udp
+from soundwatch.daemon.capture.streams.certificates import CHECKED, check_certificate
+from soundwatch.daemon.capture.streams.network import NetworkSource, connect_fifo
 from soundwatch.daemon.capture.streams.raw_pcm import RawPcm, standard_input
-from soundwatch.daemon.capture.streams.wyoming_satellite import open_wyoming
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.paths import is_there, literal_path
-from soundwatch.daemon.core.redact import check_address, redact_url
 from soundwatch.daemon.core.source import LiveSource, Source
 from soundwatch.daemon.core.types import Block
-
-# Longest time between two attempts. Until a pipe or a port of this machine is open, its writer waits, or datagrams are
-# lost, and to open it costs nothing. ffmpeg costs a process and a login for each attempt.
-LOCAL_PAUSE_S: Final = 0.25
-HOST_PAUSE_S: Final = 1.0
-FFMPEG_PAUSE_S: Final = 5.0
-_ENCRYPTED_SCHEMES: Final = ENCRYPTED | {"srt"}
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRequest:
-    """Parameters of a source.
-
-    Attributes:
-        name: Name in events.
-        device: Text of `device`, or a microphone's index.
-        channels: Number of channels to open; None for the device's own, two at most.
-        pcm: Format of raw samples.
-        wait: Wait for an absent device instead of failing.
-        certificate: Check of a server's certificate (`capture/streams/certificates.py`).
-    """
-
-    name: str
-    device: str | int
-    channels: int | None
-    pcm: PcmFormat
-    wait: bool = True
-    certificate: str = CHECKED
-
-    @property
-    def path(self) -> Path:
-        """The device as a path."""
-        return literal_path(str(self.device))
-
-
-@dataclass(frozen=True, slots=True)
-class SourceKind:
-    """One kind of source.
-
-    Attributes:
-        name: Name of the kind.
-        matches: True if a device is of this kind.
-        open: Opens a source that ends at its first loss.
-        open_live: Opens a source that is reopened after each loss.
-        event_names: Names for events of a device that the configuration does not name, from short to unique.
-        encrypted: True if the sound of a device is encrypted on its network; None if it passes no network.
-    """
-
-    name: str
-    matches: Callable[[str | int], bool]
-    open: Callable[[SourceRequest], Source]
-    open_live: Callable[[SourceRequest], LiveSource]
-    event_names: Callable[[str], tuple[str, ...]]
-    encrypted: Callable[[str], bool] | None = None
 
 
 def source_kind(device: str | int) -> SourceKind:
@@ -98,6 +39,16 @@ def source_kind(device: str | int) -> SourceKind:
     if not str(device).strip():
         raise ConfigError("The device is empty. Write `default`, or a name that `soundwatch devices` lists.")
     return next(kind for kind in SOURCE_KINDS if kind.matches(device))
+
+
+def check_source(device: str | int) -> None:
+    """Refuse an address that is malformed, without opening it.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if "://" in str(device) and (check := source_kind(device).check) is not None:  # others need the microphones
+        check(str(device))
 
 
 def locate_device(device: str | int) -> str | int:
@@ -185,44 +136,6 @@ def open_live_source(
     return MonitoredSource(source, choice)
 
 
-Connector = Callable[[str, SourceRequest], Connection]
-
-
-def _network_kind(
-    name: str,
-    matches: Callable[[str | int], bool],
-    connect: Connector,
-    encrypted: Callable[[str], bool],
-    longest_pause_s: float,
-) -> SourceKind:
-    """Build the kind of an address."""
-
-    def open_once(request: SourceRequest) -> NetworkSource:
-        url = str(request.device)
-        check_address(url)
-        description = redact_url(url) + describe_certificate(urlsplit(url).scheme.lower(), request.certificate)
-        return NetworkSource(request.name, description, lambda: connect(url, request), request.pcm)
-
-    return SourceKind(name, matches, open_once, _reconnecting(open_once, longest_pause_s), host_names, encrypted)
-
-
-def _reconnecting(
-    open_once: Callable[[SourceRequest], LiveSource], longest_pause_s: float
-) -> Callable[[SourceRequest], LiveSource]:
-    """Reopen a connected source after each loss."""
-    return lambda request: open_reconnecting(
-        lambda: open_once(request),
-        request.name,
-        redact_url(str(request.device)),
-        wait=request.wait,
-        longest_pause_s=longest_pause_s,
-    )
-
-
-def _connect_url(url: str, request: SourceRequest) -> Connection:
-    return connect_ffmpeg(url, request.pcm, request.certificate)
-
-
 def _open_fifo(request: SourceRequest) -> NetworkSource:
     return NetworkSource(request.name, str(request.path), lambda: connect_fifo(request.path), request.pcm)
 
@@ -232,33 +145,11 @@ def _same(name: str, matches: Callable[[str | int], bool], open_: Callable[[Sour
     return SourceKind(name, matches, open_, open_, device_names)
 
 
-def _has_scheme(scheme: str) -> Callable[[str | int], bool]:
-    return lambda device: f"{scheme}://" in str(device) and str(device).startswith(scheme)
-
-
-def _is_plain(_: str) -> bool:
-    return False
-
-
-def _is_encrypted(url: str) -> bool:
-    return urlsplit(url).scheme in _ENCRYPTED_SCHEMES
-
-
 SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     _same("demo", lambda device: device == "demo", lambda request: Demo(request.name)),
     _same("stdin", lambda device: device == "-", lambda request: RawPcm(request.name, standard_input(), request.pcm)),
-    _network_kind("tcp", _has_scheme("pcm+tcp"), lambda url, _: connect_tcp(url), _is_plain, HOST_PAUSE_S),
-    _network_kind("udp", _has_scheme("pcm+udp"), lambda url, _: connect_udp(url), _is_plain, LOCAL_PAUSE_S),
-    SourceKind(
-        "wyoming",
-        _has_scheme("wyoming"),
-        lambda request: open_wyoming(request.name, str(request.device)),
-        _reconnecting(lambda request: open_wyoming(request.name, str(request.device)), HOST_PAUSE_S),
-        host_names,
-        _is_plain,
-    ),
-    _network_kind("url", _has_scheme(""), _connect_url, _is_encrypted, FFMPEG_PAUSE_S),
-    SourceKind("fifo", is_fifo, _open_fifo, _reconnecting(_open_fifo, LOCAL_PAUSE_S), device_names),
+    *ADDRESS_KINDS,
+    SourceKind("fifo", is_fifo, _open_fifo, reconnecting(_open_fifo, LOCAL_PAUSE_S), device_names),
     SourceKind(
         "folder",
         is_recordings_folder,

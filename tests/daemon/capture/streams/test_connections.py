@@ -12,7 +12,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from soundwatch.daemon.capture import open_live_source, source_kind, source_kinds
+from soundwatch.daemon.capture import address_kinds, open_live_source, source_kind
 from soundwatch.daemon.capture.microphones import open_microphone
 from soundwatch.daemon.capture.monitoring import reconnect
 from soundwatch.daemon.capture.streams import network
@@ -133,7 +133,7 @@ def test_the_pauses_between_attempts_are_those_of_the_kind_of_source(
         raise SourceError("Nothing is there.")
 
     monkeypatch.setattr(network.NetworkSource, "__init__", refuse)
-    monkeypatch.setattr(source_kinds, "open_wyoming", refuse)
+    monkeypatch.setattr(address_kinds, "open_wyoming", refuse)
     monkeypatch.setattr(open_microphone, "open_server_source", refuse)
     monkeypatch.setattr(reconnect, "Backoff", Recorded)
     devices = {"fifo": str(tmp_path / "yard"), "url": "rtsp://yard/1", "microphone": "pulse"}

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon.capture.streams import ffmpeg
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
+from soundwatch.daemon.capture.streams import ffmpeg
 from soundwatch.daemon.capture.streams.ffmpeg import connect_ffmpeg, explain_end
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
+
 
 @pytest.fixture(autouse=True)
 def unknown_version() -> Iterator[None]:

@@ -80,7 +80,9 @@ def certificate_options(address: str, scheme: str, certificate: str, *, takes_op
         return ()
     if scheme in UNCHECKABLE or (scheme in ENCRYPTED and not takes_options):
         version = "" if scheme in UNCHECKABLE else ", before version 5"
-        raise SourceUnavailableError(f"{address} needs a check of its server's certificate, and {_no_check(scheme, version)}")
+        raise SourceUnavailableError(
+            f"{address} needs a check of its server's certificate, and {_no_check(scheme, version)}"
+        )
     if scheme not in ("http", "https", "tls") or not takes_options:  # http:// may redirect to https://
         return ()
     issuers = _system_file() if certificate == CHECKED else str(expand_path(certificate).absolute())
