@@ -27,8 +27,8 @@ from harness import option_parser, provenance, write_results
 from rich.console import Console
 from yamnet import YamNetScorer, by_frigate, by_yamcam
 
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.training.data.datasets.everyday_sounds import EverydayClip, Role, read_everyday_sounds
 from soundwatch.training.evaluation.detection.offline_detection import recording_blocks
 from soundwatch.training.evaluation.detection.score_track import Detection, Track, detect_in, score_track, stored_track

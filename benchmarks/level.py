@@ -34,8 +34,8 @@ from scipy import signal
 
 from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.config.level import LevelConfig, LoudConfig
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.diagnostics.benchmark import (
     RATE_HZ,
     NoiseSource,

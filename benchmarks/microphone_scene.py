@@ -24,9 +24,9 @@ import soundfile
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
 from soundwatch.daemon.config.config import DetectionConfig
-from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.source import LiveSource, SourceNotice
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import LiveSource, SourceNotice
+from soundwatch.daemon.core.time.clock import WallClock
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.engine.context import EngineContext

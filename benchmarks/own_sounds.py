@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from harness import Results, Table, machine_of, option_parser, provenance, table, write_results
 
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
 from soundwatch.training.data.datasets.other_sounds import may_ship, read_other_sounds
 from soundwatch.training.data.windows.cache import decode

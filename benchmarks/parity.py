@@ -21,7 +21,7 @@ from harness import Results, Table, option_parser, table, write_results
 from parity_resamplers import CONSOLE, RESAMPLED_CLIPS, Shift, compare_resamplers, compare_with_torchaudio, read, spread
 from rich.progress import track
 
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.export.formats import SUFFIXES, WRITERS
 from soundwatch.export.parity import (
     ParityDifference,

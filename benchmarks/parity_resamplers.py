@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.daemon.frontend.mel import mel_db
 from soundwatch.daemon.frontend.resample import resample_clip
 from soundwatch.export.parity import Scorer

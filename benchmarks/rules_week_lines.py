@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.types import EventType
+from soundwatch.daemon.core.records.event import EventType
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine
 
 SOURCES: Final = ("street", "yard", "door")

@@ -35,9 +35,11 @@ from harness import (
 from other_load import BEFORE_S, OtherLoad, slowest_text
 
 from soundwatch.daemon.capture.recordings.pacing import Pacer
-from soundwatch.daemon.core.memory import limit_heap
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block, FeatureWindow, Scores, read_only
+from soundwatch.daemon.core.process.memory import limit_heap
+from soundwatch.daemon.core.records.block import Block, read_only
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.records.window import FeatureWindow
 from soundwatch.daemon.diagnostics.benchmark import BLOCK_SAMPLES, RATE_HZ, NoiseSource, benchmark_context, error_logger
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine

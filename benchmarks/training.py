@@ -33,7 +33,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
-from soundwatch.daemon.core.memory import kept_heap
+from soundwatch.daemon.core.process.memory import kept_heap
 from soundwatch.training.data.datasets.urbansound8k import Clip, split_by_folds
 from soundwatch.training.data.windows.augment import augment_mel, mix
 from soundwatch.training.data.windows.cache import ClipCache

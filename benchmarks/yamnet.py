@@ -17,7 +17,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 from soundwatch.training.distillation.teacher import open_interpreter
 from soundwatch.training.evaluation.detection.score_track import Detection, Track
 from soundwatch.training.model.labels import LABELS

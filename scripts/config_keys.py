@@ -18,7 +18,7 @@ from type_docs import default_of, values_of
 
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.keys import FILE, ConfigKey, Kind
-from soundwatch.daemon.core.language import FOLDER
+from soundwatch.daemon.core.languages.language import FOLDER
 
 KINDS: dict[type[types.Type], Kind] = {
     types.BoolType: "boolean",

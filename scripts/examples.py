@@ -34,10 +34,10 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.demo.scene import DEMO_SOUNDS, RATE_HZ, Demo, demo_scene
 from soundwatch.daemon.config.config import DetectionConfig
-from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SinkError
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.time.clock import WallClock
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.engine.context import EngineContext

@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.config.level import LevelConfig
-from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.time.clock import SampleClock
+from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.inference.classifier import load_classifier_file

@@ -33,9 +33,9 @@ from picture_style import BLUE, FAINT, INK, ORANGE, STYLE
 
 from soundwatch.daemon.capture.demo.scene import DEMO_SOUNDS, RATE_HZ, ROUND_S, demo_scene
 from soundwatch.daemon.config.config import DetectionConfig
-from soundwatch.daemon.core.channels import match_channels
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
+from soundwatch.daemon.core.records.channels import match_channels
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.frontend.mel import hz_to_mel, mel_db, stft_power
 from soundwatch.daemon.frontend.resample import resample_clip

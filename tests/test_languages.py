@@ -15,9 +15,9 @@ from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.keys import config_keys, is_protected
 from soundwatch.daemon.config.place import DAYS, PlaceConfig
 from soundwatch.daemon.config.rules import GROUPS, Fault, RuleConfig
-from soundwatch.daemon.core.date_text import MONTHS, SHORT_WEEKDAYS, WEEKDAYS
-from soundwatch.daemon.core.language import FOLDER, LANGUAGES, Language, catalogue, sound_name
-from soundwatch.daemon.core.source import AudioFault
+from soundwatch.daemon.core.languages.date_text import MONTHS, SHORT_WEEKDAYS, WEEKDAYS
+from soundwatch.daemon.core.languages.language import FOLDER, LANGUAGES, Language, catalogue, sound_name
+from soundwatch.daemon.core.records.source import AudioFault
 from soundwatch.daemon.detection.calibration import NOT_CALIBRATED
 from soundwatch.daemon.events.schema import ClipRefusal
 from soundwatch.daemon.inference.loading import load_classifier

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from soundwatch.daemon.core.types import Features, read_only
+from soundwatch.daemon.core.records.block import read_only
+from soundwatch.daemon.core.records.window import Features
 from support.browser import opened
 from support.fakes import SMALL_SPEC
 from support.web_harness import a_site, reading, today

@@ -17,7 +17,7 @@ import soundfile
 from onnx import helper, numpy_helper
 
 from soundwatch.daemon.capture.demo.scene import demo_scene
-from soundwatch.daemon.core.contract import CONTRACT_KEY, decode_contract, encode_contract
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, decode_contract, encode_contract
 from soundwatch.daemon.inference.classifier import resolve_model
 from support.band_model import write_band_model
 from support.cli_runner import SOUNDWATCH, soundwatch

@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import ModelContract, encode_contract
+from soundwatch.daemon.core.model.contract import ModelContract, encode_contract
 from soundwatch.export import formats
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.training.model.checkpoint import hash_network

@@ -3,8 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from soundwatch.daemon.core.contract import EvaluationScore, Provenance
-from soundwatch.daemon.core.operation import TagScore
+from soundwatch.daemon.core.model.contract import EvaluationScore, Provenance
+from soundwatch.daemon.core.model.operation import TagScore
 from soundwatch.export.model_card import model_card
 from support.fakes import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
 

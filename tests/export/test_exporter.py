@@ -11,9 +11,9 @@ import torch
 from rich.console import Console
 
 from soundwatch.daemon.cli import main
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, SourceError, VerificationError
-from soundwatch.daemon.core.unfinished import EXPORT_PREFIX
+from soundwatch.daemon.core.files.unfinished import EXPORT_PREFIX
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.frontend import mel
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export import formats, model_card, parity

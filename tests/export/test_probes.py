@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.export.probes import probes
 from support.checkpoint_factory import SMALL_RECIPE
 from support.fakes import SMALL_SPEC

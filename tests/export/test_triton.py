@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import decode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError
+from soundwatch.daemon.core.model.contract import decode_contract
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.cli import export
 from soundwatch.export.triton_repository import configuration, export_repository

@@ -15,8 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.daemon.frontend.mel import hann_window, mel_db, mel_filterbank
 from soundwatch.export.parity import MEL_LIMIT_DB, torch_mel
 from soundwatch.export.probes import probes

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.daemon.frontend.mel import mel_db
 from soundwatch.daemon.frontend.resample import resample_clip
 from soundwatch.daemon.frontend.windowed_sinc import WindowedSincStream

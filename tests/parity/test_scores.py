@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ModelError
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS, load_classifier_file, resolve_model
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES, to_onnx

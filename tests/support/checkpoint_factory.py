@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from soundwatch.daemon.core.contract import ModelContract, encode_contract
+from soundwatch.daemon.core.model.contract import ModelContract, encode_contract
 from soundwatch.training.distillation.sound_groups import GROUPS
 from soundwatch.training.model.checkpoint import Checkpoint, DataPlan, hash_network, save_checkpoint
 from soundwatch.training.model.labels import LABELS

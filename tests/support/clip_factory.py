@@ -9,7 +9,8 @@ import numpy as np
 
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.clips.ring_buffer import Excerpt, Segment
-from soundwatch.daemon.core.types import Block, Event
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.event import Event
 
 RATE_HZ = 1000
 MODEL_RATE_HZ = 500

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.daemon.config.config import DetectionConfig
-from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import AudioQuality, SourceInfo
-from soundwatch.daemon.core.types import Block, Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import AudioQuality, SourceInfo
+from soundwatch.daemon.core.time.clock import SampleClock
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.sinks.direct import DirectWriter

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import FeatureSpec, ModelContract, Provenance
+from soundwatch.daemon.core.model.contract import ModelContract, Provenance
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 
 SMALL_SPEC = FeatureSpec(
     rate_hz=8000,

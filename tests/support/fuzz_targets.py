@@ -23,10 +23,11 @@ from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.ffmpeg import KNOWN_FAULTS, _without_secrets, explain_end
 from soundwatch.daemon.capture.streams.raw_pcm import RawPcm
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.contract import decode_contract, encode_contract
 from soundwatch.daemon.core.errors import SoundwatchError
-from soundwatch.daemon.core.redact import check_address, redact_sink, redact_text, redact_url
-from soundwatch.daemon.core.types import Window, read_only
+from soundwatch.daemon.core.model.contract import decode_contract, encode_contract
+from soundwatch.daemon.core.network.redact import check_address, redact_sink, redact_text, redact_url
+from soundwatch.daemon.core.records.block import read_only
+from soundwatch.daemon.core.records.window import Window
 from soundwatch.daemon.detection.calibration import Calibration, ClassCalibration, load_calibration
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.events.notices import interrupted_line

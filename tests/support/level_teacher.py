@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.distillation.teacher import AUDIOSET_CLASSES, TeacherOutputs
 from soundwatch.training.distillation.teacher_layers import Layer, Trunk
 from soundwatch.training.model.recipe import Distillation

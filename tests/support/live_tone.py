@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.records.block import Block, read_only
 from soundwatch.daemon.status.live import LiveFeed
 
 RATE_HZ = 44_100

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, ModelContract, encode_contract
 from support.fakes import SMALL_CONTRACT
 
 

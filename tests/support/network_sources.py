@@ -8,8 +8,8 @@ import numpy as np
 
 from soundwatch.daemon.capture import open_source
 from soundwatch.daemon.capture.streams.network import NetworkSource
-from soundwatch.daemon.core.source import LiveSource, SourceStateChange
-from soundwatch.daemon.core.types import Block, Samples
+from soundwatch.daemon.core.records.block import Block, Samples
+from soundwatch.daemon.core.records.source import LiveSource, SourceStateChange
 from support.fakes import tone
 
 FORMAT = "s16le,8000,1"

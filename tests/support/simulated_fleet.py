@@ -20,7 +20,7 @@ from random import Random
 
 import aiomqtt
 
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.sinks.mqtt.fleet import MAX_LINES
 from support.fleet_harness import keys_of
 

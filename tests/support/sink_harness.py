@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.core.types import EventType
+from soundwatch.daemon.core.records.event import EventType
 from soundwatch.daemon.events.health_schema import SourceHealthLine
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, HelloLine
 from soundwatch.daemon.journal.entry import RetentionLimits

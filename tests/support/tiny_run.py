@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.data.datasets.urbansound8k import Clip, split_by_folds
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup

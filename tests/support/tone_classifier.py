@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.frontend.mel import mel_db
 from soundwatch.training.model.labels import LABELS
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC

@@ -18,7 +18,9 @@ import numpy as np
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.config.rules import RuleConfig, WhenConfig
-from soundwatch.daemon.core.types import Features, WindowResult, read_only
+from soundwatch.daemon.core.records.block import read_only
+from soundwatch.daemon.core.records.scores import WindowResult
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.detection.effective import resolve_source
 from soundwatch.daemon.events.health_schema import SourceHealthLine
 from soundwatch.daemon.events.schema import ClipLine, EventLine, Line

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, encode_contract
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, encode_contract
 from support.fakes import SMALL_CONTRACT
 
 OPEN = """

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.contract import CONTRACT_KEY, decode_contract, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError, SoundwatchError
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, decode_contract, encode_contract
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from support.band_model import write_band_model
 from support.fakes import SMALL_CONTRACT

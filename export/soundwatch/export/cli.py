@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.cli.options import GivenPath, overwrite_option
-from soundwatch.daemon.core.contract import INT8_SUFFIX
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.contract import INT8_SUFFIX
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES

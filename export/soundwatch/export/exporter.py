@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import VerificationError
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.inference.classifier import Backend, backend_of, load_classifier_file, resolve_model
 from soundwatch.export.formats import SUFFIXES, WRITERS
 from soundwatch.export.model_card import write_card

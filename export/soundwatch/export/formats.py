@@ -19,7 +19,7 @@ import onnx
 import torch
 from torch import nn
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, ModelContract, encode_contract
 from soundwatch.daemon.inference.classifier import Backend
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, onnx_content_sha256, torchscript_content_sha256
 from soundwatch.export.band_means import pool_over_bands

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from soundwatch.daemon.core.contract import EvaluationScore, FeatureSpec, ModelContract
-from soundwatch.daemon.core.operation import Operation
-from soundwatch.daemon.core.tags import TAG_THRESHOLD
+from soundwatch.daemon.core.model.contract import EvaluationScore, ModelContract
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.model.operation import Operation
+from soundwatch.daemon.core.model.tags import TAG_THRESHOLD
 
 
 def model_card(contract: ModelContract) -> str:

@@ -21,9 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from soundwatch.daemon.core.contract import INT8_SUFFIX, Activation, FeatureSpec, ModelContract
 from soundwatch.daemon.core.errors import ProviderError
-from soundwatch.daemon.core.types import Classifier, Samples
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import INT8_SUFFIX, Activation, ModelContract
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.daemon.frontend.mel import mel_db
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.daemon.inference.providers import cuda_unavailable_reason

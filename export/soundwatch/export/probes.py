@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.recordings.recording import Recording
-from soundwatch.daemon.core.channels import match_channels
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
+from soundwatch.daemon.core.records.channels import match_channels
 from soundwatch.daemon.frontend.resample import resample_clip
 
 SEED = 15

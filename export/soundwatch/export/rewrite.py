@@ -10,8 +10,8 @@ from pathlib import Path
 
 import onnx
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
 from soundwatch.export.formats import with_metadata
 from soundwatch.export.model_card import write_card

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from soundwatch.daemon.cli.options import check_overwrite
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SinkError
-from soundwatch.daemon.core.folder_lock import locked_folder
-from soundwatch.daemon.core.unfinished import EXPORT_PREFIX, remove_unfinished
+from soundwatch.daemon.core.files.folder_lock import locked_folder
+from soundwatch.daemon.core.files.unfinished import EXPORT_PREFIX, remove_unfinished
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.export.model_card import card_name, model_card
 
 

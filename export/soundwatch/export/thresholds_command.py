@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.cli.options import FiniteRange, GivenPath, overwrite_option
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
 from soundwatch.export.model_card import card_name, operation_table
 from soundwatch.export.rewrite import write_with_contract

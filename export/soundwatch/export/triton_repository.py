@@ -17,7 +17,7 @@ from typing import Final
 
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, ModelContract, encode_contract
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.onnx_model import TAG_OUTPUT
 from soundwatch.daemon.inference.triton_client import MAX_BATCH_WINDOWS

@@ -12,9 +12,9 @@ import pytest
 
 from soundwatch.daemon.app.calibrate import calibrate_from_source
 from soundwatch.daemon.config.config import Config, ModelConfig
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.stop_request import StoppedError
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.process.stop_request import StoppedError
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceInfo
 from support.band_model import write_band_model
 
 

@@ -18,8 +18,8 @@ from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.config import write as config_write
 from soundwatch.daemon.config.change import ConfigBusyError, ConfigChange, ConfigConflictError
 from soundwatch.daemon.config.file import parse_config
-from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.time.clock import WallClock
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY

@@ -13,8 +13,8 @@ from soundwatch.daemon.app.reload import RunConfig, diff_configs, keep_restart_v
 from soundwatch.daemon.config.config import ClipsConfig, Config, DetectionConfig, JournalConfig, ModelConfig
 from soundwatch.daemon.config.level import LevelConfig, LoudConfig, SilenceConfig
 from soundwatch.daemon.config.source import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
-from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.time.clock import SampleClock
 from soundwatch.daemon.sinks.direct import DirectWriter
 from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.fakes import SMALL_CONTRACT

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.app.watchdog import Watchdog
-from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.time.clock import SampleClock
 from soundwatch.daemon.detection.decide import ClassState
 from soundwatch.daemon.engine.liveness import EngineProgress, is_ready, stalled_stage, status_text
 from soundwatch.daemon.engine.session import SourceSession

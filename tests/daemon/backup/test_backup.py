@@ -17,7 +17,7 @@ from soundwatch.daemon.cli import soundwatch as commands
 from soundwatch.daemon.config.config import Config, JournalConfig
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
-from soundwatch.daemon.core.folder_lock import locked_folder
+from soundwatch.daemon.core.files.folder_lock import locked_folder
 from soundwatch.daemon.diagnostics.finding import CheckInput
 from soundwatch.daemon.diagnostics.storage_checks import check_unfinished
 from soundwatch.daemon.journal.lock import JournalLock

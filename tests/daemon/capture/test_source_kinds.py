@@ -12,8 +12,8 @@ from soundwatch.daemon.capture.kind import SourceKind, SourceRequest
 from soundwatch.daemon.capture.source_names import name_devices
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.source import SourceConfig
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.records.block import Block, read_only
+from soundwatch.daemon.core.records.source import SourceInfo
 from soundwatch.daemon.diagnostics.privacy_audit import audit
 
 

@@ -18,8 +18,8 @@ import yaml
 
 from soundwatch.daemon.capture import open_live_source, open_source, source_kind
 from soundwatch.daemon.capture.portaudio.devices import Device, match_devices
-from soundwatch.daemon.core.source import LiveSource, SourceStateChange
-from soundwatch.daemon.core.types import Block, Samples
+from soundwatch.daemon.core.records.block import Block, Samples
+from soundwatch.daemon.core.records.source import LiveSource, SourceStateChange
 from support.fakes import tone
 from support.ports import free_port
 from support.virtual_microphone import VirtualMicrophone

@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from soundwatch.daemon.cli.tail import _text, format_line
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.text.printable import printable
 
 EVENT: dict[str, Any] = {
     "type": "start", "time": "2026-11-22T08:15:02.418Z", "source": "mic0", "class": "siren", "score": 0.93,

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from soundwatch.daemon.clips.clip_names import StoredClip, file_name, filename_word, list_clips, parse_clip_name
 from soundwatch.daemon.clips.clip_store import ClipStore, rank_best, select_expired
 from soundwatch.daemon.config.config import ClipsConfig
-from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
 from support.clip_factory import ID, clip
 
 DAY_S = 86_400

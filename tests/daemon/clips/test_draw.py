@@ -13,8 +13,8 @@ from soundwatch.daemon.cli.clips import clips
 from soundwatch.daemon.clips import draw
 from soundwatch.daemon.clips.clip_names import list_pictures, picture_path
 from soundwatch.daemon.clips.draw import clips_without_picture, draw_pictures
-from soundwatch.daemon.core.clip_files import clip_picture_path
 from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.files.clip_files import clip_picture_path
 
 
 def stored(folder: Path, minute: int, samples: int = 800) -> Path:

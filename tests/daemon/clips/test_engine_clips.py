@@ -12,8 +12,8 @@ import pytest
 from soundwatch.daemon.clips.recorder import ClipRecorder, PendingClip
 from soundwatch.daemon.clips.ring_buffer import to_int16
 from soundwatch.daemon.config.config import ClipsConfig
-from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import ClockCorrection, SourceNotice, SourceStateChange
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from support.engine_harness import BLOCK_SAMPLES, MemorySource, engine_context

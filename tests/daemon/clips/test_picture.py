@@ -15,8 +15,8 @@ from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, pictur
 from soundwatch.daemon.clips.clip_store import AGES_NAME, AgeRecord, ClipStore, read_ages
 from soundwatch.daemon.clips.picture import COLUMNS, INK, LEFT, ROWS, TOP, check_pillow, shades, spectrogram_png
 from soundwatch.daemon.config.config import ClipsConfig
-from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.time.clock import DAY_S
 from support.clip_factory import clip
 
 RATE_HZ = 16_000

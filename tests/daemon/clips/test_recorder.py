@@ -10,7 +10,7 @@ from soundwatch.daemon.clips.recorder import LOOKBACK_S, ClipRecorder, PendingCl
 from soundwatch.daemon.clips.ring_buffer import RingBuffer, to_int16
 from soundwatch.daemon.config.config import ClipsConfig, Config
 from soundwatch.daemon.config.source import SourceClipsConfig, SourceConfig
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.detection.rules import resolve_sources
 from support.clip_factory import ANCHOR_UNIX_NS, RATE_HZ, Timed, event, ramp
 from support.fakes import SMALL_CONTRACT

@@ -18,8 +18,8 @@ from soundwatch.daemon.clips.build import build_guards
 from soundwatch.daemon.clips.ring_buffer import to_int16
 from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build_guard, speech_label_ids
 from soundwatch.daemon.config.config import ClipsConfig
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from support.fakes import SMALL_CONTRACT, BandClassifier, silence, tone
 

@@ -14,10 +14,10 @@ import soundfile
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.config.config import Config, DetectionConfig
 from soundwatch.daemon.config.source import ClassConfig
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.tags import with_tag_classes
-from soundwatch.daemon.core.types import Scores
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.model.tags import with_tag_classes
+from soundwatch.daemon.core.records.scores import Scores
 from soundwatch.daemon.detection.calibration import (
     MIN_BACKGROUND_S,
     Calibration,

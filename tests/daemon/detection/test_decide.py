@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.core.types import EndReason, Event, Scores
+from soundwatch.daemon.core.records.event import EndReason, Event
+from soundwatch.daemon.core.records.scores import Scores
 from soundwatch.daemon.detection.decide import DetectionRule, decide, end_active_events, initial_state
 from support.fakes import SMALL_SPEC
 

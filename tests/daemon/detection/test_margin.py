@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from soundwatch.daemon.core.types import Event
+from soundwatch.daemon.core.records.event import Event
 from soundwatch.daemon.detection.margin import (
     MarginRule,
     MarginState,

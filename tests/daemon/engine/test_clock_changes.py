@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundwatch.daemon.core.source import ClockCorrection, SourceNotice
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import ClockCorrection, SourceNotice
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from support.engine_harness import BLOCK_SAMPLES, GOOD, MemorySource, engine_context

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.config.config import DetectionConfig
-from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.errors import ModelError, SourceError
-from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import ClockCorrection, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.time.clock import SampleClock
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine

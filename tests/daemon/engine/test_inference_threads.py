@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ModelError
-from soundwatch.daemon.core.types import Features
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.engine.threads import InferenceThread
 from soundwatch.daemon.inference.providers import CPU, CUDA
 from support.fakes import SMALL_CONTRACT

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from soundwatch.daemon.core.types import Block, Classifier, Features, Scores
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.engine import emitter, engine, threads
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.inbox import Inbox

@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.source import AudioFault, AudioQuality, SourceInfo, SourceStateChange
-from soundwatch.daemon.core.types import Block, WindowResult
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.scores import WindowResult
+from soundwatch.daemon.core.records.source import AudioFault, AudioQuality, SourceInfo, SourceStateChange
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from support.engine_harness import CollectingSink, engine_context

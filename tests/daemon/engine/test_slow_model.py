@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.types import Block, FeatureWindow
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.window import FeatureWindow
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.inference_queue import BATCH_WINDOWS, MAX_PENDING_WINDOWS
 from soundwatch.daemon.engine.session import SourceSession

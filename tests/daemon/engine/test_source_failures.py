@@ -9,8 +9,8 @@ import pytest
 
 from soundwatch.daemon.capture.monitoring.reconnect import ReconnectingSource
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceStateChange
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from support.engine_harness import MemorySource, engine_context, sound

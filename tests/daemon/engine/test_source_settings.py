@@ -9,8 +9,8 @@ import pytest
 
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.source import ClassConfig, SourceConfig, SourceDetectionConfig
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceInfo
 from soundwatch.daemon.detection.rules import COMMON, resolve_sources
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.engine.threads import next_window_end
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from support.fakes import SMALL_SPEC

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
-from soundwatch.daemon.core.clock import SampleClock, format_utc
-from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceInfo
-from soundwatch.daemon.core.tags import with_tag_classes
-from soundwatch.daemon.core.types import Event, Gap, OverloadChange, StreamSummary
+from soundwatch.daemon.core.model.tags import with_tag_classes
+from soundwatch.daemon.core.records.event import Event
+from soundwatch.daemon.core.records.source import AudioQuality, ClockCorrection, SourceInfo
+from soundwatch.daemon.core.records.stream import Gap, OverloadChange, StreamSummary
+from soundwatch.daemon.core.time.clock import SampleClock, format_utc
 from soundwatch.daemon.events.encoder import LineEncoder, ulid
 from soundwatch.daemon.events.notices import anchor_line, overload_line, quality_line
 from soundwatch.daemon.events.schema import Line, json_schema

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from soundwatch.daemon.core.renewed import Renewed
+from soundwatch.daemon.core.files.renewed import Renewed
 from soundwatch.daemon.fleet import collector as module
 from soundwatch.daemon.fleet import gap_tracker
 from soundwatch.daemon.fleet.collector import Collector

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.frontend.condition import (
     CHUNK_SAMPLES,
     UNCHANGED,

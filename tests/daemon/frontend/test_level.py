@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.types import Window
+from soundwatch.daemon.core.records.window import Window
 from soundwatch.daemon.frontend.window import level_dbfs
 from support.fakes import tone
 

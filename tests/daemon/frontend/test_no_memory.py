@@ -13,7 +13,7 @@ import resource
 from pathlib import Path
 import numpy as np
 from soundwatch.daemon.capture.recordings.recording import _full_scale
-from soundwatch.daemon.core.memory import limit_heap
+from soundwatch.daemon.core.process.memory import limit_heap
 from soundwatch.daemon.frontend.mel import frame_power
 
 limit_heap()

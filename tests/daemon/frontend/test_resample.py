@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.channels import match_channels
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Block, read_only
+from soundwatch.daemon.core.records.channels import match_channels
 from soundwatch.daemon.frontend.resample import ResampleState, coalesce_blocks, resample, resample_clip
 from soundwatch.daemon.frontend.windowed_sinc import WindowedSincStream
 from support.fakes import SMALL_SPEC

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.core.types import Block, Window
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.window import Window
 from soundwatch.daemon.frontend.window import WindowState, window
 from support.fakes import SMALL_SPEC
 

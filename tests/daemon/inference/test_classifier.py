@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from onnx import TensorProto
 
-from soundwatch.daemon.core.contract import encode_contract
 from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
-from soundwatch.daemon.core.types import Features
+from soundwatch.daemon.core.model.contract import encode_contract
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.inference import classifier as stage
 from soundwatch.daemon.inference import providers
 from soundwatch.daemon.inference.classifier import activate, load_classifier_file, resolve_model

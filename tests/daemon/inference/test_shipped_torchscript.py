@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.core.errors import ModelError
-from soundwatch.daemon.core.program_log import program_log, use_program_log
+from soundwatch.daemon.core.process.program_log import program_log, use_program_log
 from soundwatch.daemon.inference import shipped_torchscript
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from support.memory_logger import MemoryLogger

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from soundwatch.daemon.config.config import Config, DetectionConfig, ModelConfig
-from soundwatch.daemon.core.contract import CONTRACT_KEY, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
-from soundwatch.daemon.core.types import Features
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, encode_contract
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.inference.classifier import classify_windows, load_classifier_file
 from soundwatch.daemon.inference.io_binding import BoundSession
 from soundwatch.daemon.inference.loading import load_classifier

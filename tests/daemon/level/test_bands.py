@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.config.level import LevelConfig
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.level.bands import EDGE_RATIO, NOMINAL_HZ, band_powers, mid_hz, squared_gain
 from soundwatch.daemon.level.meter import MeterState, SecondLevel, measure
 

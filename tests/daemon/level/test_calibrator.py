@@ -11,7 +11,7 @@ import soundfile
 
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.level.calibrator import measure_tone
 from support.cli_runner import soundwatch
 from support.fakes import silence, tone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soundwatch.daemon.core.types import Event, EventType
+from soundwatch.daemon.core.records.event import Event, EventType
 from soundwatch.daemon.level.event_levels import EventLevels
 from soundwatch.daemon.level.meter import SecondLevel
 

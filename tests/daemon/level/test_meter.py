@@ -11,7 +11,7 @@ import scipy  # imports scipy.signal at its first use: the collection of tests i
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.level.meter import MeterState, SecondLevel, decibels, measure
 from soundwatch.daemon.level.weighting import weighting_sections
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from soundwatch.daemon.core.clock import SECOND_NS
-from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
+from soundwatch.daemon.core.time.clock import SECOND_NS
+from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.level.meter import SecondLevel
 from soundwatch.daemon.level.periods import (
     LevelSums,

@@ -13,7 +13,7 @@ import pytest
 import scipy  # imports scipy.signal at its first use: the collection of tests is faster
 import soundfile
 
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.level.meter import MeterState, SecondLevel, measure
 
 POLES_HZ = {"C": (20.598997, 20.598997, 12194.217, 12194.217), "A": (107.65265, 737.86223)}

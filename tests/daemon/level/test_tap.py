@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.config.level import LevelConfig
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession

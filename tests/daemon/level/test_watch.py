@@ -17,10 +17,11 @@ from soundwatch.daemon.config.config import Config, DetectionConfig
 from soundwatch.daemon.config.file import parse_config
 from soundwatch.daemon.config.level import LevelConfig, LoudConfig, SilenceConfig
 from soundwatch.daemon.config.source import SourceConfig
-from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block, Event
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.event import Event
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.time.clock import SampleClock
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundwatch.daemon.config.config import DetectionConfig
-from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.event import Event
+from soundwatch.daemon.core.records.stream import Gap, StreamSummary
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.pipeline.pipeline import run_pipeline
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Samples, Window, read_only
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Block, Samples, read_only
+from soundwatch.daemon.core.records.stream import Gap
+from soundwatch.daemon.core.records.window import FeatureWindow, Window
 from soundwatch.daemon.frontend import mel as stage
 from soundwatch.daemon.frontend.mel import MelState, frame_power, interior_frames, mel, mel_db
 from soundwatch.daemon.frontend.resample import ResampleState, resample

@@ -17,8 +17,8 @@ from apprise.plugins.pushover import NotifyPushover
 from apprise.plugins.telegram import NotifyTelegram
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.redact import redact_sink, redacted_config
-from soundwatch.daemon.core.renewed import Renewed
+from soundwatch.daemon.core.files.renewed import Renewed
+from soundwatch.daemon.core.network.redact import redact_sink, redacted_config
 from soundwatch.daemon.rules.apprise_target import AppriseOptions, AppriseSender, load_plugin, prepare_apprise
 from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError

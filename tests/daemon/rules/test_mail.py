@@ -16,7 +16,7 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from soundwatch.daemon.core.renewed import Renewed
+from soundwatch.daemon.core.files.renewed import Renewed
 from soundwatch.daemon.rules.apprise_target import AppriseSender, load_plugin
 from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError

@@ -19,8 +19,8 @@ from soundwatch.daemon.app.scan import run_scan
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.config.config import Config, DetectionConfig, ModelConfig
-from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.errors import ConfigError, ProviderError, SourceError
+from soundwatch.daemon.core.time.clock import SampleClock
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.session import SourceSession

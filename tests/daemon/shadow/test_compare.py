@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.types import Block, Features, Scores
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
 from soundwatch.daemon.shadow.compare import (

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Classifier, Features, Scores
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.records.window import Features
+from soundwatch.daemon.core.time.clock import SampleClock
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.encoder import LineEncoder

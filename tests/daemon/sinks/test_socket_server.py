@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.core.records.scores import WindowResult
 from soundwatch.daemon.journal.entry import JournalEntry
 from support.cli_runner import VALIDATOR
 from support.level_factory import level_line

@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from soundwatch.daemon.config.place import PlaceConfig
-from soundwatch.daemon.core.language import LANGUAGES, Language
+from soundwatch.daemon.core.languages.language import LANGUAGES, Language
 from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.statistics.compute import compute_statistics

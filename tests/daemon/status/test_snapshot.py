@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon.core.source import SourceTransition
+from soundwatch.daemon.core.records.source import SourceTransition
 from soundwatch.daemon.events.health_schema import JournalHealthLine, OverloadLine, QualityLine, SourceHealthLine
 from soundwatch.daemon.events.schema import EventLine, GapLine, HelloLine, Line, StatsLine
 from soundwatch.daemon.status.snapshot import StatusSnapshot, StatusTracker, apply_line

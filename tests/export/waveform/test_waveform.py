@@ -23,7 +23,7 @@ from rich.console import Console
 from soundwatch.daemon.capture.demo.scene import demo_scene
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError, VerificationError
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.export.waveform import export as waveform_export

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, ModelError
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.cli.train import train as train_command
 from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.distillation.augmented_views import View, plan_views, render_view, target_of

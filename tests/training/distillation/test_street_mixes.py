@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.cli.train import train as train_command
 from soundwatch.training.data.datasets.everyday_sounds import COLUMNS
 from soundwatch.training.data.datasets.urbansound8k import Clip, split_by_folds

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ContractError, DataError, SinkError
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.pipeline.scoring import score_recording
 from soundwatch.training.cli.evaluate import evaluate as evaluate_command
 from soundwatch.training.data.datasets.labeled_clips import labeled_clips

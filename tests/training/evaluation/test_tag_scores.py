@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.operation import TagScore
+from soundwatch.daemon.core.model.operation import TagScore
 from soundwatch.training.data.datasets.everyday_sounds import EverydayClip, Role
 from soundwatch.training.distillation.sound_groups import GROUPS
 from soundwatch.training.evaluation.tag_scores import count_tags, is_useful, judged_groups

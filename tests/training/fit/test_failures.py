@@ -103,7 +103,7 @@ def test_a_disk_that_fills_later_leaves_the_checkpoint_before(
 
     saves: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.daemon.core.atomic_file.os.fsync", full)
+        patch.setattr("soundwatch.daemon.core.files.atomic_file.os.fsync", full)
         with pytest.raises(SinkError, match=r"No space left on device.* earlier saves are intact, and --resume"):
             run_session(session, False, SILENT)
     assert read_checkpoint(session.out / FILE_NAME).epoch == 2

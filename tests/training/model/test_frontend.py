@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.daemon.frontend.mel import mel_db
 from soundwatch.training.data.audio.place import place_first
 from soundwatch.training.data.windows.cache import decode

@@ -19,12 +19,11 @@ from soundwatch.daemon.app.watchdog import Watchdog
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.config.config import Config, node_name
 from soundwatch.daemon.config.source import SourceConfig
-from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import Clock
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.records.source import LiveSource
+from soundwatch.daemon.core.time.clock import Clock, SampleClock
 from soundwatch.daemon.detection.rules import COMMON, SourceRules
 from soundwatch.daemon.engine.context import ClipTap, EngineContext
 from soundwatch.daemon.engine.engine import Engine

@@ -13,10 +13,10 @@ from soundwatch.daemon.capture.recordings.containers.search import search_bars
 from soundwatch.daemon.capture.recordings.findings import findings_for_events
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import check_against_contract
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.source import Source
-from soundwatch.daemon.core.stop_request import StoppedError
-from soundwatch.daemon.core.types import Scores
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.process.stop_request import StoppedError
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import Source
 from soundwatch.daemon.detection.calibration import (
     MIN_BACKGROUND_S,
     Calibration,

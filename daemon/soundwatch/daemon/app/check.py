@@ -17,8 +17,8 @@ from soundwatch.daemon.capture import check_source
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import check_certificate, check_checkable
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink
 

@@ -14,7 +14,7 @@ import msgspec
 from soundwatch.daemon.config.change import DiffLine
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.yaml_marks import scalars
-from soundwatch.daemon.core.redact import redact_text, redacted_config
+from soundwatch.daemon.core.network.redact import redact_text, redacted_config
 
 
 def shown_diff(before: str, after: str, configs: tuple[Config, Config]) -> list[DiffLine]:

@@ -4,7 +4,8 @@ Conventions: a change is checked as `soundwatch check-config` checks a file. A t
 were made by hand meanwhile. The former content stays in `NAME.bak`.
 Rule: a value that names a program, a destination or a file, or that decides which sound is recorded, is changed in the
 file only, so that a stolen token cannot do that. If the reload is refused, the file is restored to the byte.
-Does not: change values at their positions (`config/yaml_edit.py`) or decide what may be read (`core/redact.py`).
+Does not: change values at their positions (`config/yaml_edit.py`) or decide what may be read
+(`core/network/redact.py`).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from soundwatch.daemon.config.keys import is_protected, is_removable
 from soundwatch.daemon.config.write import write_atomically, write_problem, write_with_copy
 from soundwatch.daemon.config.yaml_edit import KeyPath, edit_yaml
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
-from soundwatch.daemon.core.language import Sentence, error_text
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.redact import HIDDEN, redact_text
+from soundwatch.daemon.core.languages.language import Sentence, error_text
+from soundwatch.daemon.core.network.redact import HIDDEN, redact_text
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.inference.loading import load_classifier
 
 LOCK_S: Final = 5.0

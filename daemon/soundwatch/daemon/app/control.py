@@ -29,11 +29,11 @@ from soundwatch.daemon.app.schedules import (
     threshold_adjustments,
 )
 from soundwatch.daemon.config.schedule import muting_schedules
-from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.core.errors import LockedError
-from soundwatch.daemon.core.language import Sentence
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.system_zone import follow_system_zone
+from soundwatch.daemon.core.languages.language import Sentence
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.time.clock import DAY_S, SECOND_NS, format_utc
+from soundwatch.daemon.core.time.system_zone import follow_system_zone
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
 from soundwatch.daemon.events.health_schema import ControlLine, MuteLine
 from soundwatch.daemon.events.schema import UNNUMBERED, Line

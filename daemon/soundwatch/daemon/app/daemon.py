@@ -35,13 +35,13 @@ from soundwatch.daemon.app.outputs import Outputs
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
 from soundwatch.daemon.app.reload_requests import ENDING_S, ReloadRequest, ReloadRequests, begin, refuse
 from soundwatch.daemon.app.summary import run_summary, uncalibrated_sources
-from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.errors import SoundwatchError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.memory import release_memory
-from soundwatch.daemon.core.redact import redact_text
-from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.stop_request import StoppedError
+from soundwatch.daemon.core.network.redact import redact_text
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.process.memory import release_memory
+from soundwatch.daemon.core.process.stop_request import StoppedError
+from soundwatch.daemon.core.records.source import LiveSource
+from soundwatch.daemon.core.time.clock import WallClock, format_utc
 from soundwatch.daemon.detection.effective import SourceSettings
 from soundwatch.daemon.detection.rules import COMMON, Adjustments, adjust_sources
 from soundwatch.daemon.engine.session import SourceSession

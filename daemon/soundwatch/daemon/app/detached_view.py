@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Collection, Iterator
 
 from soundwatch.daemon.config.config import Config, node_name
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY

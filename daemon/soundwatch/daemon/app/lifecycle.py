@@ -6,7 +6,7 @@ Conventions: stopping takes no lock, so signal handlers and every thread may cal
 from __future__ import annotations
 
 from soundwatch.daemon.core.errors import SoundwatchError
-from soundwatch.daemon.core.source import LiveSource
+from soundwatch.daemon.core.records.source import LiveSource
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
 

@@ -19,7 +19,7 @@ from soundwatch.daemon.app.rule_outputs import RuleOutputs, RuleTarget, prepare_
 from soundwatch.daemon.app.sink_line import append_sink_line, failing_sinks
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.text import counted
+from soundwatch.daemon.core.text.messages import counted
 from soundwatch.daemon.journal.location import socket_path
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.sinks.daemon_view import DaemonView

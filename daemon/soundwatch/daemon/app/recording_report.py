@@ -8,9 +8,9 @@ from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.monitoring.monitor import MonitoredSource
 from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
 from soundwatch.daemon.capture.recordings.findings import log_findings
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import LiveSource, SourceNotice
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import LiveSource, SourceNotice
 
 
 class ReportedRecording(SourceWrapper):

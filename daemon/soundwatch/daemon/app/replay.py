@@ -14,9 +14,9 @@ from soundwatch.daemon.capture.recordings.findings import log_findings
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.paths import is_folder
-from soundwatch.daemon.core.stop_request import StoppedError
+from soundwatch.daemon.core.files.paths import is_folder
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.process.stop_request import StoppedError
 from soundwatch.daemon.system.signals import stop_on_signals
 
 

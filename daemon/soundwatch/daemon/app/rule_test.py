@@ -13,10 +13,10 @@ import msgspec
 
 from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.config.config import Config, node_name
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SoundwatchError
-from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.text.messages import failure_text
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.line_head import SCHEMA
 from soundwatch.daemon.rules.message import Message, sample_message
 from soundwatch.daemon.rules.sender import PreparedTarget

@@ -16,10 +16,11 @@ from soundwatch.daemon.capture.recordings.findings import log_findings
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.config.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.paths import is_file
-from soundwatch.daemon.core.tags import with_tag_classes
-from soundwatch.daemon.core.text import counted, printable
+from soundwatch.daemon.core.files.paths import is_file
+from soundwatch.daemon.core.model.tags import with_tag_classes
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.text.messages import counted
+from soundwatch.daemon.core.text.printable import printable
 from soundwatch.daemon.detection.rules import COMMON, SourceRules, resolve_sources
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.daemon.inference.triton_client import SCHEME

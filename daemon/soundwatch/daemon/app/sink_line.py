@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.redact import redact_text
+from soundwatch.daemon.core.network.redact import redact_text
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.health_schema import SinkLine
 from soundwatch.daemon.events.schema import UNNUMBERED
 from soundwatch.daemon.journal.health import last_states

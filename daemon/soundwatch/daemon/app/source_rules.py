@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.detection.rules import SourceRules, check_detectable, resolve_sources
 from soundwatch.daemon.level.watch import watch_thresholds
 from soundwatch.daemon.rules.check import check_rules

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.engine.liveness import EngineProgress, is_ready, stalled_stage, status_text
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
 

@@ -25,7 +25,7 @@ import msgspec
 from soundwatch.daemon import __version__
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"

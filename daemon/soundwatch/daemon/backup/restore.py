@@ -33,7 +33,7 @@ from soundwatch.daemon.backup.install import install_files, new_folders
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
-from soundwatch.daemon.core.paths import is_there
+from soundwatch.daemon.core.files.paths import is_there
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.lock import JournalLock
 from soundwatch.daemon.journal.migrations import FORMAT

@@ -17,11 +17,11 @@ from pathlib import Path
 from soundwatch.daemon.backup.archive import CLIPS, CONFIG, JOURNAL, SourceFile, calibration_paths, write_archive
 from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.config.config import Config, node_name
-from soundwatch.daemon.core.atomic_file import PART_SUFFIX, replace_file
-from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
-from soundwatch.daemon.core.folder_lock import locked_folder
-from soundwatch.daemon.core.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, remove_unfinished
+from soundwatch.daemon.core.files.atomic_file import PART_SUFFIX, replace_file
+from soundwatch.daemon.core.files.folder_lock import locked_folder
+from soundwatch.daemon.core.files.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, remove_unfinished
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.journal.location import journal_path, open_for_reading
 from soundwatch.daemon.journal.migrations import user_version
 from soundwatch.daemon.journal.sqlite import copy_open_database

@@ -23,8 +23,8 @@ from soundwatch.daemon.capture.streams.network import (
     parse_address,
 )
 from soundwatch.daemon.capture.streams.wyoming_satellite import open_wyoming
-from soundwatch.daemon.core.redact import check_address, redact_url
-from soundwatch.daemon.core.source import LiveSource
+from soundwatch.daemon.core.network.redact import check_address, redact_url
+from soundwatch.daemon.core.records.source import LiveSource
 
 # Longest time between two attempts. Until a pipe or a port of this machine is open, its writer waits, or datagrams are
 # lost, and to open it costs nothing. ffmpeg costs a process and a login for each attempt.

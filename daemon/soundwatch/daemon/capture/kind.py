@@ -11,8 +11,8 @@ from pathlib import Path
 
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import CHECKED
-from soundwatch.daemon.core.paths import literal_path
-from soundwatch.daemon.core.source import LiveSource, Source
+from soundwatch.daemon.core.files.paths import literal_path
+from soundwatch.daemon.core.records.source import LiveSource, Source
 
 
 @dataclass(frozen=True, slots=True)

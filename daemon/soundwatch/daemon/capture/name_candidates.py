@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from soundwatch.daemon.core.paths import is_there, literal_path
-from soundwatch.daemon.core.redact import redact_url
+from soundwatch.daemon.core.files.paths import is_there, literal_path
+from soundwatch.daemon.core.network.redact import redact_url
 
 
 def host_names(url: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Final
 from soundwatch.daemon.capture.microphones.inputs import list_inputs
 from soundwatch.daemon.capture.portaudio.devices import match_devices
 from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
-from soundwatch.daemon.core.paths import is_folder, is_pipe, is_there, literal_path
+from soundwatch.daemon.core.files.paths import is_folder, is_pipe, is_there, literal_path
 
 _SUFFIXES: Final = (*RECORDING_SUFFIXES, ".raw", ".pcm")  # opening the last two fails
 _PREFIXES: Final = ("/", "./", "../", "~/")

@@ -23,11 +23,11 @@ from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import CHECKED, check_certificate
 from soundwatch.daemon.capture.streams.network import NetworkSource, connect_fifo
 from soundwatch.daemon.capture.streams.raw_pcm import RawPcm, standard_input
-from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.paths import is_there, literal_path
-from soundwatch.daemon.core.source import LiveSource, Source
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.files.paths import is_there, literal_path
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.channels import MIN_CHANNELS, ChannelSelection
+from soundwatch.daemon.core.records.source import LiveSource, Source
 
 
 def source_kind(device: str | int) -> SourceKind:

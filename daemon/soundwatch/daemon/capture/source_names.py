@@ -18,7 +18,7 @@ from soundwatch.daemon.capture.name_candidates import path_names
 from soundwatch.daemon.capture.source_kinds import locate_device, source_kind
 from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.redact import check_address, redact_url
+from soundwatch.daemon.core.network.redact import check_address, redact_url
 
 
 def name_devices(devices: Sequence[str], configured: Mapping[str, SourceConfig]) -> dict[str, SourceConfig]:

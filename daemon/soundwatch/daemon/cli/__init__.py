@@ -27,10 +27,11 @@ from soundwatch.daemon.core.errors import (
     SoundwatchError,
     exhausted,
 )
-from soundwatch.daemon.core.extras import EXTRAS, install_command
-from soundwatch.daemon.core.stop_request import StoppedError
-from soundwatch.daemon.core.system_zone import check_system_zone
-from soundwatch.daemon.core.text import did_you_mean, printable_lines
+from soundwatch.daemon.core.process.extras import EXTRAS, install_command
+from soundwatch.daemon.core.process.stop_request import StoppedError
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.text.printable import printable_lines
+from soundwatch.daemon.core.time.system_zone import check_system_zone
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.container_init import run_as_init
 from soundwatch.daemon.system.log_output import command_log, try_write_stderr

@@ -9,9 +9,9 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import OutputPath, check_overwrite, overwrite_option
-from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.contract import INT8_SUFFIX
 from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.files.atomic_file import replace_file
+from soundwatch.daemon.core.model.contract import INT8_SUFFIX
 
 if TYPE_CHECKING:
     from soundwatch.daemon.diagnostics.benchmark import BenchmarkResult

@@ -27,11 +27,12 @@ from soundwatch.daemon.cli.options import (
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.config.source import SourceConfig
-from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.paths import is_file
-from soundwatch.daemon.core.source import Source
-from soundwatch.daemon.core.text import did_you_mean, printable
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
+from soundwatch.daemon.core.files.paths import is_file
+from soundwatch.daemon.core.records.source import Source
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.text.printable import printable
 
 if TYPE_CHECKING:
     from soundwatch.daemon.detection.calibration import Calibration

@@ -10,7 +10,7 @@ import click
 from soundwatch.daemon.cli.options import FiniteRange, config_option
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.config.source import SourceConfig
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 
 
 @click.command()

@@ -39,7 +39,7 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
         raise click.UsageError(f"{path} and --config {config_path} are two files: give one of them.")
     from soundwatch.daemon.app.check import check_config as check
     from soundwatch.daemon.config.migration import former_names
-    from soundwatch.daemon.core.redact import redacted_config
+    from soundwatch.daemon.core.network.redact import redacted_config
     from soundwatch.daemon.detection.rules import COMMON
     from soundwatch.daemon.inference.classifier import LoadedModel
     from soundwatch.daemon.inference.loading import load_classifier

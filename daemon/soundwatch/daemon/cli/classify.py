@@ -11,8 +11,8 @@ import msgspec
 from soundwatch.daemon.cli.options import GivenPath, apply_options, config_option, model_options
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.tags import highest_tags
-from soundwatch.daemon.core.text import printable, printable_lines
+from soundwatch.daemon.core.model.tags import highest_tags
+from soundwatch.daemon.core.text.printable import printable, printable_lines
 
 
 @click.command()

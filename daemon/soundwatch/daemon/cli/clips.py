@@ -10,7 +10,7 @@ import click
 from soundwatch.daemon.cli.options import apply_clips, config_option, stored_clips_option
 from soundwatch.daemon.config.clips_folder import existing_clips_folder
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.text.printable import printable
 
 
 @click.group()

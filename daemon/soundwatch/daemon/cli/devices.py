@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.text import printable_lines
+from soundwatch.daemon.core.text.printable import printable_lines
 
 
 @click.command()

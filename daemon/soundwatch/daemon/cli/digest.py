@@ -19,8 +19,8 @@ from soundwatch.daemon.cli.options import (
     stored_journal_option,
 )
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.files.atomic_file import replace_file
 
 
 @click.command()

@@ -20,7 +20,7 @@ from soundwatch.daemon.cli.options import (
     stored_journal_option,
 )
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.text import counted
+from soundwatch.daemon.core.text.messages import counted
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
 
 

@@ -26,12 +26,12 @@ from soundwatch.daemon.cli.options import (
     wants_text,
 )
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.core.redact import redact_url
-from soundwatch.daemon.core.system_zone import check_system_zone
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.network.redact import redact_url
+from soundwatch.daemon.core.text.printable import printable
+from soundwatch.daemon.core.time.system_zone import check_system_zone
 
 if TYPE_CHECKING:
-    from soundwatch.daemon.core.renewed import Renewed
+    from soundwatch.daemon.core.files.renewed import Renewed
     from soundwatch.daemon.fleet.collector import Collector
     from soundwatch.daemon.fleet.store import FleetStore
     from soundwatch.daemon.sinks.mqtt.connection import Broker

@@ -9,7 +9,7 @@ import click
 
 from soundwatch.daemon.cli.options import apply_journal, config_option, stored_journal_option
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.time.clock import format_utc
 
 
 @click.command()

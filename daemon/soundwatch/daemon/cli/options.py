@@ -17,8 +17,8 @@ import msgspec
 
 from soundwatch.daemon.config.config import BACKENDS, Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.paths import is_there
-from soundwatch.daemon.core.unfinished import remove_unfinished
+from soundwatch.daemon.core.files.paths import is_there
+from soundwatch.daemon.core.files.unfinished import remove_unfinished
 from soundwatch.daemon.system.job_control import in_foreground
 
 Command = TypeVar("Command", bound=Callable[..., Any])

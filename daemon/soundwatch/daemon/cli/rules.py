@@ -15,10 +15,11 @@ from soundwatch.daemon.cli.options import apply_journal, config_option, stored_j
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.config.rules import RuleConfig
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
-from soundwatch.daemon.core.text import did_you_mean, printable
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.text.printable import printable
+from soundwatch.daemon.core.time.clock import format_utc
 
 if TYPE_CHECKING:
     from soundwatch.daemon.journal.store import JournalStore

@@ -23,13 +23,13 @@ from soundwatch.daemon.cli.options import (
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import check_rereadable, load_config, parse_config
 from soundwatch.daemon.config.source import SourceConfig
-from soundwatch.daemon.core.channels import ChannelSelection
-from soundwatch.daemon.core.memory import limit_heap
+from soundwatch.daemon.core.process.memory import limit_heap
+from soundwatch.daemon.core.records.channels import ChannelSelection
 from soundwatch.daemon.sinks.spec import PAGE_PORT
 
 if TYPE_CHECKING:
     from soundwatch.daemon.app.reload import RunConfig
-    from soundwatch.daemon.core.logger import Logger
+    from soundwatch.daemon.core.process.logger import Logger
 
 PAGE: Final = f"http://127.0.0.1:{PAGE_PORT}"
 

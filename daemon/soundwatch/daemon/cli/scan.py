@@ -20,7 +20,7 @@ from soundwatch.daemon.cli.options import (
 )
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.paths import is_there
+from soundwatch.daemon.core.files.paths import is_there
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format
 
 MAX_WORKERS: Final = 1024

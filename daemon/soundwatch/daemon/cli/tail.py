@@ -20,7 +20,7 @@ from soundwatch.daemon.cli.options import (
     wants_text,
 )
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.text.printable import printable
 
 DEFAULT_LINES: Final = 10
 TOP: Final = 3

@@ -17,9 +17,9 @@ from soundwatch.daemon.clips.writer import ClipWriter
 from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.config.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.paths import expand_path
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.files.paths import expand_path
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.inference.classifier import load_classifier_file
 

@@ -34,11 +34,12 @@ from soundwatch.daemon.clips.clip_names import (
 )
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.config.config import ClipsConfig
-from soundwatch.daemon.core.atomic_file import replace_bytes
-from soundwatch.daemon.core.clock import DAY_S, monotonic_ns
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
-from soundwatch.daemon.core.text import check_utf8, printable
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
+from soundwatch.daemon.core.text.printable import printable
+from soundwatch.daemon.core.text.utf8 import check_utf8
+from soundwatch.daemon.core.time.clock import DAY_S, monotonic_ns
 
 _PART: Final = re.compile(r"\.[\w.-]+\.(flac|png)(\.\d+)?\.part", re.ASCII)
 AGES_NAME: Final = ".ages.json"

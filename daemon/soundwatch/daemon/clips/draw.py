@@ -14,8 +14,8 @@ import soundfile
 
 from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, picture_path
 from soundwatch.daemon.clips.picture import check_pillow, spectrogram_png
-from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
 
 
 @dataclass(frozen=True, slots=True)

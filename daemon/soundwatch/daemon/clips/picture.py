@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.clips.ring_buffer import FULL_SCALE, Frames
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.process.extras import install_command
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

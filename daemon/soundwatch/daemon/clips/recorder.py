@@ -17,8 +17,10 @@ from typing import Final
 
 from soundwatch.daemon.clips.ring_buffer import Excerpt, RingBuffer
 from soundwatch.daemon.config.config import ClipsConfig, Config
-from soundwatch.daemon.core.clock import SECOND_NS
-from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.event import Event
+from soundwatch.daemon.core.records.stream import Gap, StreamSummary
+from soundwatch.daemon.core.time.clock import SECOND_NS
 from soundwatch.daemon.detection.effective import ClipSettings, resolve_clips
 from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.events.encoder import LineEncoder

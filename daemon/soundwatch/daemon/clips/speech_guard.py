@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.clips.ring_buffer import FULL_SCALE, Frames
-from soundwatch.daemon.core.types import Block, Classifier, read_only
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.records.block import Block, read_only
 from soundwatch.daemon.inference.classifier import classify_windows, model_path
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, batched_features, features_only
 

@@ -22,9 +22,9 @@ from soundwatch.daemon.clips.picture import spectrogram_png
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.clips.ring_buffer import Frames
 from soundwatch.daemon.clips.speech_guard import SpeechGuard
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.text.messages import failure_text
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.schema import UNNUMBERED, ClipLine, ClipRefusal
 from soundwatch.daemon.journal.entry import LineAppender
 

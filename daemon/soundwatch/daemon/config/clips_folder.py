@@ -6,7 +6,7 @@ from pathlib import Path
 
 from soundwatch.daemon.config.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.paths import expand_path, is_folder
+from soundwatch.daemon.core.files.paths import expand_path, is_folder
 
 
 def clips_folder(config: ClipsConfig) -> Path | None:

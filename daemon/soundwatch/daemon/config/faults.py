@@ -15,8 +15,9 @@ import msgspec
 import yaml
 
 from soundwatch.daemon.config.config import BACKENDS, SHA256, Config
-from soundwatch.daemon.core.language import Sentence
-from soundwatch.daemon.core.text import did_you_mean, printable
+from soundwatch.daemon.core.languages.language import Sentence
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.text.printable import printable
 
 _EXPONENT: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")  # a number for people, a text for YAML
 _NUMBER: Final = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)")

@@ -17,12 +17,12 @@ from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.faults import explain, yaml_fault
 from soundwatch.daemon.config.schedule import check_schedules
 from soundwatch.daemon.config.source import SourceClipsConfig
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.language import Sentence
-from soundwatch.daemon.core.redact import check_address, redact_sink
-from soundwatch.daemon.core.system_zone import check_system_zone
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.languages.language import Sentence
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.network.redact import check_address, redact_sink
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.time.system_zone import check_system_zone
 
 LONGEST_BYTES: Final = 1 << 20
 

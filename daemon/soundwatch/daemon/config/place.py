@@ -16,9 +16,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.language import Language
-from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.languages.language import Language
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -10,9 +10,9 @@ from typing import Final
 
 from soundwatch.daemon.config.place import DAYS, Day, TimeWindow, parse_bound
 from soundwatch.daemon.config.rules import RuleConfig
-from soundwatch.daemon.core.clock import DAY_S
-from soundwatch.daemon.core.date_text import WEEKDAYS
-from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
+from soundwatch.daemon.core.languages.date_text import WEEKDAYS
+from soundwatch.daemon.core.languages.language import Language, number_text, sound_name, translated
+from soundwatch.daemon.core.time.clock import DAY_S
 
 WHOLE_DAY: Final = TimeWindow()
 

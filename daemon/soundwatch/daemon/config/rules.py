@@ -15,8 +15,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from soundwatch.daemon.config.place import Day, TimeWindow, parse_bound
-from soundwatch.daemon.core.clock import DAY_S
-from soundwatch.daemon.core.redact import OPTION
+from soundwatch.daemon.core.network.redact import OPTION
+from soundwatch.daemon.core.time.clock import DAY_S
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "human": ("children_playing",),

@@ -13,7 +13,7 @@ import msgspec
 from soundwatch.daemon.config.place import PlaceConfig, TimeWindow, check_place
 from soundwatch.daemon.config.source import Share
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.text.messages import did_you_mean
 
 Offset = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 

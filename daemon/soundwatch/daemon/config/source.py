@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 from soundwatch.daemon.config.level import LoudConfig, OffsetDb, SilenceConfig, check_own
-from soundwatch.daemon.core.channels import ChannelSelection
+from soundwatch.daemon.core.records.channels import ChannelSelection
 
 YEAR_S: Final = 31_536_000.0
 MOST_BYTES: Final = 10**15

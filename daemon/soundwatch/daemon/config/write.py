@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.language import Sentence
+from soundwatch.daemon.core.files.atomic_file import replace_file
+from soundwatch.daemon.core.languages.language import Sentence
 
 BACKUP_SUFFIX: Final = ".bak"
 MOUNTS: Final = Path("/proc/self/mountinfo")

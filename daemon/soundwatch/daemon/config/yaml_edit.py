@@ -4,7 +4,7 @@ Conventions: a key's path is the names of the keys from the top. The parser give
 text, and only those characters are replaced. The result is parsed and compared with the intended tree.
 Rule: YAML syntax that cannot be changed in place (an alias, a tag) is refused; the file is never rewritten as a whole.
 A change that would lose a comment is refused, apart from the comments of a deleted key or item.
-Does not: write files (`core/atomic_file.py`) or know which keys exist (`config/config.py`).
+Does not: write files (`core/files/atomic_file.py`) or know which keys exist (`config/config.py`).
 Source: a round trip of ruamel.yaml 0.19 moves the comment over the next section into the changed one, and deletes it
 with the last key of a section; hence the positions.
 """

@@ -22,11 +22,11 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
-from soundwatch.daemon.core.paths import is_file, is_there
-from soundwatch.daemon.core.types import Scores
+from soundwatch.daemon.core.files.paths import is_file, is_there
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
 from soundwatch.daemon.detection.decide import DetectionRule, decide, initial_state
 
 CONFIDENCE: Final = 0.95

@@ -27,9 +27,10 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.tags import highest_tags
-from soundwatch.daemon.core.types import EndReason, Event, EventType, Scores
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.model.tags import highest_tags
+from soundwatch.daemon.core.records.event import EndReason, Event, EventType
+from soundwatch.daemon.core.records.scores import Scores
 
 RISE_SHARE: Final = 0.1  # docs/decisions/0012-thresholds-from-a-street.md lists the alternatives
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from soundwatch.daemon.config.config import ClipsConfig, Config, DetectionConfig
 from soundwatch.daemon.config.level import LoudConfig, SilenceConfig
 from soundwatch.daemon.config.source import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.detection.calibration import Calibration
 
 NEVER: Final = 2.0  # scores end at 1

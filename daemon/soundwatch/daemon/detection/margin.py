@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from soundwatch.daemon.core.types import EndReason, Event, EventType
+from soundwatch.daemon.core.records.event import EndReason, Event, EventType
 
 SCORE_SPAN_DB: Final = 40.0
 MARGIN_THRESHOLD: Final = 0.5  # score at the limit

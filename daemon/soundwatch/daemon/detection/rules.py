@@ -16,8 +16,8 @@ import msgspec
 
 from soundwatch.daemon.config.config import Config, DetectionConfig
 from soundwatch.daemon.config.file import check_against_contract
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.detection.calibration import Calibration, load_calibration
 from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.detection.effective import (

@@ -22,8 +22,8 @@ import msgspec
 from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ServiceError
-from soundwatch.daemon.core.loopback import parse_ip
-from soundwatch.daemon.core.reporting import SWITCHES
+from soundwatch.daemon.core.network.loopback import parse_ip
+from soundwatch.daemon.core.process.reporting import SWITCHES
 from soundwatch.daemon.diagnostics.configured_hosts import ConfiguredHost, configured_hosts
 from soundwatch.daemon.diagnostics.network_filter import nameservers
 from soundwatch.daemon.diagnostics.process_table import (

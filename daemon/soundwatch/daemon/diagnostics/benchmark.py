@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.config.config import DetectionConfig
-from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ProviderError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block, Classifier, read_only
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import INT8_SUFFIX, ModelContract
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.records.block import Block, read_only
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.time.clock import WallClock
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine

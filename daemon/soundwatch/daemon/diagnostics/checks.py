@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from soundwatch.daemon.core.errors import SoundwatchError
-from soundwatch.daemon.core.redact import redact_text
+from soundwatch.daemon.core.network.redact import redact_text
 from soundwatch.daemon.diagnostics.audio_checks import check_calibration, check_microphones, check_probe
 from soundwatch.daemon.diagnostics.config_checks import check_configuration, check_model
 from soundwatch.daemon.diagnostics.filter_checks import check_network_filter

@@ -9,9 +9,9 @@ import msgspec
 
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import check_against_contract
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
-from soundwatch.daemon.core.redact import redact_sink, redacted_config
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.network.redact import redact_sink, redacted_config
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.inference.classifier import unused_provider_reasons
 from soundwatch.daemon.inference.loading import load_classifier

@@ -11,8 +11,8 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SoundwatchError
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 
 State = Literal["ok", "note", "warning", "fault"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from soundwatch.daemon.core.reporting import enabled_reporting
+from soundwatch.daemon.core.process.reporting import enabled_reporting
 
 
 class LibraryReporting(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.core.loopback import parse_ip
+from soundwatch.daemon.core.network.loopback import parse_ip
 from soundwatch.daemon.diagnostics.configured_hosts import ConfiguredHost, configured_hosts
 from soundwatch.daemon.diagnostics.network_reach import network_reach
 

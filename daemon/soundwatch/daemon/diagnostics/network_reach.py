@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from soundwatch.daemon.core.loopback import is_loopback, parse_ip
+from soundwatch.daemon.core.network.loopback import is_loopback, parse_ip
 
 NetworkReach = Literal["machine", "local_network", "outside", "unknown"]
 _PRIVATE_SUFFIXES: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")

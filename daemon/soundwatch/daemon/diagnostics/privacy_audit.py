@@ -21,9 +21,9 @@ from soundwatch.daemon.capture.streams.certificates import UNCHECKED
 from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.config.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.config.source import SourceClipsConfig
-from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.core.paths import is_there
+from soundwatch.daemon.core.files.paths import is_there
+from soundwatch.daemon.core.time.clock import format_datetime
 from soundwatch.daemon.diagnostics.earlier_clips import earlier_clips
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
 from soundwatch.daemon.diagnostics.network_reach import NetworkReach, network_reach

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from soundwatch.daemon.core.reporting import SWITCHES, enabled_reporting
+from soundwatch.daemon.core.process.reporting import SWITCHES, enabled_reporting
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import SoundwatchError
-from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.core.text.messages import failure_text
 from soundwatch.daemon.detection.rules import resolve_sources
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.inference.loading import load_classifier

@@ -13,9 +13,9 @@ from typing import Final
 
 from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.core.paths import is_file, is_folder, is_there, literal_path
-from soundwatch.daemon.core.text import counted
-from soundwatch.daemon.core.unfinished import unfinished_files
+from soundwatch.daemon.core.files.paths import is_file, is_folder, is_there, literal_path
+from soundwatch.daemon.core.files.unfinished import unfinished_files
+from soundwatch.daemon.core.text.messages import counted
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 from soundwatch.daemon.journal.events import find_damage, journal_totals
 from soundwatch.daemon.journal.location import journal_path

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.clock import format_datetime
+from soundwatch.daemon.core.time.clock import format_datetime
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 
 PACKAGES: Final = ("numpy", "onnxruntime-gpu", "onnxruntime", "sounddevice", "soxr", "soundfile", "msgspec")

@@ -11,20 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import (
-    Block,
-    Classifier,
-    Clock,
-    EndReason,
-    Event,
-    Features,
-    FeatureWindow,
-    Gap,
-    OverloadChange,
-    Scores,
-    StreamSummary,
-)
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.event import EndReason, Event
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import LiveSource
+from soundwatch.daemon.core.records.stream import Gap, OverloadChange, StreamSummary
+from soundwatch.daemon.core.records.window import Features, FeatureWindow
+from soundwatch.daemon.core.time.clock import Clock
 from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.events.encoder import LineEncoder

@@ -10,8 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
-from soundwatch.daemon.core.types import EndReason, Event, FeatureWindow, Gap, Scores, StreamSummary
+from soundwatch.daemon.core.records.event import EndReason, Event
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.records.stream import Gap, StreamSummary
+from soundwatch.daemon.core.records.window import FeatureWindow
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.source_state import EngineSource, ModelSwap, PendingItem
 from soundwatch.daemon.events.encoder import MAX_AHEAD_NS

@@ -18,9 +18,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import SourceNotice, SourceStateChange, SourceTransition
-from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Scores
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import SourceNotice, SourceStateChange, SourceTransition
+from soundwatch.daemon.core.records.stream import Gap
+from soundwatch.daemon.core.records.window import FeatureWindow
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.emitter import emit_lines
 from soundwatch.daemon.engine.inbox import Inbox

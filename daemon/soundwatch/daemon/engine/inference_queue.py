@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import FeatureWindow, Gap, OverloadChange
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.stream import Gap, OverloadChange
+from soundwatch.daemon.core.records.window import FeatureWindow
 from soundwatch.daemon.engine.source_state import EngineSource, PendingItem
 
 BATCH_WINDOWS: Final = 16

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from itertools import chain
 
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import Block, EndReason, Event, FeatureWindow, Scores, StreamSummary
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.event import EndReason, Event
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import LiveSource
+from soundwatch.daemon.core.records.stream import StreamSummary
+from soundwatch.daemon.core.records.window import FeatureWindow
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, DetectionState, run_pipeline

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import (
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import (
     AudioQuality,
     ClockCorrection,
     SourceNotice,
@@ -20,7 +21,8 @@ from soundwatch.daemon.core.source import (
     SourceStateChange,
     state_after,
 )
-from soundwatch.daemon.core.types import Block, FeatureWindow, Gap
+from soundwatch.daemon.core.records.stream import Gap
+from soundwatch.daemon.core.records.window import FeatureWindow
 from soundwatch.daemon.detection.decide import initial_state
 from soundwatch.daemon.engine.context import ClipTap, EngineContext, LevelTap
 from soundwatch.daemon.engine.session import SourceSession

@@ -14,10 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError, unexpected_failure
-from soundwatch.daemon.core.source import GatheringSource, SourceNotice
-from soundwatch.daemon.core.types import Block, Classifier, Features, Scores
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import GatheringSource, SourceNotice
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.engine.source_state import EngineSource, PendingItem
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.inference.providers import CPU

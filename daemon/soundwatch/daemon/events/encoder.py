@@ -20,18 +20,13 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.clock import SECOND_NS, format_utc
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import (
-    Clock,
-    Event,
-    FeatureWindow,
-    Gap,
-    Scores,
-    StreamSummary,
-    WindowResult,
-)
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.records.event import Event
+from soundwatch.daemon.core.records.scores import Scores, WindowResult
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.records.stream import Gap, StreamSummary
+from soundwatch.daemon.core.records.window import FeatureWindow
+from soundwatch.daemon.core.time.clock import SECOND_NS, Clock, format_utc
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, GapLine, HelloLine, Line, StatsLine
 
 KEPT_ANCHORS: Final = 256  # drift adds one in ten seconds at most: more than the default longest event needs

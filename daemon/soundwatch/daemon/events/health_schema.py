@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from soundwatch.daemon.core.source import AudioFault, ClockCorrectionReason, SourceTransition, SourceTransitionReason
-from soundwatch.daemon.core.types import OverloadState
+from soundwatch.daemon.core.records.source import (
+    AudioFault,
+    ClockCorrectionReason,
+    SourceTransition,
+    SourceTransitionReason,
+)
+from soundwatch.daemon.core.records.stream import OverloadState
 from soundwatch.daemon.events.line_head import NumberedLine
 
 

@@ -11,9 +11,10 @@ from datetime import datetime
 
 import msgspec
 
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceStateChange
-from soundwatch.daemon.core.types import OverloadChange, WindowResult
+from soundwatch.daemon.core.records.scores import WindowResult
+from soundwatch.daemon.core.records.source import AudioQuality, ClockCorrection, SourceStateChange
+from soundwatch.daemon.core.records.stream import OverloadChange
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.encoder import round_down
 from soundwatch.daemon.events.health_schema import AnchorLine, OverloadLine, ProviderLine, QualityLine, SourceHealthLine
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, ScoresLine

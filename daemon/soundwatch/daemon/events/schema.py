@@ -12,7 +12,8 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from soundwatch.daemon.core.types import EndReason, EventType, GapReason
+from soundwatch.daemon.core.records.event import EndReason, EventType
+from soundwatch.daemon.core.records.stream import GapReason
 from soundwatch.daemon.events.health_schema import (
     AnchorLine,
     ControlLine,

@@ -18,12 +18,12 @@ from typing import Final
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SinkError, SoundwatchError
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.renewed import Renewed
-from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.core.files.renewed import Renewed
+from soundwatch.daemon.core.network.backoff import Backoff
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
+from soundwatch.daemon.core.text.messages import failure_text
 from soundwatch.daemon.fleet.database import database_error_text
 from soundwatch.daemon.fleet.gap_tracker import GapTracker
 from soundwatch.daemon.fleet.messages import (

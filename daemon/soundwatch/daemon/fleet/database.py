@@ -13,8 +13,8 @@ from typing import Final
 import sqlalchemy as sql
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.redact import redact_url
-from soundwatch.daemon.core.tls_fault import tls_fault_text
+from soundwatch.daemon.core.network.redact import redact_url
+from soundwatch.daemon.core.network.tls_fault import tls_fault_text
 
 POSTGRESQL_TIMEOUTS: Final = {  # of libpq; against a server that does not answer
     "connect_timeout": 10,

@@ -17,7 +17,7 @@ from typing import Final
 from rich.console import Console
 from rich.live import Live as Screen
 
-from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
+from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.fleet.collector import Collector
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_json import NodeRecord, node_record

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Final
 
-from soundwatch.daemon.core.seq_ranges import SeqRange, SeqRanges, add_range, contains, gaps
 from soundwatch.daemon.fleet.messages import LineMessage
+from soundwatch.daemon.journal.seq_ranges import SeqRange, SeqRanges, add_range, contains, gaps
 from soundwatch.daemon.sinks.mqtt.fleet import ResendReply, ResendRequest
 from soundwatch.daemon.sinks.mqtt.node_report import MAX_SEQ, NodeReport
 

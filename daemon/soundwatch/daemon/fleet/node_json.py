@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.fleet.node_status import NodeStatus, State
 from soundwatch.daemon.sinks.mqtt.node_report import SourceReport
 

@@ -20,7 +20,7 @@ import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.core.paths import is_file
+from soundwatch.daemon.core.files.paths import is_file
 from soundwatch.daemon.fleet.database import (
     HANGING_S,
     POSTGRESQL_TIMEOUTS,

@@ -12,10 +12,10 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sql
 
-from soundwatch.daemon.core.seq_ranges import SeqRanges
 from soundwatch.daemon.fleet.gap_tracker import JournalCoverage, Key
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_status import NodeStatus
+from soundwatch.daemon.journal.seq_ranges import SeqRanges
 from soundwatch.daemon.sinks.mqtt.node_report import NodeReport
 
 SCHEMA: Final = sql.MetaData()

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.types import Block, Samples, read_only
+from soundwatch.daemon.core.records.block import Block, Samples, read_only
 
 CHUNK_SAMPLES: Final = 128
 

@@ -18,8 +18,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Features, Samples, Window, read_only
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples, read_only
+from soundwatch.daemon.core.records.window import Features, Window
 
 _PART: Final = 64  # more than the new frames of a window of the shipped models
 
@@ -125,7 +126,7 @@ def frame_power(frames: Samples) -> NDArray[np.float32]:
     """Compute the squared magnitude (C, T, F) of the spectrum of frames (C, T, n_fft) under the Hann window."""
     # float64: float32 rounds to 1e-7 of a frame's largest bin, which is 1e-3 dB of a bin 70 dB below.
     # float64 is also the faster of the two in numpy (docs/decisions/0011).
-    # In parts: the arrays of a whole window would have pages of their own (core/memory.py), new ones each time.
+    # In parts: the arrays of a whole window would have pages of their own (core/process/memory.py), new ones each time.
     channels, count, n_fft = frames.shape
     power = np.empty((channels, count, n_fft // 2 + 1), np.float32)
     for channel in range(channels):

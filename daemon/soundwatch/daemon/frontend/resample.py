@@ -2,7 +2,7 @@
 
 Conventions: blocks of (C, S) float32 at the source's rate in, at `spec.rate_hz` out. Sample k of the output is
 the signal at k / rate_hz seconds, so stream times carry over.
-Channels are matched by the rule of `core/channels.py`. A stream's mono stays one channel, (1, S), which
+Channels are matched by the rule of `core/records/channels.py`. A stream's mono stays one channel, (1, S), which
 `frontend/mel.py` repeats once it has its frames.
 Source: libsoxr (HQ) or, where the model's contract names it, torchaudio's filter (`windowed_sinc.py`). Each gives equal
 samples for every way of cutting the signal into blocks, and equal to its one-shot call. Training prepares its
@@ -20,9 +20,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.channels import match_channels, to_mono
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Block, Samples, join_blocks, read_only
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Block, Samples, join_blocks, read_only
+from soundwatch.daemon.core.records.channels import match_channels, to_mono
 from soundwatch.daemon.frontend.windowed_sinc import WindowedSincStream
 
 _QUALITY: Final = "HQ"

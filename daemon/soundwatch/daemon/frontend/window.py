@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Block, Samples, Window, read_only
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Block, Samples, read_only
+from soundwatch.daemon.core.records.window import Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,14 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import Activation, ModelContract
 from soundwatch.daemon.core.errors import ModelError
-from soundwatch.daemon.core.paths import is_there
-from soundwatch.daemon.core.tags import split_outputs
-from soundwatch.daemon.core.types import Classifier, Features, Scores, read_only
+from soundwatch.daemon.core.files.paths import is_there
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import Activation, ModelContract
+from soundwatch.daemon.core.model.tags import split_outputs
+from soundwatch.daemon.core.records.block import read_only
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.inference import onnx_model, torchscript_model
 from soundwatch.daemon.inference.fallback import FallbackNetwork
 from soundwatch.daemon.inference.opened_model import OpenedModel

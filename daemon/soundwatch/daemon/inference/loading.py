@@ -7,8 +7,8 @@ from typing import cast
 
 from soundwatch.daemon.config.config import Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError, ProviderError
-from soundwatch.daemon.core.tags import with_tag_classes
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.tags import with_tag_classes
 from soundwatch.daemon.inference.classifier import Backend, LoadedModel, activate_classes, load_classifier_file
 from soundwatch.daemon.inference.providers import CUDA, CardOptions
 from soundwatch.daemon.inference.triton_client import SCHEME, connect_remote

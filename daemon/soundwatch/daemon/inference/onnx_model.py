@@ -23,8 +23,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, WAVEFORM_KEY, ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, WAVEFORM_KEY, ModelContract, decode_contract
 from soundwatch.daemon.inference import providers
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, onnx_content_sha256
 from soundwatch.daemon.inference.fallback import FallbackNetwork

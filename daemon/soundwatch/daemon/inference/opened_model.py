@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.model.contract import ModelContract
 
 Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

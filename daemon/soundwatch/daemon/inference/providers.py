@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from soundwatch.daemon.core.errors import ProviderError
-from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.process.extras import install_command
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"

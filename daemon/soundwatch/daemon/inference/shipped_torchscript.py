@@ -16,11 +16,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.core.atomic_file import replace_bytes
-from soundwatch.daemon.core.contract import INT8_SUFFIX
 from soundwatch.daemon.core.errors import ModelError
-from soundwatch.daemon.core.extras import install_command
-from soundwatch.daemon.core.program_log import program_log
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
+from soundwatch.daemon.core.model.contract import INT8_SUFFIX
+from soundwatch.daemon.core.process.extras import install_command
+from soundwatch.daemon.core.process.program_log import program_log
 
 USUAL_S: Final = 60.0  # of a slow board
 EXPORT_S: Final = 600.0

@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, WAVEFORM_KEY, decode_contract
 from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
-from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, WAVEFORM_KEY, decode_contract
+from soundwatch.daemon.core.process.extras import install_command
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, torchscript_content_sha256
 from soundwatch.daemon.inference.opened_model import OpenedModel, waveform_refusal
 

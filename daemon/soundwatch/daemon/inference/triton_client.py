@@ -24,11 +24,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.backoff import Backoff
-from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError
-from soundwatch.daemon.core.extras import install_command
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import CONTRACT_KEY, ModelContract, decode_contract
+from soundwatch.daemon.core.network.backoff import Backoff
+from soundwatch.daemon.core.process.extras import install_command
 
 SCHEME: Final = "triton://"
 REQUEST_TIMEOUT_S: Final = 0.5  # with windows waiting

@@ -12,8 +12,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.text import counted
+from soundwatch.daemon.core.text.messages import counted
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.health_schema import JournalHealthLine
 from soundwatch.daemon.events.schema import UNNUMBERED
 from soundwatch.daemon.journal.journal import Journal

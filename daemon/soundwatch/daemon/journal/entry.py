@@ -1,6 +1,6 @@
 """Records that pass to the journal and from the journal to its readers.
 
-Conventions: as in `core/types.py`. A line is delivered at least once; a line that may be a repetition is marked.
+Conventions: as in `core/records/`. A line is delivered at least once; a line that may be a repetition is marked.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.health_schema import JournalHealthLine
 from soundwatch.daemon.events.schema import UNNUMBERED
 from soundwatch.daemon.journal.store import JournalStore

@@ -21,8 +21,8 @@ from itertools import islice
 from typing import Final
 
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.subscribers import Subscribers
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.process.subscribers import Subscribers
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, cursor_name, stored_line
 from soundwatch.daemon.journal.health import JournalHealth

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from soundwatch.daemon.core.contract_text import is_class_name, shown
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.contract_text import is_class_name, shown
 from soundwatch.daemon.journal.query import model_classes
 from soundwatch.daemon.journal.store import JournalStore
 

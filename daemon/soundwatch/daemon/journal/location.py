@@ -15,9 +15,9 @@ from typing import BinaryIO, Final, Literal
 import platformdirs
 
 from soundwatch.daemon.config.config import JournalConfig
-from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.time.clock import DAY_S
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.lock import JournalLock, pid_path
 from soundwatch.daemon.journal.migrations import FORMAT

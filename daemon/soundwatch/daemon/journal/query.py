@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import msgspec
 
-from soundwatch.daemon.core.clock import DAY_S, format_datetime
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.time.clock import DAY_S, format_datetime
 from soundwatch.daemon.events.schema import LINE_TYPES
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.store import JournalStore

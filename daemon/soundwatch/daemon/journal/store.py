@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.core.time.clock import monotonic_ns
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, TrimResult, clip_rows
 from soundwatch.daemon.journal.lock import JournalLock
 from soundwatch.daemon.journal.migrations import copy_before_migration, free_name, opening_error

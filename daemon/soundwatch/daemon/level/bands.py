@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 
 NOMINAL_HZ: Final = (
     "25", "31.5", "40", "50", "63", "80", "100", "125", "160", "200", "250", "315", "400", "500", "630", "800", "1000",

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.daemon.level.weighting import Sections
 
 BLOCK_SAMPLES: Final = 40  # near the least time, over the rates of sound cards

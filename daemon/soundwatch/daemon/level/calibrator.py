@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Block, Samples
+from soundwatch.daemon.core.records.block import Block, Samples
 from soundwatch.daemon.level.meter import MeterState, decibels, measure
 from soundwatch.daemon.level.weighting import LEAST_RATE_HZ, analog_gain
 

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from soundwatch.daemon.core.types import Event
+from soundwatch.daemon.core.records.event import Event
 from soundwatch.daemon.level.meter import SecondLevel
 
 KEPT_S: Final = 900

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
 from soundwatch.daemon.events.schema import UNNUMBERED

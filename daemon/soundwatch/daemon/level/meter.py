@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.types import Block, Samples
+from soundwatch.daemon.core.records.block import Block, Samples
 from soundwatch.daemon.level.bands import BandState, band_powers
 from soundwatch.daemon.level.block_filter import BlockFilter, Matrix32, block_filter
 from soundwatch.daemon.level.weighting import C_SECTIONS, weighting_sections

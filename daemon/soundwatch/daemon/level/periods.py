@@ -24,7 +24,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.clock import SECOND_NS
+from soundwatch.daemon.core.time.clock import SECOND_NS
 from soundwatch.daemon.level.meter import SecondLevel
 
 PeriodKind = Literal["1min", "15min", "1h", "day"]

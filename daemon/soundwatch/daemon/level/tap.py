@@ -14,10 +14,11 @@ from datetime import tzinfo
 
 import msgspec
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SoundwatchError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.types import Block, EndReason, Event
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.event import EndReason, Event
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
 from soundwatch.daemon.events.schema import EventLine

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.config.config import DetectionConfig
 from soundwatch.daemon.config.level import LevelConfig
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.types import EndReason, Event
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.records.event import EndReason, Event
 from soundwatch.daemon.detection.margin import (
     MARGIN_THRESHOLD,
     MarginRule,

@@ -13,18 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import (
-    Block,
-    Classifier,
-    EndReason,
-    Event,
-    Features,
-    FeatureWindow,
-    Gap,
-    Scores,
-    StreamSummary,
-)
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.event import EndReason, Event
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.stream import Gap, StreamSummary
+from soundwatch.daemon.core.records.window import Features, FeatureWindow
 from soundwatch.daemon.detection.decide import DetectionRule, DetectorState, decide, end_active_events, initial_state
 from soundwatch.daemon.frontend.condition import UNCHANGED, Conditioning, ConditionState, condition
 from soundwatch.daemon.frontend.mel import MelState, mel

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from soundwatch.daemon.capture import Recording
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import Source
-from soundwatch.daemon.core.stop_request import raise_if_stop_requested
-from soundwatch.daemon.core.types import Classifier, Features, Scores
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.process.stop_request import raise_if_stop_requested
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import Source
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.frontend.condition import UNCHANGED, Conditioning
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, batched_features, features_only

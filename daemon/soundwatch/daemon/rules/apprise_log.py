@@ -16,7 +16,7 @@ import socket
 import threading
 from typing import Final
 
-from soundwatch.daemon.core.tls_fault import tls_fault_text
+from soundwatch.daemon.core.network.tls_fault import tls_fault_text
 
 _HTTP_STATUS: Final = re.compile(r"error=(\d{3})(?:\d{2})?\b")  # ntfy adds two digits
 _SMTP_STATUS: Final = re.compile(r"\((\d{3}), b['\"]|\bwas refused: (\d{3}) b['\"]")

@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.extras import install_command
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.paths import expand_path, read_secret
-from soundwatch.daemon.core.renewed import Renewed
-from soundwatch.daemon.core.text import did_you_mean, environment_text
+from soundwatch.daemon.core.files.paths import expand_path, read_secret
+from soundwatch.daemon.core.files.renewed import Renewed
+from soundwatch.daemon.core.network.backoff import Backoff
+from soundwatch.daemon.core.process.extras import install_command
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.text.utf8 import environment_text
 from soundwatch.daemon.rules.apprise_log import FailureRecords
 from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget

@@ -13,10 +13,10 @@ from typing import Final
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.place import PlaceConfig, check_place
 from soundwatch.daemon.config.rules import GROUPS, RULE_NAME, RuleConfig
-from soundwatch.daemon.core.clock import DAY_S, SECOND_NS
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.time.clock import DAY_S, SECOND_NS
 from soundwatch.daemon.detection.effective import DEFAULT, SourceSettings
 from soundwatch.daemon.detection.rules import COMMON, SourceRules
 from soundwatch.daemon.rules.conditions import window_text

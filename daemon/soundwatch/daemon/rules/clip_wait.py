@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from soundwatch.daemon.core.clock import SECOND_NS
-from soundwatch.daemon.core.language import Sentence
+from soundwatch.daemon.core.languages.language import Sentence
+from soundwatch.daemon.core.time.clock import SECOND_NS
 from soundwatch.daemon.rules.conditions import MUTED
 from soundwatch.daemon.rules.facts import LineFacts
 from soundwatch.daemon.rules.state import RuleState

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from soundwatch.daemon.config.place import PlaceConfig, TimeWindow
 from soundwatch.daemon.config.rules import RuleConfig
-from soundwatch.daemon.core.clock import SECOND_NS, format_utc
+from soundwatch.daemon.core.time.clock import SECOND_NS, format_utc
 from soundwatch.daemon.rules.facts import LineFacts
 from soundwatch.daemon.rules.state import RulesState, RuleState
 from soundwatch.daemon.schedule.windows import is_within_any

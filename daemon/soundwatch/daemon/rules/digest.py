@@ -18,7 +18,7 @@ import msgspec
 
 from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.config.rules import RuleConfig
-from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
+from soundwatch.daemon.core.time.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.events.line_head import SCHEMA
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.rules.facts import LineFacts

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon.config.rules import Fault
-from soundwatch.daemon.core.clock import SECOND_NS, format_utc, parse_utc
+from soundwatch.daemon.core.time.clock import SECOND_NS, format_utc, parse_utc
 from soundwatch.daemon.events.line_head import SCHEMA
 from soundwatch.daemon.journal.entry import JournalEntry
 

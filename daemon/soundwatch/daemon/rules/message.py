@@ -18,10 +18,10 @@ import msgspec
 
 from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.config.rules import RuleConfig
-from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.language import Language, in_language, sound_name, translated
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.languages.language import Language, in_language, sound_name, translated
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.rules.clip_wait import DueMessage
 from soundwatch.daemon.sinks.webhook_templates import PLACEHOLDERS, SAMPLE, template_values, time_text
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from soundwatch.daemon.core.clock import SECOND_NS
+from soundwatch.daemon.core.time.clock import SECOND_NS
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.clip_wait import DueMessage
 from soundwatch.daemon.rules.decide import decide

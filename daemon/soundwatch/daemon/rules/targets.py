@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.text.messages import did_you_mean
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.apprise_target import AppriseOptions, prepare_apprise
 from soundwatch.daemon.rules.message import Message

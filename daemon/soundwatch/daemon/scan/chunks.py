@@ -29,9 +29,9 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.capture.recordings.frame_reader import open_frames
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Block, Samples
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Block, Samples
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.scan.discover import RecordingFile
 

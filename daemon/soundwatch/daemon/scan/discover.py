@@ -14,8 +14,9 @@ from pathlib import Path
 
 from soundwatch.daemon.capture.recordings.files import files_under
 from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
-from soundwatch.daemon.core.paths import is_folder
-from soundwatch.daemon.core.text import printable, utf8_fault
+from soundwatch.daemon.core.files.paths import is_folder
+from soundwatch.daemon.core.text.printable import printable
+from soundwatch.daemon.core.text.utf8 import utf8_fault
 
 
 @dataclass(frozen=True, slots=True)

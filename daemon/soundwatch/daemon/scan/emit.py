@@ -16,11 +16,14 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.tags import split_outputs
-from soundwatch.daemon.core.types import EndReason, Event, Features, FeatureWindow, Gap, Scores, StreamSummary
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.model.tags import split_outputs
+from soundwatch.daemon.core.records.event import EndReason, Event
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.records.stream import Gap, StreamSummary
+from soundwatch.daemon.core.records.window import Features, FeatureWindow
+from soundwatch.daemon.core.time.clock import SampleClock
 from soundwatch.daemon.detection.decide import DetectionRule, initial_state
 from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.events.encoder import LineEncoder

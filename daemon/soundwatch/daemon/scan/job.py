@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Protocol
 
 from soundwatch.daemon.capture.recordings.findings import FindingKind
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ProviderError
-from soundwatch.daemon.core.stop_request import StoppedError
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.process.stop_request import StoppedError
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy, plan_chunks
 from soundwatch.daemon.scan.discover import RecordingFile, SearchResult
 from soundwatch.daemon.scan.emit import DecisionContext, emit_lines

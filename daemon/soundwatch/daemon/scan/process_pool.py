@@ -21,7 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Final
 
-from soundwatch.daemon.core.stop_request import StoppedError, request_stop
+from soundwatch.daemon.core.process.stop_request import StoppedError, request_stop
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 

@@ -20,7 +20,7 @@ from contextlib import nullcontext
 from typing import Any, Final
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.process.extras import install_command
 from soundwatch.daemon.inference.loading import requested_provider
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.process_pool import MAX_TRIES, worker_crash_reason

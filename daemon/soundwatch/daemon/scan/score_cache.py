@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.paths import is_file, is_there
+from soundwatch.daemon.core.files.paths import is_file, is_there
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.discover import RecordingFile
 from soundwatch.daemon.scan.worker import ChunkScores

@@ -21,7 +21,9 @@ from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.recordings.findings import FindingKind
 from soundwatch.daemon.config.config import ModelConfig
 from soundwatch.daemon.core.errors import ModelError, SourceError
-from soundwatch.daemon.core.types import Block, Classifier, FeatureWindow
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.window import FeatureWindow
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.frontend.window import WindowState
 from soundwatch.daemon.inference.classifier import LoadedModel, classify_windows, unused_provider_reasons

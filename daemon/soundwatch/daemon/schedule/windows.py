@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from soundwatch.daemon.config.place import DAYS, PlaceConfig, TimeBound, TimeWindow, parse_bound
-from soundwatch.daemon.core.clock import DAY_S, SECOND_NS
+from soundwatch.daemon.core.time.clock import DAY_S, SECOND_NS
 from soundwatch.daemon.schedule.sun import sun_times
 
 DAYS_BACK: Final = 2  # a window is shorter than two days

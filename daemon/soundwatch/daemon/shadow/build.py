@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.tags import with_tag_classes
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.model.tags import with_tag_classes
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.detection.rules import COMMON, SourceRules, resolve_sources
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.inference.classifier import load_classifier_file

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Scores
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.scores import Scores
 
 MAX_DIFFERENCES_PER_HOUR: Final = 30
 

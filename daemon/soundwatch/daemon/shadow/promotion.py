@@ -24,9 +24,9 @@ from soundwatch.daemon.config.config import Config, JournalConfig
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.config.write import write_atomically
 from soundwatch.daemon.config.yaml_edit import KeyPath, edit_yaml
-from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
+from soundwatch.daemon.core.time.clock import format_datetime
 from soundwatch.daemon.detection.rules import resolve_sources
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal import query

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.core.copy_fields import copy_fields
+from soundwatch.daemon.core.records.copy_fields import copy_fields
 
 TOP_MOMENTS: Final = 10
 

@@ -13,8 +13,10 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.types import Classifier, Features, Scores
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.records.scores import Scores
+from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.events.encoder import LineEncoder, round_down
 from soundwatch.daemon.events.schema import UNNUMBERED, DifferLine, ShadowLine, ShadowReason
 from soundwatch.daemon.inference.classifier import classify_windows

@@ -25,11 +25,11 @@ from typing import Annotated, Final
 import msgspec
 
 from soundwatch.daemon.config.rules import secret_variables
-from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.paths import expand_path, is_file, is_there
-from soundwatch.daemon.core.redact import redact_sink
+from soundwatch.daemon.core.files.paths import expand_path, is_file, is_there
+from soundwatch.daemon.core.network.redact import redact_sink
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.time.clock import DAY_S
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.line_filter import Fields, matching_lines, parse_types

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from soundwatch.daemon.config.change import ConfigEditor
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.detection.effective import SourceSettings
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import RuleStatus, SinkStatus

@@ -13,8 +13,8 @@ from functools import partial
 import msgspec
 
 from soundwatch.daemon.core.errors import ReaderClosedError, SinkError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.text import counted, failure_text
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.text.messages import counted, failure_text
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.sinks.health import SinkHealth
 from soundwatch.daemon.sinks.protocols import LineWriter

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.sinks.spec import PreparedSink

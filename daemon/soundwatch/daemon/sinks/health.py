@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Final
 
 from soundwatch.daemon.core.errors import ReaderClosedError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.text.messages import failure_text
 from soundwatch.daemon.sinks.protocols import SinkState, SinkStatus
 
 REPORTED_S: Final = 60.0

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from soundwatch.daemon.core.tls_fault import tls_fault_text
+from soundwatch.daemon.core.network.tls_fault import tls_fault_text
 
 DRAIN_S: Final = 0.5
 READ_BYTES: Final = 65_536

@@ -17,8 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.redact import HIDDEN, OPTION
-from soundwatch.daemon.core.text import check_utf8, printable
+from soundwatch.daemon.core.network.redact import HIDDEN, OPTION
+from soundwatch.daemon.core.text.printable import printable
+from soundwatch.daemon.core.text.utf8 import check_utf8
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.place import SCHEME_PORTS
 from soundwatch.daemon.sinks.spec import PAGE_PORT, PreparedSink, SinkConfig, SinkSpec, parse_options

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.text.messages import did_you_mean
 from soundwatch.daemon.events.schema import LINE_TYPES
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.spec import SinkSpec

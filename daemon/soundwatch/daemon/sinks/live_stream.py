@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.core.records.scores import WindowResult
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.events.schema import ScoresLine

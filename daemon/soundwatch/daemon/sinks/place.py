@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from soundwatch.daemon.core.loopback import is_loopback, parse_ip
+from soundwatch.daemon.core.network.loopback import is_loopback, parse_ip
 
 LIMIT_S: Final = 2.0
 SCHEME_PORTS: Final = {"http": 80, "https": 443}

@@ -19,8 +19,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.schema import ByeLine
 from soundwatch.daemon.journal.entry import JournalEntry
 

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.loopback import is_loopback, parse_ip
-from soundwatch.daemon.core.paths import expand_path, is_folder
+from soundwatch.daemon.core.files.paths import expand_path, is_folder
+from soundwatch.daemon.core.network.loopback import is_loopback, parse_ip
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.live_stream import subscribe_lines
 from soundwatch.daemon.sinks.place import resolved_path

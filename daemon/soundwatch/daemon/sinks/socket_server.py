@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.errors import SinkError
-from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.core.records.scores import WindowResult
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView

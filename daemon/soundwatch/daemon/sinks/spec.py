@@ -13,8 +13,8 @@ import msgspec
 
 from soundwatch.daemon.config.faults import in_yaml_words
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.redact import redact_sink
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.network.redact import redact_sink
+from soundwatch.daemon.core.text.messages import did_you_mean
 from soundwatch.daemon.journal.entry import BATCH_LINES
 from soundwatch.daemon.sinks.protocols import Sink
 

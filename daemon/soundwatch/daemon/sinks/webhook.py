@@ -25,8 +25,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from soundwatch.daemon.core.errors import SinkError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.renewed import Renewed, trusted_certificates
+from soundwatch.daemon.core.files.renewed import Renewed
+from soundwatch.daemon.core.network.certificates import trusted_certificates
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.http_post import Answer, HttpPoster

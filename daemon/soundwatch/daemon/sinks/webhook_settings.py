@@ -18,11 +18,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.language import Language
-from soundwatch.daemon.core.paths import expand_path, read_secret
-from soundwatch.daemon.core.redact import check_address
+from soundwatch.daemon.core.files.paths import expand_path, read_secret
+from soundwatch.daemon.core.languages.language import Language
+from soundwatch.daemon.core.network.redact import check_address
+from soundwatch.daemon.core.time.clock import DAY_S
 from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.sinks.webhook_templates import BodyTemplate, load_template
 

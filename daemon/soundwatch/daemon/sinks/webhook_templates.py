@@ -19,10 +19,10 @@ import msgspec
 
 from soundwatch.daemon.config.place import load_time_zone
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
-from soundwatch.daemon.core.paths import expand_path
-from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.files.paths import expand_path
+from soundwatch.daemon.core.languages.language import Language, number_text, sound_name, translated
+from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.line_filter import Fields
 

@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from soundwatch.daemon.core.backoff import Backoff
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.core.network.backoff import Backoff
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.text.messages import failure_text
 from soundwatch.daemon.journal.deletion import lost_lines
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from soundwatch.daemon.core.clock import DAY_S, SECOND_NS, format_utc
-from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
+from soundwatch.daemon.core.time.clock import DAY_S, SECOND_NS, format_utc
+from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.journal.statistics import (
     CountedEvent,
     EventSummary,

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.core.clock import parse_utc
+from soundwatch.daemon.core.time.clock import parse_utc
 from soundwatch.daemon.journal.statistics import SourceLine
 
 GRACE_MS: Final = 60_000

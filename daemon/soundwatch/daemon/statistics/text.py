@@ -6,9 +6,9 @@ import unicodedata
 from datetime import date, datetime
 from typing import Final
 
-from soundwatch.daemon.core.date_text import SHORT_WEEKDAYS, date_text
-from soundwatch.daemon.core.language import Language, number_text, sound_name, translated
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.languages.date_text import SHORT_WEEKDAYS, date_text
+from soundwatch.daemon.core.languages.language import Language, number_text, sound_name, translated
+from soundwatch.daemon.core.text.printable import printable
 from soundwatch.daemon.statistics.records import NotableEvent, SourceStatistics, Statistics
 
 BARS: Final = " ▁▂▃▄▅▆▇█"

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from soundwatch.daemon.core.source import AudioQuality
-from soundwatch.daemon.core.subscribers import Subscribers
-from soundwatch.daemon.core.tags import highest_tags
-from soundwatch.daemon.core.types import Block, StreamSummary, WindowResult
+from soundwatch.daemon.core.model.tags import highest_tags
+from soundwatch.daemon.core.process.subscribers import Subscribers
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.scores import WindowResult
+from soundwatch.daemon.core.records.source import AudioQuality
+from soundwatch.daemon.core.records.stream import StreamSummary
 from soundwatch.daemon.events.level_schema import LevelLine
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from soundwatch.daemon.core.source import SourceState, state_after
+from soundwatch.daemon.core.records.source import SourceState, state_after
 from soundwatch.daemon.events.health_schema import (
     ControlLine,
     JournalHealthLine,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from soundwatch.daemon.core.clock import format_datetime
+from soundwatch.daemon.core.time.clock import format_datetime
 
 Level = Literal["debug", "info", "warning", "error"]
 PlainValue = str | int | float | bool | None | list["PlainValue"]

@@ -24,8 +24,8 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.config.config import LogConfig
-from soundwatch.daemon.core.clock import format_datetime
-from soundwatch.daemon.core.program_log import use_program_log
+from soundwatch.daemon.core.process.program_log import use_program_log
+from soundwatch.daemon.core.time.clock import format_datetime
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.log import LogEntry, StructuredLogger
 

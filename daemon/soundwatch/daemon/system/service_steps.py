@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ServiceError
+from soundwatch.daemon.core.files.atomic_file import replace_file
 
 
 @dataclass(frozen=True, slots=True)

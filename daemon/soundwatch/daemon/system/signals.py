@@ -6,7 +6,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 
-from soundwatch.daemon.core.stop_request import request_stop, withdraw_stop_request
+from soundwatch.daemon.core.process.stop_request import request_stop, withdraw_stop_request
 
 SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from soundwatch.daemon.core.copy_fields import copy_fields
+from soundwatch.daemon.core.records.copy_fields import copy_fields
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):

@@ -17,9 +17,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.files.atomic_file import replace_file
+from soundwatch.daemon.core.process.extras import install_command
 from soundwatch.daemon.tables.event_rows import EventRow, event_rows
 from soundwatch.daemon.tables.labels import check_replaceable, write_audacity, write_raven
 

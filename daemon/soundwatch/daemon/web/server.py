@@ -27,8 +27,8 @@ from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from soundwatch.daemon.core.errors import SinkError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.loopback import is_loopback
+from soundwatch.daemon.core.network.loopback import is_loopback
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.web.api.endpoints import api_paths, source_path

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.language import LANGUAGES, catalogue
+from soundwatch.daemon.core.languages.language import LANGUAGES, catalogue
 from soundwatch.daemon.web.http.refusal import RequestRefused
 
 STATIC: Final = Path(__file__).with_name("static")

@@ -24,9 +24,10 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.capture.recordings.recording import Recording
-from soundwatch.daemon.core.contract import INT8_SUFFIX, FeatureSpec, ModelContract
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import INT8_SUFFIX, ModelContract
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.daemon.diagnostics.benchmark import window_ms
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.pipeline.scoring import source_features

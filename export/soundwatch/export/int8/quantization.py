@@ -25,8 +25,8 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.core.model.contract import INT8_SUFFIX, ModelContract
 from soundwatch.export.band_means import pool_over_bands
 from soundwatch.export.bias_correction import add_missing_biases, channel_means, correct_biases
 from soundwatch.export.formats import with_metadata

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.daemon.frontend.mel import hann_window, mel_filterbank
 
 

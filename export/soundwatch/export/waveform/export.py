@@ -15,8 +15,8 @@ import msgspec
 import onnx
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import WAVEFORM_KEY, ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.contract import WAVEFORM_KEY, ModelContract
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file, resolve_model
 from soundwatch.export.formats import SUFFIXES, to_onnx
 from soundwatch.export.model_card import write_card

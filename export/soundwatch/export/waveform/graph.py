@@ -18,8 +18,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
-from soundwatch.daemon.core.contract import FeatureSpec, ModelContract
 from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.export.waveform.constants import mel_weights, spectrum_weights
 from soundwatch.export.waveform.resampling import ResamplingFilter
 

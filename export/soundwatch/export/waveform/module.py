@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.contract import WAVEFORM_KEY, ModelContract
+from soundwatch.daemon.core.model.contract import WAVEFORM_KEY, ModelContract
 from soundwatch.export.waveform.constants import mel_weights, spectrum_weights
 from soundwatch.export.waveform.resampling import ResamplingFilter
 

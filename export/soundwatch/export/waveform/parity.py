@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.types import Block, Classifier, Samples
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.records.block import Block, Samples
 from soundwatch.daemon.inference.classifier import Backend
 from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
 from soundwatch.export.parity import RUNTIMES, ParityDifference, score_limit_of

@@ -21,15 +21,15 @@ from soundwatch.daemon.capture.microphones.ipc import (
     encode_message,
 )
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.records.block import Block, read_only
+from soundwatch.daemon.core.records.source import SourceInfo, SourceStateChange
 from support.virtual_microphone import VirtualMicrophone
 
 CHILD = """
 import sys, time
 from soundwatch.daemon.capture.microphones.capture_worker import _exit_with_daemon, _send
 from soundwatch.daemon.capture.microphones.ipc import ErrorFrame, OpenedFrame, encode_block, encode_message
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.records.block import Block, read_only
 import numpy as np, os, threading
 threading.Thread(target=_exit_with_daemon, daemon=True).start()
 def send(what): _send(1, encode_message(what))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from soundwatch.daemon.capture.microphones.coalesce import coalesced
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 
 RATE_HZ = 1000
 

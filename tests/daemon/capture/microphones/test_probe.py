@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.capture.microphones.probe import ADVICE, Probe, level_sparkline, octave_levels_db, probe_text
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
+from soundwatch.daemon.core.records.source import SourceInfo
 from support.fakes import tone
 
 RATE_HZ = 16_000

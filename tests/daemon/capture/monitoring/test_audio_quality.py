@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.monitoring.audio_quality import CLEAN_PERIODS, QualityState, update_quality
 from soundwatch.daemon.capture.monitoring.monitor import MonitoredSource
-from soundwatch.daemon.core.channels import ChannelSelection
-from soundwatch.daemon.core.clock import ClockReading
-from soundwatch.daemon.core.source import AudioQuality, SourceInfo, SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.channels import ChannelSelection
+from soundwatch.daemon.core.records.source import AudioQuality, SourceInfo, SourceStateChange
+from soundwatch.daemon.core.time.clock import ClockReading
 
 RATE_HZ = 1000
 PERIOD = 10 * RATE_HZ

@@ -14,8 +14,8 @@ from soundwatch.daemon.capture.monitoring.clock_sync import (
     reset_after_loss,
     sync_clock,
 )
-from soundwatch.daemon.core.clock import ClockReading
-from soundwatch.daemon.core.source import ClockCorrection
+from soundwatch.daemon.core.records.source import ClockCorrection
+from soundwatch.daemon.core.time.clock import ClockReading
 
 SECOND_NS = 1_000_000_000
 MS = 1_000_000

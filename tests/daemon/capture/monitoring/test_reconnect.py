@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from soundwatch.daemon.capture.monitoring import reconnect as module
 from soundwatch.daemon.capture.monitoring.reconnect import ReconnectingSource
-from soundwatch.daemon.core.backoff import Backoff
-from soundwatch.daemon.core.clock import ClockReading
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceNotice, SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.network.backoff import Backoff
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import LiveSource, SourceInfo, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.time.clock import ClockReading
 
 SECOND_NS = 1_000_000_000
 BLOCK_NS = SECOND_NS // 10

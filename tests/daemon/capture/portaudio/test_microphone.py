@@ -18,7 +18,7 @@ from soundwatch.daemon.capture.portaudio.microphone import (
     overflow_samples,
 )
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import read_only
+from soundwatch.daemon.core.records.block import read_only
 from support.virtual_microphone import CHANNELS, RATE_HZ, VirtualMicrophone
 
 RECORD = Path(__file__).with_name("record.py")

@@ -11,8 +11,8 @@ import soundfile
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.capture.recordings.folder import Folder
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import LiveSource, SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import LiveSource, SourceStateChange
 
 
 def write(path: Path, value: float, rate_hz: int = 8000, seconds: float = 0.3, channels: int = 1) -> None:

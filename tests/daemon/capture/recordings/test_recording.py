@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.recordings.recording import Recording
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import Source
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import Source
 from support.recording_reader import read_until_error
 
 

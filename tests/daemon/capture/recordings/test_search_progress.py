@@ -13,8 +13,8 @@ import soundfile
 
 from soundwatch.daemon.capture.recordings.containers import find_parts, search
 from soundwatch.daemon.capture.recordings.containers.search import SearchProgress, search_bars
-from soundwatch.daemon.core.program_log import use_program_log
-from soundwatch.daemon.core.stop_request import StoppedError, request_stop, withdraw_stop_request
+from soundwatch.daemon.core.process.program_log import use_program_log
+from soundwatch.daemon.core.process.stop_request import StoppedError, request_stop, withdraw_stop_request
 from support.memory_logger import MemoryLogger
 
 

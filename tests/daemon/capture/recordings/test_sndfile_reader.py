@@ -19,8 +19,8 @@ from soundwatch.daemon.capture.recordings.folder import Folder
 from soundwatch.daemon.capture.recordings.recording import Recording
 from soundwatch.daemon.capture.recordings.sndfile_reader import SndfileReader
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceStateChange
 from support.recording_reader import read_until_error
 
 RATE_HZ = 8_000

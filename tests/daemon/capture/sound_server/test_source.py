@@ -17,8 +17,8 @@ from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.capture.sound_server.devices import list_server_devices
 from soundwatch.daemon.capture.sound_server.source import is_server_source, open_server_source
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import LiveSource, SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import LiveSource, SourceStateChange
 from support.mosquitto import wait_until
 from support.ports import free_port
 from support.virtual_microphone import RATE_HZ, VirtualMicrophone

@@ -20,7 +20,7 @@ import trustme
 from soundwatch.daemon.capture import open_source
 from soundwatch.daemon.capture.streams.certificates import certificate_options, check_certificate
 from soundwatch.daemon.core.errors import ConfigError, SourceError, SourceUnavailableError
-from soundwatch.daemon.core.source import Source
+from soundwatch.daemon.core.records.source import Source
 from support.fakes import tone
 from support.network_sources import FORMAT
 

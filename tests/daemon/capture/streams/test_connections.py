@@ -16,9 +16,9 @@ from soundwatch.daemon.capture import address_kinds, open_live_source, source_ki
 from soundwatch.daemon.capture.microphones import open_microphone
 from soundwatch.daemon.capture.monitoring import reconnect
 from soundwatch.daemon.capture.streams import network
-from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import ConfigError, SourceError, StallError
-from soundwatch.daemon.core.source import LiveSource, SourceStateChange
+from soundwatch.daemon.core.network.backoff import Backoff
+from soundwatch.daemon.core.records.source import LiveSource, SourceStateChange
 from support.network_sources import FORMAT, SOUND, collect_until_lost, connect, joined
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders and no poll")

@@ -13,7 +13,7 @@ import pytest
 from soundwatch.daemon.capture.streams import network
 from soundwatch.daemon.capture.streams.network import NetworkSource
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 from support.network_sources import SOUND, connect, joined
 from support.ports import free_port
 

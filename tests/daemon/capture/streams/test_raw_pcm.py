@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from soundwatch.daemon.capture.monitoring.monitor import MonitoredSource
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.streams.raw_pcm import RawPcm
-from soundwatch.daemon.core.clock import ClockReading
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.source import ClockCorrection
+from soundwatch.daemon.core.records.source import ClockCorrection
+from soundwatch.daemon.core.time.clock import ClockReading
 
 MONO = PcmFormat("s16le", 8_000, 1)
 LATER = [ClockReading(20, 3_600_000_000_010)]

@@ -19,8 +19,8 @@ import soundfile
 
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
-from soundwatch.daemon.core.source import SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceStateChange
 from support.fakes import tone
 from support.network_sources import FORMAT, collect_until_lost, connect, joined
 from support.ports import free_port

@@ -19,8 +19,8 @@ from wyoming.server import AsyncEventHandler, AsyncTcpServer
 from soundwatch.daemon.capture import open_live_source, open_source
 from soundwatch.daemon.capture.streams import network, wyoming_satellite
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.source import SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceStateChange
 from support.fakes import tone
 from support.ports import free_port
 

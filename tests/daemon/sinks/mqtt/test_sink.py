@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.core.records.scores import WindowResult
 from soundwatch.daemon.sinks.mqtt.connection import Broker, MqttConnection, MqttMessage
 from support.level_factory import level_line
 from support.mosquitto import Listener, Mosquitto, SlowBroker, retained_messages, wait_until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from soundwatch.daemon.core.source import AudioQuality
+from soundwatch.daemon.core.records.source import AudioQuality
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.web.api.metrics import source_metrics

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from websockets.sync.client import connect
 
-from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.core.records.scores import WindowResult
 from soundwatch.daemon.web.live.recent import KEPT_NS, RecentWindows, joined_columns
 from support.fakes import SMALL_SPEC
 from support.web_harness import a_site, reading

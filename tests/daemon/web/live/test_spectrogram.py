@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from soundwatch.daemon.core.types import read_only
+from soundwatch.daemon.core.records.block import read_only
 from soundwatch.daemon.web.live.spectrogram import MIN_DB, STEP_DB, ColumnsLine, columns_line
 from support.fakes import SMALL_SPEC
 from support.web_harness import reading

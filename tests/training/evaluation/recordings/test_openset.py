@@ -12,7 +12,7 @@ import soundfile
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.training.data.datasets.negatives import split_negatives
 from soundwatch.training.data.datasets.urbansound8k import Clip

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.data.audio.read_audio import rms
 from soundwatch.training.data.datasets.labeled_clips import labeled_clips
 from soundwatch.training.data.datasets.urbansound8k import split_by_folds

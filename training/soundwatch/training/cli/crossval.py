@@ -9,7 +9,7 @@ from rich.console import Console
 
 from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.memory import kept_heap
+from soundwatch.daemon.core.process.memory import kept_heap
 from soundwatch.training.cli.options import (
     Folds,
     Seeds,

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from soundwatch.daemon.cli.options import GivenPath, check_overwrite, overwrite_option
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
 from soundwatch.training.cli.options import Folds, check_columns, layout_options, split_own, test_share_option, warn_of
 from soundwatch.training.cli.trials import check_options, trial_options
 from soundwatch.training.data.datasets.csv_labels import Columns

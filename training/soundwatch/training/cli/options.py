@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from soundwatch.daemon.cli.options import FiniteRange, GivenPath
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS
 from soundwatch.training.data.datasets.class_folders import TEST_SHARE, split_folders
 from soundwatch.training.data.datasets.csv_labels import Columns, split_csv

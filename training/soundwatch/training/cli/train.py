@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, DataError
-from soundwatch.daemon.core.memory import kept_heap
+from soundwatch.daemon.core.process.memory import kept_heap
 from soundwatch.training.cli.fitting import choose_other_sounds, has_other_sounds
 from soundwatch.training.cli.options import (
     check_columns,

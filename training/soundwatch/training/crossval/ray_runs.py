@@ -15,7 +15,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.memory import kept_heap
+from soundwatch.daemon.core.process.memory import kept_heap
 from soundwatch.daemon.scan.ray_pool import connect
 from soundwatch.training.crossval.folds import FoldRun, Trainer, train_fold
 from soundwatch.training.fit.scoring import RunRecord

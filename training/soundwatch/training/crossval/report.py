@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.atomic_file import replace_bytes
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.plots import draw_calibration, draw_confusion
 from soundwatch.training.fit.report_folder import report_folder

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.training.data.audio.place import place_first
 from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.data.windows.batches import Reader

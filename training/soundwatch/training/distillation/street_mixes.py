@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.channels import to_mono
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
+from soundwatch.daemon.core.records.channels import to_mono
 from soundwatch.training.data.datasets.negatives import colored_noise, synthetic_negative
 from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.data.windows.augment import play_at

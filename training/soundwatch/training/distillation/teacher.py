@@ -21,8 +21,8 @@ import soxr
 from numpy.typing import NDArray
 
 from soundwatch.daemon.core.errors import ConfigError, ModelError
-from soundwatch.daemon.core.extras import install_command
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.process.extras import install_command
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.distillation.teacher_layers import Trunk, read_trunk
 from soundwatch.training.model.recipe import Recipe
 

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.files.atomic_file import replace_file
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.data.windows.cache import LIMIT_MB, cache_folder, evict
 from soundwatch.training.distillation.augmented_views import View, render_view, target_of

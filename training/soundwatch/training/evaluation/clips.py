@@ -14,9 +14,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.atomic_file import replace_bytes
 from soundwatch.daemon.core.errors import DataError, SourceError
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
+from soundwatch.daemon.core.model.classifier import Classifier
 from soundwatch.daemon.pipeline.scoring import score_recording
 from soundwatch.training.data.datasets.labeled_clips import LabeledClips, check_labels, name_data
 from soundwatch.training.evaluation.pages.report_page import memory_warning

@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from soundwatch.daemon.core.atomic_file import replace_bytes
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
+from soundwatch.daemon.core.model.classifier import Classifier
 from soundwatch.training.data.datasets.everyday_sounds import read_everyday_sounds
 from soundwatch.training.data.datasets.labeled_clips import check_labels, labeled_clips
 from soundwatch.training.data.datasets.negatives import split_negatives

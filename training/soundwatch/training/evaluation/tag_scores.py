@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import nn
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.operation import TagScore
-from soundwatch.daemon.core.tags import TAG_THRESHOLD
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.model.operation import TagScore
+from soundwatch.daemon.core.model.tags import TAG_THRESHOLD
 from soundwatch.training.data.datasets.everyday_sounds import STREET_KIND, EverydayClip
 from soundwatch.training.distillation.sound_groups import GROUPS, SoundGroup, group_of
 from soundwatch.training.distillation.tags import load_tag_layer

@@ -19,8 +19,8 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.contract import EvaluationScore, ModelContract, Provenance, encode_contract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.contract import EvaluationScore, ModelContract, Provenance, encode_contract
 from soundwatch.training.data.windows.cache import ClipCache, cache_folder
 from soundwatch.training.fit.held_out_scores import (
     final_scores,

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Block, Samples, read_only
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Block, Samples, read_only
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, batched_features, features_only
 from soundwatch.training.data.datasets.other_sounds import Features
 from soundwatch.training.model.network import maps_of, pooled_of

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 from torch import nn
 
-from soundwatch.daemon.core.atomic_file import replace_bytes
-from soundwatch.daemon.core.contract import EvaluationScore
 from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
+from soundwatch.daemon.core.model.contract import EvaluationScore
 from soundwatch.training.data.windows.cache import ClipCache
 from soundwatch.training.fit.loop import mel_batches
 from soundwatch.training.fit.metrics import Counts, count_confusion, measure

@@ -16,7 +16,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.files.atomic_file import replace_file
 from soundwatch.training.fit.loop import Row
 from soundwatch.training.fit.metrics import Counts
 

@@ -16,9 +16,9 @@ import msgspec
 import torch
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import EvaluationScore, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
-from soundwatch.daemon.core.unfinished import remove_unfinished
+from soundwatch.daemon.core.files.unfinished import remove_unfinished
+from soundwatch.daemon.core.model.contract import EvaluationScore, encode_contract
 from soundwatch.training.data.windows.batches import Reader
 from soundwatch.training.data.windows.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.augmented_views import View, plan_views

@@ -11,8 +11,8 @@ import re
 
 import torch
 
-from soundwatch.daemon.core.contract import EvaluationScore, ModelContract, Provenance
-from soundwatch.daemon.core.contract_text import LONGEST_GIVEN_NAME_BYTES
+from soundwatch.daemon.core.model.contract import EvaluationScore, ModelContract, Provenance
+from soundwatch.daemon.core.model.contract_text import LONGEST_GIVEN_NAME_BYTES
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS
 from soundwatch.training.fit.loop import Run
 from soundwatch.training.fit.machine import processor

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.data.audio.pcm_file import PcmClip
 from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.data.windows.cache import ClipCache

@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.text.printable import printable
 from soundwatch.training.data.datasets.other_sounds import OtherSounds
 from soundwatch.training.data.datasets.urbansound8k import Clip, Split
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds

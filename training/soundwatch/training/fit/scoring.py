@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from soundwatch.daemon.core.contract import EvaluationScore
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.model.contract import EvaluationScore
 from soundwatch.training.data.windows.batches import Scored
 from soundwatch.training.fit.metrics import Metrics
 from soundwatch.training.model.checkpoint import DataPlan

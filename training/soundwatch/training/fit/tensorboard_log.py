@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.process.extras import install_command
 from soundwatch.training.fit.loop import Row
 from soundwatch.training.fit.plots import confusion_figure
 from soundwatch.training.fit.run_result import RunResult

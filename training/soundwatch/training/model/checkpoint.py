@@ -19,9 +19,9 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.atomic_file import replace_bytes
-from soundwatch.daemon.core.contract import ModelContract, decode_contract, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
+from soundwatch.daemon.core.model.contract import ModelContract, decode_contract, encode_contract
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network import MeanMaxPool, build_network
 from soundwatch.training.model.recipe import Recipe, decode_recipe

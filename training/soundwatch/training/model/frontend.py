@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.training.model.torchaudio_transforms import AmplitudeToDB, MelSpectrogram
 
 

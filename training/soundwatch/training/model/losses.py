@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.contract import Activation
+from soundwatch.daemon.core.model.contract import Activation
 
 
 def compute_loss(logits: Tensor, targets: Tensor, activation: Activation, smoothing_share: float) -> Tensor:

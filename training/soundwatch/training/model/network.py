@@ -17,7 +17,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network_recipe import BlockCnn, PooledCnn, SeparableCnn
 from soundwatch.training.model.recipe import Recipe

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.model.contract import INT8_SUFFIX, ModelContract
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.network import build_network
 from soundwatch.training.model.recipe import Recipe, decode_recipe

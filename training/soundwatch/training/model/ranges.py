@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from soundwatch.daemon.core.contract_text import LONGEST_GIVEN_NAME_BYTES, is_model_name, shown
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.contract_text import LONGEST_GIVEN_NAME_BYTES, is_model_name, shown
 
 
 @dataclass(frozen=True, slots=True)

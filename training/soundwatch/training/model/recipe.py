@@ -12,8 +12,9 @@ from typing import Literal
 
 import msgspec
 
-from soundwatch.daemon.core.contract import Activation, FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.model.contract import Activation
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.training.model.hard_views_recipe import HardViews
 from soundwatch.training.model.network_recipe import BlockCnn, PooledCnn, SeparableCnn
 from soundwatch.training.model.ranges import (

@@ -17,7 +17,7 @@ import yaml
 from soundwatch.daemon.config.faults import in_yaml_words
 from soundwatch.daemon.config.file import parse_yaml
 from soundwatch.daemon.core.errors import ConfigError, ContractError
-from soundwatch.daemon.core.paths import read_text
+from soundwatch.daemon.core.files.paths import read_text
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.yaml_keys import refuse_unknown_keys
 

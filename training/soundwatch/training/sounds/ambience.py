@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.core.types import read_only
+from soundwatch.daemon.core.records.block import read_only
 from soundwatch.training.data.audio.read_audio import RATE_HZ, Mono, read_mono, rms
 from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.sounds.babble import babble, unavailable_reason

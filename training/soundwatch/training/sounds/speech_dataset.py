@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.new_folder import write_new_folder
+from soundwatch.daemon.core.files.new_folder import write_new_folder
 from soundwatch.training.data.audio.read_audio import Mono, read_mono, rms
 from soundwatch.training.data.datasets.class_folders import TERMS
 from soundwatch.training.distillation.teacher import RATE_HZ, WINDOW_SAMPLES, open_interpreter, starts

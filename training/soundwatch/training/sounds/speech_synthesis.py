@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.new_folder import write_new_folder
+from soundwatch.daemon.core.files.new_folder import write_new_folder
 from soundwatch.training.data.audio.read_audio import Mono, rms
 from soundwatch.training.data.datasets.negatives import colored_noise
 

@@ -26,9 +26,9 @@ from soundwatch.daemon.capture.demo.synthesis import (
     traffic,
 )
 from soundwatch.daemon.capture.recordings.pacing import Pace, Pacer
-from soundwatch.daemon.core.memory import release_memory
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block, Samples, read_only
+from soundwatch.daemon.core.process.memory import release_memory
+from soundwatch.daemon.core.records.block import Block, Samples, read_only
+from soundwatch.daemon.core.records.source import SourceInfo
 
 DEMO_DESCRIPTION: Final = "the bundled demo scene"
 RATE_HZ: Final = 44_100

@@ -18,8 +18,8 @@ from typing import Final
 from soundwatch.daemon.capture.descriptors.pipes import enlarge_pipe, wait_readable
 from soundwatch.daemon.capture.microphones.ipc import HEAD, ErrorFrame, OpenedFrame, decode_frame
 from soundwatch.daemon.core.errors import SourceError, StallError
-from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceInfo, SourceStateChange
 
 PROGRAM: Final = "soundwatch.daemon.capture.microphones.capture_worker"
 SILENT_S: Final = 2.75  # during capture; the process itself reports a stall half a second earlier

@@ -29,8 +29,8 @@ from soundwatch.daemon.capture.microphones.ipc import ErrorFrame, OpenedFrame, e
 from soundwatch.daemon.capture.portaudio.devices import NoDeviceError
 from soundwatch.daemon.capture.portaudio.library import ASKED_S, RESTART_ADVICE, rescan_devices
 from soundwatch.daemon.capture.portaudio.microphone import Microphone
-from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
+from soundwatch.daemon.core.network.backoff import Backoff
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 1.0  # a device that returns is captured within two seconds

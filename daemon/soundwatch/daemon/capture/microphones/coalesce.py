@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Block, join_blocks
+from soundwatch.daemon.core.records.block import Block, join_blocks
 
 
 def coalesced(blocks: Iterator[Block], length_ms: int) -> Iterator[Block]:

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.source import SourceInfo, SourceTransitionReason
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.records.block import Block, read_only
+from soundwatch.daemon.core.records.source import SourceInfo, SourceTransitionReason
 
 HEAD: Final = struct.Struct("<BI")  # kind, length of the body
 _BLOCK: Final = struct.Struct("<qqqqII")  # UTC of sample 0, first sample, lost samples, arrival, rate, channels

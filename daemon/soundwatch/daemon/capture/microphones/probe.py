@@ -17,8 +17,8 @@ import numpy as np
 
 from soundwatch.daemon.capture.microphones.open_microphone import open_microphone_apart
 from soundwatch.daemon.capture.monitoring.audio_quality import LevelStats, assess_period
-from soundwatch.daemon.core.source import AudioFault, AudioQuality, SourceInfo
-from soundwatch.daemon.core.types import Block, Samples
+from soundwatch.daemon.core.records.block import Block, Samples
+from soundwatch.daemon.core.records.source import AudioFault, AudioQuality, SourceInfo
 
 PROBE_S: Final = 3
 BANDS_HZ: Final = (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000)

@@ -19,8 +19,8 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.core.source import AudioFault, AudioQuality
-from soundwatch.daemon.core.types import Block, Samples
+from soundwatch.daemon.core.records.block import Block, Samples
+from soundwatch.daemon.core.records.source import AudioFault, AudioQuality
 
 PERIOD_S: Final = 10
 CLEAN_PERIODS: Final = 3

@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from soundwatch.daemon.core.clock import ClockReading
-from soundwatch.daemon.core.source import ClockCorrection
+from soundwatch.daemon.core.records.source import ClockCorrection
+from soundwatch.daemon.core.time.clock import ClockReading
 
 WINDOW_NS: Final = 10_000_000_000
 STEP_NS: Final = 100_000_000

@@ -15,10 +15,10 @@ from dataclasses import replace
 from soundwatch.daemon.capture.monitoring.audio_quality import QualityState, reset_period, update_quality
 from soundwatch.daemon.capture.monitoring.clock_sync import ClockSyncState, follow_steps, reset_after_loss, sync_clock
 from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
-from soundwatch.daemon.core.channels import ChannelSelection, select_channels
-from soundwatch.daemon.core.clock import ClockReading, read_awake_clocks, read_clocks
-from soundwatch.daemon.core.source import ClockCorrection, LiveSource, SourceNotice, SourceStateChange
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.channels import ChannelSelection, select_channels
+from soundwatch.daemon.core.records.source import ClockCorrection, LiveSource, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.time.clock import ClockReading, read_awake_clocks, read_clocks
 
 
 class MonitoredSource(SourceWrapper):

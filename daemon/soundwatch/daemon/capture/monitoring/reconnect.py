@@ -19,11 +19,11 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.core.backoff import Backoff
-from soundwatch.daemon.core.channels import match_channels
-from soundwatch.daemon.core.clock import SECOND_NS, ClockReading, read_clocks
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError, unexpected_failure
-from soundwatch.daemon.core.source import (
+from soundwatch.daemon.core.network.backoff import Backoff
+from soundwatch.daemon.core.records.block import Block, read_only
+from soundwatch.daemon.core.records.channels import match_channels
+from soundwatch.daemon.core.records.source import (
     GatheringSource,
     LiveSource,
     SourceInfo,
@@ -31,7 +31,7 @@ from soundwatch.daemon.core.source import (
     SourceStateChange,
     SourceTransitionReason,
 )
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.time.clock import SECOND_NS, ClockReading, read_clocks
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0

@@ -5,7 +5,7 @@ Does not: yield blocks; each class with this base has its own `blocks`.
 
 from __future__ import annotations
 
-from soundwatch.daemon.core.source import GatheringSource, LiveSource, SourceInfo
+from soundwatch.daemon.core.records.source import GatheringSource, LiveSource, SourceInfo
 
 
 class SourceWrapper:

@@ -27,11 +27,11 @@ from soundwatch.daemon.capture.portaudio.device_names import resolve_device
 from soundwatch.daemon.capture.portaudio.devices import Device, find_device, list_devices
 from soundwatch.daemon.capture.portaudio.library import call_portaudio
 from soundwatch.daemon.capture.samples.validate import validate_samples
-from soundwatch.daemon.core.channels import channels_to_open
-from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import SourceError, StallError
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block, Samples, read_only
+from soundwatch.daemon.core.records.block import Block, Samples, read_only
+from soundwatch.daemon.core.records.channels import channels_to_open
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.time.clock import monotonic_ns
 
 BLOCK_MS: Final = 100
 LATENCY_S: Final = 0.3  # three blocks: the driver overflows if Python delays the callback for longer

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundwatch.daemon.core.paths import is_file, is_there
-from soundwatch.daemon.core.text import printable, utf8_fault
+from soundwatch.daemon.core.files.paths import is_file, is_there
+from soundwatch.daemon.core.text.printable import printable
+from soundwatch.daemon.core.text.utf8 import utf8_fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import Final, Literal
 import numpy as np
 
 from soundwatch.daemon.capture.monitoring.audio_quality import DEAD_RATIO, LevelStats
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.records.block import Samples
 
 FindingKind = Literal[
     "longer than declared",

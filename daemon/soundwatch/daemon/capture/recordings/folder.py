@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from soundwatch.daemon.capture.recordings.recording import Recording, recordings_in
-from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
-from soundwatch.daemon.core.stop_request import StoppedError
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.process.stop_request import StoppedError
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.channels import match_channels
+from soundwatch.daemon.core.records.source import SourceInfo, SourceStateChange
 
 
 class Folder:

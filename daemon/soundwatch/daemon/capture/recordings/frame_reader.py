@@ -20,7 +20,8 @@ from soundwatch.daemon.capture.recordings.findings import FindingKind
 from soundwatch.daemon.capture.samples.limits import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
 from soundwatch.daemon.capture.samples.recording_error import RecordingError
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.text import printable, utf8_fault
+from soundwatch.daemon.core.text.printable import printable
+from soundwatch.daemon.core.text.utf8 import utf8_fault
 
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/")  # `Path` has joined the two strokes
 

@@ -21,10 +21,10 @@ from soundwatch.daemon.capture.recordings.frame_reader import open_frames
 from soundwatch.daemon.capture.recordings.pacing import Pace, Pacer
 from soundwatch.daemon.capture.samples.recording_error import RecordingError
 from soundwatch.daemon.capture.samples.validate import count_valid, validate_samples
-from soundwatch.daemon.core.channels import match_channels
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.stop_request import StoppedError
-from soundwatch.daemon.core.types import Block, Samples, read_only
+from soundwatch.daemon.core.process.stop_request import StoppedError
+from soundwatch.daemon.core.records.block import Block, Samples, read_only
+from soundwatch.daemon.core.records.channels import match_channels
+from soundwatch.daemon.core.records.source import SourceInfo
 
 RECORDING_SUFFIXES: Final = FFMPEG_SUFFIXES | frozenset((
     ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2",

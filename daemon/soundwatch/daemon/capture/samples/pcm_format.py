@@ -13,7 +13,7 @@ import numpy as np
 
 from soundwatch.daemon.capture.samples.limits import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 
 SAMPLE_BYTES: Final = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 

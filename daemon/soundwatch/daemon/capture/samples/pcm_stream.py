@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.samples.raw_header import header_bytes
-from soundwatch.daemon.core.types import Samples, read_only
+from soundwatch.daemon.core.records.block import Samples, read_only
 
 
 class PcmStream:

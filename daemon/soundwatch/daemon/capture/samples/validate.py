@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.capture.samples.recording_error import RecordingError
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 
 MAX_MAGNITUDE: Final = 1000.0  # 60 dB above full scale: integers stored as floats, or noise read as floats
 

@@ -28,7 +28,7 @@ from soundwatch.daemon.capture.sound_server.source import (
     missing_source,
 )
 from soundwatch.daemon.core.errors import SourceError, StallError
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.text.printable import printable
 
 HOST_API: Final = "sound server"
 MONITOR: Final = "monitor: what this machine plays"

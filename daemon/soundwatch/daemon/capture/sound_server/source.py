@@ -26,9 +26,9 @@ from soundwatch.daemon.capture.sound_server.protocol import (
     ServerSource,
 )
 from soundwatch.daemon.capture.streams.network import PIECE_S, Connection, NetworkSource
-from soundwatch.daemon.core.channels import channels_to_open
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.text import printable
+from soundwatch.daemon.core.records.channels import channels_to_open
+from soundwatch.daemon.core.text.printable import printable
 
 DEFAULT: Final = "pulse"
 PREFIX: Final = "pulse:"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.errors import ConfigError, SourceUnavailableError
-from soundwatch.daemon.core.paths import expand_path, is_file, is_there
+from soundwatch.daemon.core.files.paths import expand_path, is_file, is_there
 
 CHECKED: Final = "checked"
 UNCHECKED: Final = "unchecked"

@@ -25,7 +25,7 @@ from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import CHECKED, certificate_options, quoted
 from soundwatch.daemon.capture.streams.network import Connection
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
-from soundwatch.daemon.core.redact import HIDDEN, check_address, redact_text, redact_url
+from soundwatch.daemon.core.network.redact import HIDDEN, check_address, redact_text, redact_url
 
 ENDING_S: Final = 0.2
 VERSION_S: Final = 5.0

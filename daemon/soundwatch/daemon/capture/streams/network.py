@@ -29,12 +29,12 @@ from soundwatch.daemon.capture.monitoring.drop_detector import DropDetectorState
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.samples.pcm_stream import PcmStream
 from soundwatch.daemon.capture.samples.validate import validate_samples
-from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import ConfigError, SourceError, StallError
-from soundwatch.daemon.core.loopback import IpAddress
-from soundwatch.daemon.core.redact import check_address, redact_url
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.network.loopback import IpAddress
+from soundwatch.daemon.core.network.redact import check_address, redact_url
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.time.clock import monotonic_ns
 
 FIRST_S: Final = 15.0  # cameras need some seconds to start
 SILENT_S: Final = 2.5

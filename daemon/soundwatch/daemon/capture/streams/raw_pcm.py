@@ -18,9 +18,9 @@ from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.samples.pcm_stream import PcmStream
 from soundwatch.daemon.capture.samples.validate import validate_samples
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.text import failure_text
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.text.messages import failure_text
 
 BLOCK_MS: Final = 100
 QUEUED_BLOCKS: Final = 8

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.network import CONNECTING_S, Connection, NetworkSource, parse_address
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.extras import install_command
-from soundwatch.daemon.core.redact import redact_url
+from soundwatch.daemon.core.network.redact import redact_url
+from soundwatch.daemon.core.process.extras import install_command
 
 if TYPE_CHECKING:
     from wyoming.event import Event

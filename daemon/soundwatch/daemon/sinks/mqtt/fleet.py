@@ -18,8 +18,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from soundwatch.daemon.core.seq_ranges import SeqRanges, add_range
 from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.journal.seq_ranges import SeqRanges, add_range
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.node_report import Seq, build_report

@@ -18,8 +18,8 @@ import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
-from soundwatch.daemon.core.language import Language, sound_name, translated
+from soundwatch.daemon.core.languages.language import Language, sound_name, translated
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
 from soundwatch.daemon.sinks.daemon_view import ControlState
 from soundwatch.daemon.sinks.mqtt.topics import Topics, topic_segment
 

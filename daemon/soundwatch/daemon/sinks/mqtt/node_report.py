@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.clock import DAY_S, format_utc
+from soundwatch.daemon.core.time.clock import DAY_S, format_utc
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.status.snapshot import SourceStatus

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.paths import expand_path, read_secret
-from soundwatch.daemon.core.renewed import Renewed, trusted_certificates
-from soundwatch.daemon.core.text import environment_text
+from soundwatch.daemon.core.files.paths import expand_path, read_secret
+from soundwatch.daemon.core.files.renewed import Renewed
+from soundwatch.daemon.core.network.certificates import trusted_certificates
+from soundwatch.daemon.core.text.utf8 import environment_text
+from soundwatch.daemon.core.time.clock import DAY_S
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 from soundwatch.daemon.sinks.spec import SinkSpec
 

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
-from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.process.logger import Logger
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
 from soundwatch.daemon.sinks.mqtt.connection import MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.refused_topics import RefusedTopics
 from soundwatch.daemon.sinks.mqtt.topics import Topics

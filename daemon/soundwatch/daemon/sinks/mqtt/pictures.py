@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.core.clip_files import clip_picture_path
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.files.clip_files import clip_picture_path
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.topics import Topics

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from soundwatch.daemon.core.backoff import Backoff
+from soundwatch.daemon.core.network.backoff import Backoff
 
 FIRST_PAUSE_S: Final = 10.0
 LONGEST_PAUSE_S: Final = 3600.0

@@ -26,11 +26,11 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.config.clips_folder import clips_folder
-from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SinkError, SoundwatchError
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
-from soundwatch.daemon.core.renewed import Renewed
-from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.core.files.renewed import Renewed
+from soundwatch.daemon.core.network.backoff import Backoff
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
+from soundwatch.daemon.core.text.messages import failure_text
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.clip_links import check_page, clip_link

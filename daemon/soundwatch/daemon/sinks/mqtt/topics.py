@@ -15,9 +15,9 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.core.records.scores import WindowResult
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import ControlState

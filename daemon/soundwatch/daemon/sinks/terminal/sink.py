@@ -27,7 +27,7 @@ from rich.console import Console, Group
 from rich.live import Live as Screen
 from rich.text import Text
 
-from soundwatch.daemon.core.system_zone import SYSTEM_ZONE
+from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec

@@ -18,8 +18,8 @@ from soundwatch.daemon.config.change import ConfigBusyError, ConfigConflictError
 from soundwatch.daemon.config.keys import ANY, ConfigKey, Kind, config_keys, is_protected
 from soundwatch.daemon.config.yaml_edit import KeyPath
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
-from soundwatch.daemon.core.language import Language, Sentence, error_text, in_language
-from soundwatch.daemon.core.redact import redact_text, redacted_config
+from soundwatch.daemon.core.languages.language import Language, Sentence, error_text, in_language
+from soundwatch.daemon.core.network.redact import redact_text, redacted_config
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.http.refusal import RequestRefused
 

@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Meta
 
 from soundwatch.daemon.config.clips_folder import clips_folder
-from soundwatch.daemon.core.clip_files import PICTURE, clip_path, picture_name, unreachable_clip
-from soundwatch.daemon.core.language import Sentence
-from soundwatch.daemon.core.text import counted
+from soundwatch.daemon.core.files.clip_files import PICTURE, clip_path, picture_name, unreachable_clip
+from soundwatch.daemon.core.languages.language import Sentence
+from soundwatch.daemon.core.text.messages import counted
 from soundwatch.daemon.journal.deletion import delete_events, last_seqs
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.api.events import find_event, last_clip

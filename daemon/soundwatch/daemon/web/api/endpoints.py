@@ -14,9 +14,9 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route as Path
 
 from soundwatch.daemon.config.clips_folder import clips_folder
-from soundwatch.daemon.core.clip_files import PICTURE, SOUND, clip_path, clip_picture_path
-from soundwatch.daemon.core.foreign_json import JSON_ERRORS
-from soundwatch.daemon.core.language import Sentence
+from soundwatch.daemon.core.files.clip_files import PICTURE, SOUND, clip_path, clip_picture_path
+from soundwatch.daemon.core.languages.language import Sentence
+from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.api import openapi
 from soundwatch.daemon.web.api.events import last_clip

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from soundwatch.daemon.core.clip_files import clip_picture_path
-from soundwatch.daemon.core.clock import SECOND_NS, format_datetime, format_utc
-from soundwatch.daemon.core.copy_fields import copy_fields
+from soundwatch.daemon.core.files.clip_files import clip_picture_path
+from soundwatch.daemon.core.records.copy_fields import copy_fields
+from soundwatch.daemon.core.time.clock import SECOND_NS, format_datetime, format_utc
 from soundwatch.daemon.events.schema import EventLine
 from soundwatch.daemon.journal.events import (
     QUARTER_S,

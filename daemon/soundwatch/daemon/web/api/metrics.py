@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.source import AudioQuality
+from soundwatch.daemon.core.records.source import AudioQuality
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.web.api.responses import coverage

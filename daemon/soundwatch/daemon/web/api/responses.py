@@ -9,10 +9,10 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.clock import SECOND_NS, format_utc
 from soundwatch.daemon.core.errors import ModelError
-from soundwatch.daemon.core.language import Language, sound_name, translated
-from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.core.languages.language import Language, sound_name, translated
+from soundwatch.daemon.core.records.scores import WindowResult
+from soundwatch.daemon.core.time.clock import SECOND_NS, format_utc
 from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
 from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.inference.classifier import resolve_model

@@ -15,10 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from soundwatch.daemon.config.clips_folder import clips_folder
-from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import LockedError
-from soundwatch.daemon.core.language import Language, Sentence, error_text
-from soundwatch.daemon.core.redact import redacted_config
+from soundwatch.daemon.core.languages.language import Language, Sentence, error_text
+from soundwatch.daemon.core.network.redact import redacted_config
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.journal.labels import delete_label, set_label
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.statistics.records import Statistics

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 from soundwatch.daemon.config.rule_sentence import rule_sentence
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.language import Language
+from soundwatch.daemon.core.languages.language import Language
+from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.protocols import RuleTargetStatus
 

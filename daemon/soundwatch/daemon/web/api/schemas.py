@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from soundwatch.daemon.core.source import SourceState
+from soundwatch.daemon.core.records.source import SourceState
 from soundwatch.daemon.web.http.parameters import Moment, Query, Seq, Text
 
 ApiSourceState = Literal["opening", "waiting", "running", "lost", "paused", "ended"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from starlette.datastructures import Headers
 
-from soundwatch.daemon.core.language import LANGUAGES, Language
+from soundwatch.daemon.core.languages.language import LANGUAGES, Language
 
 
 def wanted_language(headers: Headers) -> Language:

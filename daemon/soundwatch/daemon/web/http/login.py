@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from soundwatch.daemon.core.language import Sentence
+from soundwatch.daemon.core.languages.language import Sentence
 from soundwatch.daemon.web.http.middleware import forwarded_client
 from soundwatch.daemon.web.http.rate_limit import RateLimiter
 from soundwatch.daemon.web.http.refusal import RequestRefused

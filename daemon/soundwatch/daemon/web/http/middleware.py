@@ -24,9 +24,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from soundwatch.daemon.core.language import Sentence
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.loopback import is_loopback, parse_ip
+from soundwatch.daemon.core.languages.language import Sentence
+from soundwatch.daemon.core.network.loopback import is_loopback, parse_ip
+from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.web.http.rate_limit import OpenRequests, RateLimiter
 from soundwatch.daemon.web.http.refusal import RequestRefused
 from soundwatch.daemon.web.http.refusal_response import send_refusal

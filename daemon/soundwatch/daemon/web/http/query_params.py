@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.core.text.messages import did_you_mean
 from soundwatch.daemon.web.http.parameters import Query
 from soundwatch.daemon.web.http.refusal import RequestRefused
 

@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from typing import Final
 
-from soundwatch.daemon.core.loopback import parse_ip
+from soundwatch.daemon.core.network.loopback import parse_ip
 
 MAX_CLIENTS: Final = 1000
 

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from soundwatch.daemon.core.language import Sentence
+from soundwatch.daemon.core.languages.language import Sentence
 
 
 class RequestRefused(Exception):  # noqa: N818  # not an error of the program

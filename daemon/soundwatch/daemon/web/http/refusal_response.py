@@ -12,8 +12,8 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.types import Scope, Send
 
-from soundwatch.daemon.core.language import in_language
-from soundwatch.daemon.core.redact import redact_text
+from soundwatch.daemon.core.languages.language import in_language
+from soundwatch.daemon.core.network.redact import redact_text
 from soundwatch.daemon.web.http.accept_language import wanted_language
 from soundwatch.daemon.web.http.parameters import ErrorResponse
 from soundwatch.daemon.web.http.refusal import RequestRefused

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from typing import Final
 
-from soundwatch.daemon.core.clock import DAY_S
+from soundwatch.daemon.core.time.clock import DAY_S
 
 _COOKIE: Final = "soundwatch_session"
 COOKIE_S: Final = 30 * DAY_S

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.loopback import IpAddress, is_loopback, parse_ip
-from soundwatch.daemon.core.paths import expand_path, read_secret
+from soundwatch.daemon.core.files.paths import expand_path, read_secret
+from soundwatch.daemon.core.network.loopback import IpAddress, is_loopback, parse_ip
 from soundwatch.daemon.sinks.spec import PAGE_PORT, SinkSpec, parse_options
 from soundwatch.daemon.web.http.tls import TlsFiles, load_context
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.core.records.block import Block
 
 QUEUED_S: Final = 1.0
 BYTES_PER_SAMPLE: Final = 2

@@ -20,8 +20,8 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from soundwatch.daemon.core.language import Sentence
-from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.core.languages.language import Sentence
+from soundwatch.daemon.core.text.messages import failure_text
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.http.disconnect import http_disconnect, until_first
 from soundwatch.daemon.web.http.middleware import is_authenticated

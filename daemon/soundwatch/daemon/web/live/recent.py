@@ -17,8 +17,8 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.scores import WindowResult
 from soundwatch.daemon.web.live.spectrogram import ColumnsLine, columns_line
 
 KEPT_NS: Final = 60_000_000_000

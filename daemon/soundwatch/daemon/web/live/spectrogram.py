@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.scores import WindowResult
+from soundwatch.daemon.core.time.clock import format_utc
 
 MIN_DB: Final = -90.0
 STEP_DB: Final = 0.5

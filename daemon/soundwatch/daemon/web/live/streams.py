@@ -19,7 +19,7 @@ from msgspec import UNSET, UnsetType
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from soundwatch.daemon.core.language import Sentence
+from soundwatch.daemon.core.languages.language import Sentence
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.http.disconnect import http_disconnect, until_first
 from soundwatch.daemon.web.http.parameters import Query, Seq

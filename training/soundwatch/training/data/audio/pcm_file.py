@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 
 HEADER_BYTES: Final = 32
 _HEADER: Final = struct.Struct("<4sIQf12x")  # magic, channels, frames, scale

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.recordings.frame_reader import open_frames
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError, SourceError
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 
 RATE_HZ = 44_100

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.core.types import read_only
+from soundwatch.daemon.core.records.block import read_only
 from soundwatch.training.data.audio.read_audio import Mono, read_mono, rms
 
 RATE_HZ: Final = 22_050

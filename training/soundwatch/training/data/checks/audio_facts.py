@@ -17,7 +17,7 @@ from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.recordings.findings import FindingKind
 from soundwatch.daemon.capture.samples.recording_error import FaultKind, fault_kind
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.stop_request import raise_if_stop_requested
+from soundwatch.daemon.core.process.stop_request import raise_if_stop_requested
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from typing import Final
 
 from soundwatch.daemon.capture.recordings.files import files_under
 from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.contract_text import LONGEST_TEXT, is_class_name
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.paths import read_text
+from soundwatch.daemon.core.files.paths import read_text
+from soundwatch.daemon.core.model.contract_text import LONGEST_TEXT, is_class_name
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.training.data.audio.read_audio import measure_duration_s
 from soundwatch.training.data.datasets.urbansound8k import Clip, Split
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
 from soundwatch.training.data.datasets.class_folders import (
     class_label,
     count_windows,

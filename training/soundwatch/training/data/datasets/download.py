@@ -10,7 +10,7 @@ import importlib
 from pathlib import Path
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.process.extras import install_command
 from soundwatch.training.data.datasets.urbansound8k import OBTAIN, read_metadata
 
 DATASET = "urbansound8k"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ContractError
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.training.data.datasets.urbansound8k import Clip, Split
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from soundwatch.daemon.capture.recordings.files import files_under
 from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.data.datasets.urbansound8k import Clip
 
 _HELD_OUT_ONE_IN: Final = 4

@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.files.atomic_file import replace_file
 
 FILE_NAME: Final = "other_sounds.npz"
 _STEPS: Final = 31  # 5 bits compress to half the size of 8, and move no figure

@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.files.atomic_file import replace_file
 from soundwatch.training.data.datasets.negatives import colored_noise
 
 RATE_HZ: Final = 22_050

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.model.recipe import Augmentation
 from soundwatch.training.model.torchaudio_transforms import Resample
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.data.audio.pcm_file import PcmClip
 from soundwatch.training.data.audio.place import Number, place_first
 from soundwatch.training.data.datasets.urbansound8k import Clip

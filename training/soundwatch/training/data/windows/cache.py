@@ -23,11 +23,11 @@ import soxr
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.types import Samples
-from soundwatch.daemon.core.unfinished import remove_unfinished
+from soundwatch.daemon.core.files.atomic_file import replace_file
+from soundwatch.daemon.core.files.unfinished import remove_unfinished
+from soundwatch.daemon.core.model.feature_spec import FeatureSpec
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.data.audio.pcm_file import PcmClip, read_pcm, write_pcm
 from soundwatch.training.data.audio.read_audio import resampled_blocks
 from soundwatch.training.data.datasets.urbansound8k import Clip

@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from soundwatch.daemon.config.config import DetectionConfig
-from soundwatch.daemon.core.source import SourceInfo
-from soundwatch.daemon.core.types import Block, Classifier, Event, Samples, StreamSummary, read_only
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.records.block import Block, Samples, read_only
+from soundwatch.daemon.core.records.event import Event
+from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.records.stream import StreamSummary
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.pipeline.pipeline import run_pipeline
 from soundwatch.training.data.audio.read_audio import read_recording

@@ -18,10 +18,12 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from soundwatch.daemon.config.config import DetectionConfig
-from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.types import Block, Classifier, Scores
+from soundwatch.daemon.core.files.atomic_file import replace_file
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.records.block import Block
+from soundwatch.daemon.core.records.scores import Scores
 from soundwatch.daemon.detection.decide import decide, initial_state
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.inference.classifier import classify_windows

@@ -18,7 +18,7 @@ from typing import Final, Literal
 import numpy as np
 import soxr
 
-from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.data.audio.read_audio import Mono, rms
 from soundwatch.training.sounds.ambience import pink_noise
 

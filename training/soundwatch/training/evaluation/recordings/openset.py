@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.types import Block, Classifier, read_only
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.records.block import Block, read_only
 from soundwatch.daemon.detection.calibration import poisson_upper_rate
 from soundwatch.training.data.audio.read_audio import RATE_HZ
 from soundwatch.training.data.datasets.urbansound8k import Clip

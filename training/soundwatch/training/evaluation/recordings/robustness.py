@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
 from soundwatch.daemon.pipeline.scoring import score_source
 from soundwatch.training.data.audio.read_audio import read_recording
 from soundwatch.training.data.datasets.labeled_clips import LabeledClips, check_labels

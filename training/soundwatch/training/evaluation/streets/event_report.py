@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.training.data.datasets.everyday_sounds import EverydayClip, Role
 from soundwatch.training.evaluation.detection.score_track import Track, detect_in
 from soundwatch.training.evaluation.recordings.openset import wilson

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.inference.classifier import activate, load_classifier_file
 from soundwatch.training.data.datasets.labeled_clips import LabeledClips, labeled_clips
 from soundwatch.training.data.datasets.urbansound8k import split_by_folds

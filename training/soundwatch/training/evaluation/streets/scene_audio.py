@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.records.block import Block, read_only
 from soundwatch.training.data.audio.read_audio import Mono
 from soundwatch.training.data.audio.unit_clips import RATE_HZ, read_unit
 from soundwatch.training.evaluation.streets.busy_street import BACKGROUND_FADE_S, Background, Scene

@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
 from soundwatch.training.data.audio.read_audio import RATE_HZ
 from soundwatch.training.data.datasets.labeled_clips import LabeledClips, check_labels
 from soundwatch.training.data.datasets.metadata_table import read_table

@@ -17,8 +17,8 @@ from typing import Final
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.training.data.datasets.everyday_sounds import STREET_KIND, EverydayClip, Role
 from soundwatch.training.evaluation.detection.offline_detection import recording_blocks
 from soundwatch.training.evaluation.detection.score_track import Track, cached_track, detect_in

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.core.records.block import Block, read_only
 from soundwatch.training.data.audio.read_audio import RATE_HZ, measure_duration_s, read_mono, rms
 from soundwatch.training.data.datasets.labeled_clips import LabeledClips
 from soundwatch.training.data.datasets.urbansound8k import Clip

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import decode_contract
+from soundwatch.daemon.core.model.contract import decode_contract
 from soundwatch.training.data.datasets.everyday_sounds import EverydayClip
 from soundwatch.training.evaluation.streets.held_out import hold_out, open_network
 from soundwatch.training.evaluation.thresholds.street import ROLES, choose_in_street, describe_evidence, gather_evidence

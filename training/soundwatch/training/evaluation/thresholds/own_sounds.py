@@ -18,9 +18,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.atomic_file import replace_bytes
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.core.files.atomic_file import replace_bytes
+from soundwatch.daemon.core.model.classifier import Classifier
+from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.training.data.datasets.negatives import is_synthetic
 from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.data.windows.cache import ClipCache, cache_folder

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.operation import ClassOperation, OperatingPoint, Operation
+from soundwatch.daemon.core.model.contract import ModelContract
+from soundwatch.daemon.core.model.operation import ClassOperation, OperatingPoint, Operation
 from soundwatch.training.data.datasets.everyday_sounds import EverydayClip, Role
 from soundwatch.training.evaluation.detection.score_track import detect_in
 from soundwatch.training.evaluation.streets.event_counts import GRID, SceneCounts, mean_rates, pool, raised_by_clips

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
 
-from soundwatch.daemon.core.program_log import program_log
-from soundwatch.daemon.core.stop_request import raise_if_stop_requested
+from soundwatch.daemon.core.process.program_log import program_log
+from soundwatch.daemon.core.process.stop_request import raise_if_stop_requested
 
 ENTRY_EVERY_S: Final = 60.0
 BAR_AFTER_S: Final = 1.0

@@ -1,0 +1,4 @@
+"""Clocks, times as text, and the time zone of the system.
+
+Never: wait.
+"""
