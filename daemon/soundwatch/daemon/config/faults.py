@@ -167,7 +167,7 @@ def _explain_value(message: str, tree: Any) -> str:
                 "of the exponent, as 1.0e+3."
             )
         if any(_NUMBER.fullmatch(value) for value in values) and re.search("float|int", wrong_type["type"]):
-            return f"{message}. Write the number without quotes."
+            return f"{message}. Write the number without quotes, and without a zero in front of its digits."
         return Sentence("Expected `{type}`, got `{found}` - at `{key}`.", **wrong_type.groupdict())
     if found := _NO_CHOICE.fullmatch(message):
         return Sentence(
@@ -187,7 +187,7 @@ def _explain_value(message: str, tree: Any) -> str:
     key, where = unknown[1], unknown[2] or ""
     known = _keys_at(where)
     hint = did_you_mean(key, known, "`{}`")
-    return f"`{where + '.' if where else ''}{key}` is not a key; {hint}Known keys: {', '.join(known)}."
+    return f"`{where + '.' if where else ''}{key}` is not a key; {hint}{'Known' if hint else 'known'} keys: {', '.join(known)}."
 
 
 def _keys_at(where: str) -> list[str]:

@@ -6,6 +6,7 @@ Does not: define the keys (`config.py`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from soundwatch.daemon.core.text.messages import did_you_mean
 from soundwatch.daemon.core.time.system_zone import check_system_zone
 
 LONGEST_BYTES: Final = 1 << 20
+_LEADING_ZERO: Final = re.compile("[-+]?0[0-9]+")
 
 
 def load_config(path: Path | None) -> Config:
@@ -111,7 +113,8 @@ def _with_calibrations_beside(config: Config, folder: Path) -> Config:
 class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML loader that refuses a repeated key, of which YAML would keep the last value only.
 
-    A time of day such as 22:00 is text, not the number 1320 that YAML 1.1 makes of it.
+    Numbers are those that a person reads, not those of YAML 1.1: 22:00 is text, not the number 1320, and 0777 is
+    refused, not the number 511.
     """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -125,17 +128,29 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            if isinstance(key, yaml.ScalarNode):  # `<<` too
                 if key.value in seen:
                     raise yaml.YAMLError(f"the key {key.value!r} appears twice, line {key.start_mark.line + 1}")
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
-        return node.value if ":" in node.value else super().construct_yaml_int(node)
+        if ":" in node.value:
+            return node.value
+        number, digits = super().construct_yaml_int(node), node.value.replace("_", "")
+        if _LEADING_ZERO.fullmatch(digits) and number != int(digits):
+            raise ValueError(
+                f"{node.value} begins with a zero, which makes it an octal number in YAML, {number}; "
+                f"write {int(digits)}, or a text in quotes"
+            )
+        return number
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
+        return node.value if ":" in node.value else super().construct_yaml_float(node)
 
 
 _UniqueKeyLoader.add_constructor("tag:yaml.org,2002:int", _UniqueKeyLoader.construct_yaml_int)
+_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:float", _UniqueKeyLoader.construct_yaml_float)
 
 
 def parse_yaml(content: bytes, where: str) -> Any:
