@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -108,4 +109,14 @@ def test_names_of_entities_are_in_the_language_of_the_place_and_their_ids_are_no
     names = {key: component["name"] for key, component in german.items()}
     assert names["mic0_class_dog_bark"] == "mic0 Hundegebell"
     assert (names["running"], names["mic0_level"], names["mic0_event"]) == ("Läuft", "mic0 Pegel", "mic0 Geräusche")
-    assert {key: german[key]["unique_id"] for key in german} == {key: english[key]["unique_id"] for key in english}
+    for id_ in ("unique_id", "default_entity_id"):
+        assert {key: german[key][id_] for key in german} == {key: english[key][id_] for key in english}
+
+
+def test_an_entity_has_the_id_that_the_documented_automations_name() -> None:
+    device = Device("balcony", ["street"], CLASSES, 10.0, language="de", clips=True, pictures=True)
+    ids = {component["default_entity_id"] for component in json.loads(discovery_payload(device))["components"].values()}
+    page = (SCHEMAS.parents[2] / "docs" / "home-assistant.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:event|binary_sensor|sensor|image)\.soundwatch_balcony_\w+", page))
+    assert len(named) == 4
+    assert named <= ids

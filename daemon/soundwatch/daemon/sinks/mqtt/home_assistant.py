@@ -2,6 +2,8 @@
 
 Conventions: one retained message a machine (device discovery, Home Assistant 2024.11 and later). An entity is available
 while soundwatch runs and its source delivers sound. Unique ids are made of node, source and class, so they are stable.
+Entity ids (`default_entity_id`, Home Assistant 2025.10 and later; earlier ones make them of the names) are made of the
+English names, so that automations do not depend on the language.
 Source: home-assistant.io/integrations/mqtt, sections on discovery, binary_sensor, event, image, sensor and
 switch.
 Does not: publish (`sinks/mqtt/sink.py`).
@@ -80,23 +82,11 @@ class Device:
 
 def discovery_payload(device: Device) -> bytes:
     """Return the description of a machine, JSON."""
-    topics, language = Topics(device.node), device.language
-    components = {"running": _running(topics, language)}
-    for source in device.sources:
-        of_source = _of_source(topics, source, device.classes, device.level_s, language)
-        if device.level_s and device.metered is not None:
-            calibrated = device.metered.get(source, False)
-            of_source |= _sound_levels(of_source["level"], source, language, calibrated=calibrated)
-        if device.clips:
-            of_source["clip"] = _clip(topics, source, language)
-        if device.pictures:
-            of_source["picture"] = _picture(topics, source, language)
-        for key, component in of_source.items():
-            components[f"{topic_segment(source)}_{key}"] = component
-    if device.control is not None:
-        components |= _of_control(topics, device.control, language)
+    components, english = _components(device, device.language), _components(device, "en")
     for key, component in components.items():
         component["unique_id"] = f"{device_id(device.node)}_{key}"
+        name = f"soundwatch {device.node} {english[key]['name']}".lower().replace(" ", "_")
+        component["default_entity_id"] = f"{component['platform']}.{name}"
     return msgspec.json.encode(
         {
             "device": {
@@ -111,6 +101,26 @@ def discovery_payload(device: Device) -> bytes:
             "components": components,
         }
     )
+
+
+def _components(device: Device, language: Language) -> dict[str, Component]:
+    """Return the entities by the end of their unique ids."""
+    topics = Topics(device.node)
+    components = {"running": _running(topics, language)}
+    for source in device.sources:
+        of_source = _of_source(topics, source, device.classes, device.level_s, language)
+        if device.level_s and device.metered is not None:
+            calibrated = device.metered.get(source, False)
+            of_source |= _sound_levels(of_source["level"], source, language, calibrated=calibrated)
+        if device.clips:
+            of_source["clip"] = _clip(topics, source, language)
+        if device.pictures:
+            of_source["picture"] = _picture(topics, source, language)
+        for key, component in of_source.items():
+            components[f"{topic_segment(source)}_{key}"] = component
+    if device.control is not None:
+        components |= _of_control(topics, device.control, language)
+    return components
 
 
 def removal_payload(old: bytes, new: bytes) -> bytes | None:
