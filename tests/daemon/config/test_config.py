@@ -95,7 +95,10 @@ def test_the_example_shows_every_key_with_its_default() -> None:
         ('sources: {"": {device: demo}}', "sources: the name '' is empty"),
         ('schedules: {" ": {when: [{}], then: {pause: true}}}', "schedules: the name ' ' is empty"),
         ("detection: {threshold: '0.5'}", "at `detection.threshold`. Write the number without quotes"),
-        ("stats_s: 0777", "line 1, column 10: 0777 begins with a zero, .* an octal number in YAML, 511; write 777, or a"),
+        (
+            "stats_s: 0777",
+            "line 1, column 10: 0777 begins with a zero, .* an octal number in YAML, 511; write 777, or a",
+        ),
         ("node: x\nsources: {a: {channels: -0_10}}", "line 2, column 25: -0_10 begins .* write -10"),
         ("sources: {010: {device: demo}}", "write 10, or a text in quotes"),
         ("stats_s: 0888", "got `text` - at `stats_s`. Write the number without quotes, and without a zero in front"),

@@ -187,7 +187,8 @@ def _explain_value(message: str, tree: Any) -> str:
     key, where = unknown[1], unknown[2] or ""
     known = _keys_at(where)
     hint = did_you_mean(key, known, "`{}`")
-    return f"`{where + '.' if where else ''}{key}` is not a key; {hint}{'Known' if hint else 'known'} keys: {', '.join(known)}."
+    keys = f"{'Known' if hint else 'known'} keys: {', '.join(known)}"
+    return f"`{where + '.' if where else ''}{key}` is not a key; {hint}{keys}."
 
 
 def _keys_at(where: str) -> list[str]:

@@ -131,6 +131,63 @@ def test_names_and_texts_that_other_programs_would_act_on_are_refused(changes: d
     assert str(caught.value).isprintable()
 
 
+OPERATING_POINT = {"threshold": 0.5, "found": 0.7, "false_per_h": 1.0}
+CLASS_OPERATION = {"low": 0.4, "high": 0.6, "found": 0.7, "false_per_h": 1.0, "curve": [OPERATING_POINT]}
+OPERATION = {
+    "price": 0.01,
+    "measured_on": "a street",
+    "hours": 6.0,
+    "found": 0.7,
+    "false_per_h": 1.0,
+    "clips": 3,
+    "raised_share": 0.1,
+    "classes": dict.fromkeys(SMALL_CONTRACT.labels, CLASS_OPERATION),
+}
+SCORE = {"trained_on": "a", "tested_on": "b", "clips": 3, "accuracy": 0.5, "macro_f1": 0.5, "recall": {"low": 0.5}}
+
+
+def with_operation(**changes: Any) -> dict[str, Any]:
+    return {"operation": OPERATION | changes}
+
+
+def with_class(**changes: Any) -> dict[str, Any]:
+    return with_operation(classes=dict.fromkeys(SMALL_CONTRACT.labels, CLASS_OPERATION | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        *(
+            (with_operation(**{key: -1}), f"at `$.operation.{key}`")
+            for key in ("price", "hours", "false_per_h", "clips")
+        ),
+        *((with_operation(**{key: 1.5}), f"at `$.operation.{key}`") for key in ("found", "raised_share")),
+        *((with_class(**{key: 1.5}), f"at `$.operation.classes[...].{key}`") for key in ("low", "high", "found")),
+        (with_class(false_per_h=-0.1), "Expected `float` >= 0.0 - at `$.operation.classes[...].false_per_h`"),
+        (with_class(curve=[OPERATING_POINT | {"found": -1}]), "at `$.operation.classes[...].curve[0].found`"),
+        (with_operation(classes={"other": CLASS_OPERATION}), "operation.classes name ['other']; they must name each"),
+        ({"scores": [SCORE | {"accuracy": -0.5}]}, "Expected `float` >= 0.0 - at `$.scores[0].accuracy`"),
+        ({"scores": [SCORE | {"macro_f1": 2}]}, "at `$.scores[0].macro_f1`"),
+        ({"scores": [SCORE | {"clips": -1}]}, "at `$.scores[0].clips`"),
+        ({"scores": [SCORE | {"recall": {"low": 1.1}}]}, "at `$.scores[0].recall[...]`"),
+        ({"provenance": SMALL_PROVENANCE_TREE | {"parameters": -1}}, "at `$.provenance.parameters`"),
+    ],
+)
+def test_a_figure_that_no_measurement_gives_is_refused(changes: dict[str, Any], message: str) -> None:
+    tree = msgspec.json.decode(encode_contract(SMALL_CONTRACT)) | with_operation() | {"scores": [SCORE]}
+    decode_contract(msgspec.json.encode(tree), "m.onnx")
+    with pytest.raises(ContractError, match=re.escape(message)):
+        decode_contract(msgspec.json.encode(tree | changes), "m.onnx")
+
+
+def test_a_figure_that_is_no_number_is_refused() -> None:
+    tree = msgspec.json.decode(encode_contract(SMALL_CONTRACT)) | with_operation(hours=12345.5)
+    text = msgspec.json.encode(tree).decode()
+    for number in ("NaN", "-Infinity", "1e999"):
+        with pytest.raises(ContractError, match=r"The contract in m\.onnx does not read"):
+            decode_contract(text.replace("12345.5", number), "m.onnx")
+
+
 def test_a_key_that_repeats_is_refused() -> None:
     text = encode_contract(SMALL_CONTRACT).replace('"low":0.5', '"low":0.1,"low":0.5')
     with pytest.raises(ContractError, match=re.escape("in m.onnx is inconsistent: the key 'low' repeats")):

@@ -17,7 +17,7 @@ import msgspec
 from soundwatch.daemon.core.errors import ContractError
 from soundwatch.daemon.core.model.contract_text import check_contract_json, check_contract_text, listed
 from soundwatch.daemon.core.model.feature_spec import FeatureSpec
-from soundwatch.daemon.core.model.operation import Operation, TagScore
+from soundwatch.daemon.core.model.operation import Count, Operation, Share, TagScore
 from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
 
 CONTRACT_KEY: Final = "soundwatch.contract"
@@ -42,10 +42,10 @@ class EvaluationScore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     trained_on: str
     tested_on: str
-    clips: int
-    accuracy: float
-    macro_f1: float
-    recall: dict[str, float | None]
+    clips: Count
+    accuracy: Share
+    macro_f1: Share
+    recall: dict[str, Share | None]
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,10 +72,10 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     data: str
     folds: tuple[int, ...]
     leaky_split: bool
-    clips: int
-    epochs: int
+    clips: Count
+    epochs: Count
     seed: int
-    parameters: int
+    parameters: Count
     soundwatch: str
     torch: str
     licence: str

@@ -51,7 +51,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def check_contract_text(contract: Any) -> None:
-    """Refuse names and texts of a `ModelContract` that cannot be shown or used as names, and a label that is a tag.
+    """Refuse names and texts of a `ModelContract` that cannot be shown or used as names, or that contradict each other.
 
     Raises:
         ContractError: There is one.
@@ -62,6 +62,9 @@ def check_contract_text(contract: Any) -> None:
         _check_texts(score, "scores")
     if contract.operation is not None:
         _check_texts(contract.operation, "operation")
+        if set(contract.operation.classes) != set(contract.labels):
+            found, wanted = listed(sorted(contract.operation.classes)), listed(sorted(contract.labels))
+            raise ContractError(f"operation.classes name {found}; they must name each label once: {wanted}.")
     if both := sorted(set(contract.labels) & set(contract.tags)):
         raise ContractError(f"{', '.join(both[:10])} is both a label and a tag.")
 

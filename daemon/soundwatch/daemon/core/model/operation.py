@@ -1,12 +1,18 @@
 """Operating points of a model's thresholds: share of events found against false events per hour, for each class.
 
 Conventions: rates are per hour of sound. The figures come from the recordings that the thresholds were chosen on, so
-they are slightly optimistic for a new place.
+they are slightly optimistic for a new place. A file with a number out of its range is refused when it is read.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Rate = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,9 +24,9 @@ class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         false_per_h: Upper limit of the class's false events per hour.
     """
 
-    threshold: float
-    found: float
-    false_per_h: float
+    threshold: Share
+    found: Share
+    false_per_h: Rate
 
 
 class ClassOperation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,10 +40,10 @@ class ClassOperation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         curve: Operating points, from few false events to many.
     """
 
-    low: float
-    high: float
-    found: float
-    false_per_h: float
+    low: Share
+    high: Share
+    found: Share
+    false_per_h: Rate
     curve: tuple[OperatingPoint, ...]
 
 
@@ -55,13 +61,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         classes: Operation of each label.
     """
 
-    price: float
+    price: Rate
     measured_on: str
-    hours: float
-    found: float
-    false_per_h: float
-    clips: int
-    raised_share: float
+    hours: Rate
+    found: Share
+    false_per_h: Rate
+    clips: Count
+    raised_share: Share
     classes: dict[str, ClassOperation]
 
 
@@ -75,7 +81,7 @@ class TagScore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         precision: Share of all clips with the tag that are clips of the tag; null if no clip has the tag.
     """
 
-    clips: int
-    recordings: int
-    recall: float | None
-    precision: float | None
+    clips: Count
+    recordings: Count
+    recall: Share | None
+    precision: Share | None
