@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final
 
@@ -48,47 +49,98 @@ class ProcessPool:
         Raises:
             SoundwatchError: A worker cannot load or run the model.
         """
-        stop, stopper = _SPAWN.Pipe(duplex=False)  # its end is the request; an event would wait for crashed workers
-        idle = [_worker(stop) for _ in range(self._workers)]
-        running: dict[Future[ChunkScores], tuple[ProcessPoolExecutor, Chunk, int]] = {}
-        retries: list[tuple[Chunk, int]] = []
+        scoring = _Scoring(task, chunks, stopping, self._workers)
         try:
-            while True:
-                while idle and not stopping():
-                    chunk, tries = retries.pop() if retries else (next(chunks, None), 0)
-                    if chunk is None:
-                        break
-                    worker = idle.pop()
-                    with _interrupts_blocked():  # the first chunk starts the process
-                        running[worker.submit(score_chunk, task, chunk)] = (worker, chunk, tries + 1)
-                if not running:
-                    return
-                if stopping():
-                    stopper.close()
-                for done in wait(running, STOP_CHECK_S, FIRST_COMPLETED).done:
-                    worker, chunk, tries = running.pop(done)
-                    try:
-                        scores = done.result()
-                    except StoppedError:  # during the search of a file; the next run of the command scores the chunk
-                        idle.append(worker)
-                        continue
-                    except BrokenProcessPool:
-                        worker.shutdown()
-                        if stopping():  # a second signal ended the worker
-                            continue
-                        idle.append(_worker(stop))
-                        if tries < MAX_TRIES:
-                            retries.append((chunk, tries))
-                            continue
-                        scores = worker_crash_reason(chunk, tries)
-                    else:
-                        idle.append(worker)
-                    yield chunk, scores
+            while scoring.submit():
+                yield from scoring.results()
         finally:
-            stopper.close()
-            stop.close()
-            for worker in [*idle, *(worker for worker, _, _ in running.values())]:
-                worker.shutdown(wait=False, cancel_futures=True)
+            scoring.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A chunk on its way through a worker.
+
+    Attributes:
+        worker: The worker.
+        chunk: The chunk.
+        tries: Number of attempts, this one included.
+    """
+
+    worker: ProcessPoolExecutor
+    chunk: Chunk
+    tries: int
+
+
+class _Scoring:
+    """The workers, and the chunks that they score.
+
+    Args:
+        task: What the workers load and run.
+        chunks: The chunks.
+        stopping: Returns True once no further chunk is started.
+        workers: Number of processes.
+    """
+
+    def __init__(self, task: ScoringTask, chunks: Iterator[Chunk], stopping: Callable[[], bool], workers: int) -> None:
+        self._task = task
+        self._chunks = chunks
+        self._stopping = stopping
+        # The end of the pipe is the request to stop; an event would wait for crashed workers.
+        self._stop, self._stopper = _SPAWN.Pipe(duplex=False)
+        self._idle = [_worker(self._stop) for _ in range(workers)]
+        self._running: dict[Future[ChunkScores], _Attempt] = {}
+        self._retries: list[tuple[Chunk, int]] = []
+
+    def submit(self) -> bool:
+        """Give a chunk to each idle worker; return False if no worker has one."""
+        while self._idle and not self._stopping():
+            chunk, tries = self._retries.pop() if self._retries else (next(self._chunks, None), 0)
+            if chunk is None:
+                break
+            worker = self._idle.pop()
+            with _interrupts_blocked():  # the first chunk starts the process
+                self._running[worker.submit(score_chunk, self._task, chunk)] = _Attempt(worker, chunk, tries + 1)
+        return bool(self._running)
+
+    def results(self) -> Iterator[tuple[Chunk, ChunkScores]]:
+        """Wait for a moment, and yield the chunks that were scored meanwhile, or have failed for good.
+
+        Raises:
+            SoundwatchError: A worker cannot load or run the model.
+        """
+        if self._stopping():
+            self._stopper.close()
+        for done in wait(self._running, STOP_CHECK_S, FIRST_COMPLETED).done:
+            attempt = self._running.pop(done)
+            try:
+                scores = done.result()
+            except StoppedError:  # during the search of a file; the next run of the command scores the chunk
+                self._idle.append(attempt.worker)
+            except BrokenProcessPool:
+                if self._replace_crashed(attempt):
+                    yield attempt.chunk, worker_crash_reason(attempt.chunk, attempt.tries)
+            else:
+                self._idle.append(attempt.worker)
+                yield attempt.chunk, scores
+
+    def _replace_crashed(self, attempt: _Attempt) -> bool:
+        """Replace a crashed worker and schedule its chunk again; return True if the chunk has crashed too many."""
+        attempt.worker.shutdown()
+        if self._stopping():  # a second signal ended the worker
+            return False
+        self._idle.append(_worker(self._stop))
+        if attempt.tries < MAX_TRIES:
+            self._retries.append((attempt.chunk, attempt.tries))
+            return False
+        return True
+
+    def close(self) -> None:
+        """Request the stop of searches, and let the workers end."""
+        self._stopper.close()
+        self._stop.close()
+        for worker in [*self._idle, *(attempt.worker for attempt in self._running.values())]:
+            worker.shutdown(wait=False, cancel_futures=True)
 
 
 def worker_crash_reason(chunk: Chunk, tries: int) -> ChunkScores:
