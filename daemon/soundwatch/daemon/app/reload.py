@@ -109,31 +109,34 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
     Raises:
         ConfigError: A difference needs a restart, or a sink text is invalid.
     """
-    keys = [sink_key(text) for text in after.config.sinks]
-    twice = next((text for text in after.config.sinks if keys.count(sink_key(text)) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"The sink {parse_sink(twice).kind} is named twice; leave one of them out.")
-    restart_only = restart_keys(before.config, after.config)
-    old, new = dict.fromkeys(map(sink_key, before.config.sinks)), dict.fromkeys(map(sink_key, after.config.sinks))
-    removed, added = [word for word in old if word not in new], [word for word in new if word not in old]
-    written = {sink_key(text): text for text in (*before.config.sinks, *after.config.sinks)}
-    if restart_only:
-        raise ConfigError(f"{', '.join(restart_only)} cannot be changed while the program runs; restart it for that.")
-    if not after.sources:
-        raise ConfigError("There is no source left to listen to; name one in `sources`.")
+    _check_reloadable(before, after)
+    old, new = ({sink_key(text): text for text in run.config.sinks} for run in (before, after))
     other = {name for name, source in before.sources.items() if not _has_sound_of(source, after.sources.get(name))}
     deciding = ("model", "detection", "stats_s", "place", "schedules")
     settings = [name for name in before.sources if name not in other and before.sources[name] != after.sources[name]]
     return ConfigDiff(
         sources_removed=tuple(name for name in before.sources if name in other),
         sources_added=tuple(name for name in after.sources if name in other or name not in before.sources),
-        sinks_removed=tuple(written[word] for word in removed),
-        sinks_added=tuple(written[word] for word in added),
+        sinks_removed=tuple(text for key, text in old.items() if key not in new),
+        sinks_added=tuple(text for key, text in new.items() if key not in old),
         settings_changed=tuple(settings),
         deciding=any(getattr(before.config, key) != getattr(after.config, key) for key in deciding),
         rules=(before.config.rules, before.config.place) != (after.config.rules, after.config.place),
         shadow=before.config.shadow != after.config.shadow,
     )
+
+
+def _check_reloadable(before: RunConfig, after: RunConfig) -> None:
+    """Refuse a configuration that cannot replace another one while the program runs."""
+    keys = [sink_key(text) for text in after.config.sinks]
+    twice = next((text for text in after.config.sinks if keys.count(sink_key(text)) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"The sink {parse_sink(twice).kind} is named twice; leave one of them out.")
+    restart_only = restart_keys(before.config, after.config)
+    if restart_only:
+        raise ConfigError(f"{', '.join(restart_only)} cannot be changed while the program runs; restart it for that.")
+    if not after.sources:
+        raise ConfigError("There is no source left to listen to; name one in `sources`.")
 
 
 def restart_keys(before: Config, after: Config) -> list[str]:

@@ -44,11 +44,7 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
         SinkError: A file cannot be read or written, or the disk of the archive is full.
         StoreError: There is no journal, it cannot be read, or it cannot be copied.
     """
-    saved_folder = clips_folder(config.clips) if clips else None
-    if clips and saved_folder is None:
-        raise ConfigError("--with-clips: the configuration has no clips.folder, so there are no clips to save.")
-    if saved_folder is not None and _lies_in(out, saved_folder):
-        raise ConfigError(f"{out} lies in the folder of the clips, which are saved too. Name another folder.")
+    saved_folder = _folder_of_clips(config, out) if clips else None
     try:
         remove_unfinished([out.parent], BACKUP_PREFIX)
         with (
@@ -58,10 +54,7 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
         ):
             copy = store.transaction(lambda db: copy_open_database(db, Path(folder) / JOURNAL))
             journal_format = store.transaction(user_version)
-            files = [SourceFile(JOURNAL, copy)]
-            if config_path is not None:
-                files.insert(0, SourceFile(CONFIG, config_path))
-                files[1:1] = [SourceFile(name, path) for name, path in calibration_paths(config).items()]
+            files = [*_config_files(config, config_path), SourceFile(JOURNAL, copy)]
             if saved_folder is not None:
                 files += _clip_files(saved_folder, journal_path(config.journal))
             created, node = format_utc(time.time_ns()), node_name(config)
@@ -77,8 +70,21 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
     return [file.name for file in files]
 
 
-def _lies_in(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+def _folder_of_clips(config: Config, out: Path) -> Path:
+    """Return the folder of the clips, which the archive must not lie in."""
+    folder = clips_folder(config.clips)
+    if folder is None:
+        raise ConfigError("--with-clips: the configuration has no clips.folder, so there are no clips to save.")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"{out} lies in the folder of the clips, which are saved too. Name another folder.")
+    return folder
+
+
+def _config_files(config: Config, path: Path | None) -> list[SourceFile]:
+    """List the file of the configuration and those that it names; none where it has no file."""
+    if path is None:
+        return []
+    return [SourceFile(CONFIG, path), *(SourceFile(name, own) for name, own in calibration_paths(config).items())]
 
 
 def _clip_files(folder: Path, journal: Path | str) -> list[SourceFile]:

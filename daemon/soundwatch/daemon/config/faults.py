@@ -32,6 +32,14 @@ _EMPTY: Final = re.compile(r"Expected `[^`]*` of length >= 1 - at `\$\.?(?P<key>
 _NO_MATCH: Final = re.compile(r"Expected `[^`]*` matching regex '(?P<pattern>.*)' - at `\$\.?(?P<key>[^`]*)`")
 _MATCHES: Final = {BACKENDS: "auto, onnx, torchscript or triton://HOST:PORT", SHA256: "8 to 64 hexadecimal digits"}
 _NO_CHOICE: Final = re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.?(?P<key>[^`]*)`", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"unknown field `(?P<unknown>[^`]*)`(?: - at `\$\.?(?P<key>[^`]*)`)?")
+_TEXT_EXPECTED: Final = re.compile(
+    r"Expected `[^`]*\bstr\b[^`]*`(, got `(bool|int|float|null|date|datetime)`| - at `key`)"
+)
+_QUOTE: Final = (
+    "YAML reads words such as no, on, off and yes, and numbers, as other types "
+    'than text; put the text in quotes, such as "no" or "1".'
+)
 _TYPES: Final = re.compile(r"(?<=Expected `)[^`]*|(?<=got `)[^`]*")
 _TYPE_NAMES: Final = {
     "object": "mapping",
@@ -145,30 +153,13 @@ def _with_type_names(text: str) -> str:
 
 
 def _explain_value(message: str, tree: Any) -> str:
-    wrong_type = _WRONG_TYPE.fullmatch(message)
-    choices = _choices_at(wrong_type["key"]) if wrong_type else ""
-    if choices.startswith("true, "):
-        return f"{message}. Choose one of these: {choices}."
-    if re.match(r"Expected `[^`]*\bstr\b[^`]*`(, got `(bool|int|float|null|date|datetime)`| - at `key`)", message):
-        return (
-            f"{message}. YAML reads words such as no, on, off and yes, and numbers, as other types "
-            'than text; put the text in quotes, such as "no" or "1".'
-        )
+    """Return the sentence about a message of `msgspec` about one value."""
+    if wrong_type := _WRONG_TYPE.fullmatch(message):
+        return _explain_type(message, wrong_type, tree)
+    if _TEXT_EXPECTED.match(message):
+        return f"{message}. {_QUOTE}"
     if found := _OUT_OF_RANGE.fullmatch(message):
         return Sentence("Expected `{type}` {range} - at `{key}`.", **found.groupdict())
-    if wrong_type and wrong_type["found"] == "null":
-        return f"`{wrong_type['key']}` has no value. Write one, indent its keys below it, or remove the key."
-    if wrong_type:
-        values = [value for value in _values_at(tree, wrong_type["key"]) if isinstance(value, str)]
-        written = next((value for value in values if _EXPONENT.fullmatch(value)), None)
-        if "float" in wrong_type["type"] and written is not None:
-            return (
-                f"{message}. YAML reads {written} as text; write a number with a point and a sign "
-                "of the exponent, as 1.0e+3."
-            )
-        if any(_NUMBER.fullmatch(value) for value in values) and re.search("float|int", wrong_type["type"]):
-            return f"{message}. Write the number without quotes, and without a zero in front of its digits."
-        return Sentence("Expected `{type}`, got `{found}` - at `{key}`.", **wrong_type.groupdict())
     if found := _NO_CHOICE.fullmatch(message):
         return Sentence(
             "Invalid enum value {value} - at `{key}`. Choose one of these: {choices}.",
@@ -181,10 +172,34 @@ def _explain_value(message: str, tree: Any) -> str:
         return f"`{found['key']}` has another form than {_MATCHES[found['pattern']]}. Correct the value."
     if found := _MISSING.fullmatch(message):
         return f"`{found['key']}` lacks the key `{found['missing']}`. Add it."
-    unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
-    if unknown is None:
-        return f"{message}."
-    key, where = unknown[1], unknown[2] or ""
+    if found := _UNKNOWN.search(message):
+        return _explain_unknown(found["unknown"], found["key"] or "")
+    return f"{message}."
+
+
+def _explain_type(message: str, wrong_type: re.Match[str], tree: Any) -> str:
+    """Return the sentence about a value of the wrong type."""
+    choices = _choices_at(wrong_type["key"])
+    if choices.startswith("true, "):
+        return f"{message}. Choose one of these: {choices}."
+    if _TEXT_EXPECTED.match(message):
+        return f"{message}. {_QUOTE}"
+    if wrong_type["found"] == "null":
+        return f"`{wrong_type['key']}` has no value. Write one, indent its keys below it, or remove the key."
+    values = [value for value in _values_at(tree, wrong_type["key"]) if isinstance(value, str)]
+    written = next((value for value in values if _EXPONENT.fullmatch(value)), None)
+    if "float" in wrong_type["type"] and written is not None:
+        return (
+            f"{message}. YAML reads {written} as text; write a number with a point and a sign "
+            "of the exponent, as 1.0e+3."
+        )
+    if any(_NUMBER.fullmatch(value) for value in values) and re.search("float|int", wrong_type["type"]):
+        return f"{message}. Write the number without quotes, and without a zero in front of its digits."
+    return Sentence("Expected `{type}`, got `{found}` - at `{key}`.", **wrong_type.groupdict())
+
+
+def _explain_unknown(key: str, where: str) -> str:
+    """Return the sentence about a key that the keys at a place do not have."""
     known = _keys_at(where)
     hint = did_you_mean(key, known, "`{}`")
     keys = f"{'Known' if hint else 'known'} keys: {', '.join(known)}"

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, sink_url, split_options
 from soundwatch.daemon.sinks.place import SCHEME_PORTS
+from soundwatch.daemon.sinks.spec import SinkConfig
 
 _PORTS: Final = {**SCHEME_PORTS, "triton": 8000}
 
@@ -42,25 +43,29 @@ def configured_hosts(config: Config) -> Iterator[ConfiguredHost]:
         ConfigError: A sink is not valid.
     """
     for text in config.sinks:
-        spec = parse_sink(text)
-        if (address := sink_url(spec)) is not None:
-            listens = OUTPUT_KINDS[spec.kind].listens
-            yield ConfiguredHost(f"sink {spec.kind}", address.hostname or "", sink_port(spec), listens)
+        kind = parse_sink(text).kind
+        yield from _host_of_sink(f"sink {kind}", text, listens=OUTPUT_KINDS[kind].listens)
     for name, rule in config.rules.items():
         for text in rule.then.send if rule.enabled else ():
             if split_options(text)[0].startswith("webhook:"):
-                spec = parse_sink(text)
-                address = sink_url(spec)
-                assert address is not None
-                yield ConfiguredHost(f"rule {name}", address.hostname or "", sink_port(spec), False)
+                yield from _host_of_sink(f"rule {name}", text, listens=False)
     for name, source in config.sources.items():
-        url = urlsplit(str(source.device))
-        if "://" in str(source.device):
-            port = _port(url) or _PORTS.get(url.scheme)
-            yield ConfiguredHost(f"source {name}", url.hostname or "", port, url.scheme == "pcm+udp")
-    if "://" in config.model.backend:
-        url = urlsplit(config.model.backend)
-        yield ConfiguredHost("model.backend", url.hostname or "", _port(url) or _PORTS.get(url.scheme), False)
+        yield from _host_of_url(f"source {name}", str(source.device))
+    yield from _host_of_url("model.backend", config.model.backend)
+
+
+def _host_of_sink(key: str, text: SinkConfig, *, listens: bool) -> Iterator[ConfiguredHost]:
+    """Yield the host of a sink, if it has one."""
+    spec = parse_sink(text)
+    if (address := sink_url(spec)) is not None:
+        yield ConfiguredHost(key, address.hostname or "", sink_port(spec), listens)
+
+
+def _host_of_url(key: str, text: str) -> Iterator[ConfiguredHost]:
+    """Yield the host of an address; a text without a scheme, such as a path, has none."""
+    if "://" in text:
+        url = urlsplit(text)
+        yield ConfiguredHost(key, url.hostname or "", _port(url) or _PORTS.get(url.scheme), url.scheme == "pcm+udp")
 
 
 def _port(url: SplitResult) -> int | None:

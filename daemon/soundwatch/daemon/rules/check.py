@@ -17,7 +17,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.core.text.messages import did_you_mean
 from soundwatch.daemon.core.time.clock import DAY_S, SECOND_NS
-from soundwatch.daemon.detection.effective import DEFAULT, SourceSettings
+from soundwatch.daemon.detection.effective import DEFAULT, Setting, SourceSettings
 from soundwatch.daemon.detection.rules import COMMON, SourceRules
 from soundwatch.daemon.rules.conditions import window_text
 from soundwatch.daemon.rules.message import check_templates
@@ -169,9 +169,10 @@ def _check_detection(
     """Refuse classes and durations that no source of the rule detects."""
     wanted = rule.when.wanted_classes
     of_classes = [one for own in settings for one in own.classes if not wanted or one.label in wanted]
+    detected = [one for one in of_classes if one.is_detected]
     metered = {label for source in _sources(rule, config, sources) for label in config.level_of(source).classes}
-    of_level = [label for label in wanted if label in metered]
-    if wanted and not of_level and not any(one.is_detected for one in of_classes):
+    has_level = any(label in metered for label in wanted)
+    if wanted and not has_level and not detected:
         where_off = dict.fromkeys(
             (one.enabled if not one.enabled.value else one.threshold).origin for one in of_classes
         ) | dict.fromkeys(f"{label} of the source" for label in wanted if label in config.level_classes)
@@ -179,19 +180,25 @@ def _check_detection(
             f"{where}.when.classes: {', '.join(wanted)} is not enabled: no source of this rule detects it "
             f"({', '.join(where_off)})."
         )
-    longest = [one.max_duration_s for one in of_classes if one.is_detected]
-    longest_s = max([one.value for one in longest] + ([config.detection.max_duration_s] if of_level else []), default=0)
-    least_s = rule.when.min_duration_s
-    if least_s is not None and not rule.when.faults and least_s > longest_s:
-        keys = dict.fromkeys(
-            "detection.max_duration_s" if one.origin == DEFAULT else one.origin
-            for one in longest
-            if one.value == longest_s
-        )
-        raise ConfigError(
-            f"{where}.when.min_duration_s: {least_s:g} s never holds: an event ends after {longest_s:g} s "
-            f"({', '.join(keys) or 'detection.max_duration_s'})."
-        )
+    if not rule.when.faults:
+        longest = [one.max_duration_s for one in detected]
+        if has_level:
+            longest.append(Setting(config.detection.max_duration_s, DEFAULT))
+        _check_duration(where, rule.when.min_duration_s, longest)
+
+
+def _check_duration(where: str, least_s: float | None, longest: Sequence[Setting[float]]) -> None:
+    """Refuse a least duration above the longest one of every class."""
+    longest_s = max((one.value for one in longest), default=0)
+    if least_s is None or least_s <= longest_s:
+        return
+    keys = dict.fromkeys(
+        "detection.max_duration_s" if one.origin == DEFAULT else one.origin for one in longest if one.value == longest_s
+    )
+    raise ConfigError(
+        f"{where}.when.min_duration_s: {least_s:g} s never holds: an event ends after {longest_s:g} s "
+        f"({', '.join(keys) or 'detection.max_duration_s'})."
+    )
 
 
 def _check_windows(where: str, rule: RuleConfig, place: PlaceConfig) -> None:

@@ -10,7 +10,7 @@ Does not: run models (`shadow/runner.py`), or combine windows into events, as `d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -109,6 +109,19 @@ class ComparisonTally:
         """Mean absolute difference of scores over windows and classes; None without a window."""
         return self.difference_sum / self.windows if self.windows else None
 
+    def with_window(self, scores: Scores, detected: Sequence[int], shadow_detected: Sequence[int]) -> ComparisonTally:
+        """Return the counts with one more window, by 1 for each class that a model detected in it, else 0."""
+        pairs = list(zip(detected, shadow_detected, strict=True))
+        return replace(
+            self,
+            both=_added(self.both, (a & b for a, b in pairs)),
+            only_model=_added(self.only_model, (a > b for a, b in pairs)),
+            only_shadow=_added(self.only_shadow, (a < b for a, b in pairs)),
+            windows=self.windows + 1,
+            first_sample=scores.first_sample if self.first_sample is None else self.first_sample,
+            end_sample=scores.end_sample,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ComparisonState:
@@ -163,17 +176,12 @@ def compare(
     ]
     results: list[ScoreDifference | ComparisonTally] = [*beginning[: MAX_DIFFERENCES_PER_HOUR - reported]]
     reported += len(results)
-    tally = state.tally
-    tally = ComparisonTally(
-        both=_added(tally.both, (a & b for a, b in zip(detected, shadow_detected, strict=True))),
-        only_model=_added(tally.only_model, (sign > 0 for sign in signs)),
-        only_shadow=_added(tally.only_shadow, (sign < 0 for sign in signs)),
-        windows=tally.windows + 1,
+    tally = state.tally.with_window(scores, detected, shadow_detected)
+    tally = replace(
+        tally,
         dropped_windows=tally.dropped_windows + dropped_windows,
         unreported=tally.unreported + len(beginning) - len(results),
         difference_sum=tally.difference_sum + _mean_difference(values, shadow_values),
-        first_sample=scores.first_sample if tally.first_sample is None else tally.first_sample,
-        end_sample=scores.end_sample,
     )
     due_sample, is_due = _due(state.due_sample, pair, scores)
     if is_due:

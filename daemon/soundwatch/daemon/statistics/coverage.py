@@ -129,16 +129,12 @@ def overlap_ms(spans: Sequence[Span], bounds_ms: Sequence[int]) -> list[int]:
 
 def _take(source: _Source, line: SourceLine) -> None:
     """Add a line to the streams and gaps of its source."""
-    time_ms = unix_ms(line.time)
-    part = _Part() if line.line is None else msgspec.json.decode(line.line, type=_Part)
     if line.type == "clip":  # written after its sound, also after the end of the stream
         return
+    time_ms = unix_ms(line.time)
+    part = _Part() if line.line is None else msgspec.json.decode(line.line, type=_Part)
     if line.type == "hello":
-        begin_ms = time_ms if part.stream_start is None else unix_ms(part.stream_start)
-        source.streams.append(_Stream(begin_ms, time_ms))
-        if source.sounded and not source.reanchored:  # the process before was killed, and its pause ended with it
-            source.paused = False
-        source.absent, source.sounded, source.reanchored = False, True, False
+        _begin_stream(source, part, time_ms)
         return
     if not source.streams or (source.streams[-1].ended and line.type != "health"):
         source.streams.append(_Stream(time_ms, time_ms))
@@ -146,10 +142,7 @@ def _take(source: _Source, line: SourceLine) -> None:
     if line.type == "health":
         _take_state(source, part.state)
         if part.reason == "clock_step" and part.shift_ms > 0:
-            source.streams.append(_Stream(time_ms, time_ms, before=stream, skipped_ms=part.shift_ms))
-            if stream.begin_ms == time_ms:  # made above
-                stream.begin_ms = stream.last_ms = time_ms - part.shift_ms
-            stream.last_ms = max(stream.last_ms, time_ms - part.shift_ms)
+            _skip_forward(source, stream, part.shift_ms, time_ms)
         return
     source.sounded, source.reanchored = True, False
     if line.type == "gap" and part.start is not None:
@@ -160,6 +153,23 @@ def _take(source: _Source, line: SourceLine) -> None:
         if part.final:
             stream.ended, source.paused, source.sounded = True, False, False
     stream.last_ms = max(stream.last_ms, time_ms)
+
+
+def _begin_stream(source: _Source, hello: _Part, time_ms: int) -> None:
+    """Begin a stream by its `hello` line."""
+    begin_ms = time_ms if hello.stream_start is None else unix_ms(hello.stream_start)
+    source.streams.append(_Stream(begin_ms, time_ms))
+    if source.sounded and not source.reanchored:  # the process before was killed, and its pause ended with it
+        source.paused = False
+    source.absent, source.sounded, source.reanchored = False, True, False
+
+
+def _skip_forward(source: _Source, stream: _Stream, shift_ms: int, time_ms: int) -> None:
+    """End the stream where the wall clock was set forward, and begin another one after the skipped time."""
+    source.streams.append(_Stream(time_ms, time_ms, before=stream, skipped_ms=shift_ms))
+    if stream.begin_ms == time_ms:  # made by this line
+        stream.begin_ms = stream.last_ms = time_ms - shift_ms
+    stream.last_ms = max(stream.last_ms, time_ms - shift_ms)
 
 
 def _take_state(source: _Source, state: str | None) -> None:
