@@ -24,6 +24,7 @@ from soundwatch.daemon.cli.options import (
     model_options,
     overwrite_option,
 )
+from soundwatch.daemon.cli.recording_bar import SourceWithBar
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.config.source import SourceConfig
@@ -130,7 +131,7 @@ def _sound(background: str, microphone: SourceConfig) -> Iterator[Source]:
     timer.daemon = True
     timer.start()
     try:
-        yield sound
+        yield SourceWithBar(sound, seconds) if sys.stderr.isatty() else sound
     finally:
         timer.cancel()
 
