@@ -17,8 +17,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.languages.language import Language
-from soundwatch.daemon.core.text.messages import did_you_mean
-from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
+from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE, zone_hint
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -70,9 +69,9 @@ def load_time_zone(name: str) -> zoneinfo.ZoneInfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        hint = did_you_mean(name, zoneinfo.available_timezones())
         raise ValueError(
-            f"{name!r} is not a time zone; {hint}expected a name such as Europe/Berlin, or null for the system's"
+            f"{name!r} is not a time zone; {zone_hint(name)}expected a name such as Europe/Berlin, or null for the "
+            "system's"
         ) from error
 
 

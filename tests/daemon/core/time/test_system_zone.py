@@ -115,6 +115,19 @@ def test_a_zone_without_a_file_in_the_system_names_the_package_to_install(
         check_system_zone()
 
 
+def test_a_system_without_time_zones_is_named_as_such(
+    tmp_path: Path, set_zone: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("place: {time_zone: Mars/Utopia}\n")
+    monkeypatch.setattr("zoneinfo.available_timezones", set)
+    set_zone("Mars/Utopia")
+    with pytest.raises(ConfigError, match=r"TZ=Mars/Utopia is .*; no time zones are installed: install the package tz"):
+        load_config(None)
+    with pytest.raises(ConfigError, match=r"'Mars/Utopia' is .*; no time zones are installed: install the package tz"):
+        load_config(config)
+
+
 @pytest.mark.parametrize("name", ["Europe/Berlin", "Australia/Lord_Howe", "America/Santiago", "Asia/Kathmandu"])
 @pytest.mark.parametrize("moment", [date(2026, 3, 29), date(2026, 4, 5), date(2026, 9, 6), date(2026, 10, 25)], ids=str)
 def test_the_systems_zone_is_as_the_named_one_through_its_changes(

@@ -94,8 +94,19 @@ def check_system_zone(*, used: bool = True) -> None:
             f"TZ={text} is not among the time zones of this system. Install its package tzdata (for former names also "
             "tzdata-legacy), or write the zone to place.time_zone."
         )
-    hint = did_you_mean(text, zoneinfo.available_timezones())
-    raise ConfigError(f"TZ={text} is not a time zone of this system; {hint}{_WANTED}")
+    raise ConfigError(f"TZ={text} is not a time zone of this system; {zone_hint(text)}{_WANTED}")
+
+
+def zone_hint(name: str) -> str:
+    """Return what may be wrong with the name of a time zone, for messages; empty if nothing is known.
+
+    Args:
+        name: A name that no time zone has.
+    """
+    zones = zoneinfo.available_timezones()
+    if not zones:
+        return "no time zones are installed: install the package tzdata of the system, or with pip; "
+    return did_you_mean(name, zones)
 
 
 def _files(text: str) -> Iterator[Path]:
