@@ -54,34 +54,6 @@ def test_the_page_works_under_a_path_of_a_proxy(browser: Browser, tmp_path: Path
         page.context.close()
 
 
-@pytest.mark.slow
-def test_the_page_polls_behind_a_proxy_that_holds_streams_back(browser: Browser, tmp_path: Path) -> None:
-    with a_site() as site, reverse_proxy(site.address, "", upgrades=False, buffers=True) as url:
-        page, said = opened(browser, "about:blank")
-        page.clock.install()
-        with page.expect_request("**/api/stream?*"):
-            page.goto(f"{url}/")
-        page.clock.fast_forward(5_000)
-        expect(page.locator("#polling")).to_contain_text("The page asks every 5 seconds, and has no spectrogram.")
-        expect(page.locator("#status")).to_have_text("No source is running")
-        expect(page.locator("#banner")).to_be_hidden()
-        site.append(today(1), today(1, "end"))
-        page.clock.fast_forward(5_000)
-        expect(event_rows(page)).to_have_count(1)
-        with page.expect_request("**/api/stream?*"):
-            page.clock.fast_forward(5_000)  # the live kinds are tried once more
-        site.append(today(2), today(2, "end"))
-        page.clock.fast_forward(5_000)
-        expect(event_rows(page)).to_have_count(2)
-        assert [text for text in said if "WebSocket" not in text] == []
-        page.context.close()
-    with a_site() as site:
-        page, _ = opened(browser, site.url)
-        expect(page.locator("#status")).to_have_text("No source is running")
-        expect(page.locator("#polling")).to_be_hidden()
-        page.context.close()
-
-
 def test_the_page_shows_in_a_frame_of_a_configured_origin_only(browser: Browser) -> None:
     with a_site("http://127.0.0.1:0") as refusing, frame_page(refusing.url) as url:
         page, _ = opened(browser, url)

@@ -8,6 +8,7 @@ Does not: change the daemon, except for pausing a source, offsets of thresholds,
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -104,6 +105,7 @@ class DaemonView:
         editor: Changes the configuration file; None where nothing runs.
         job: Job control of the process.
         started_unix_ns: Start time of the program.
+        boot: Random text of this run of the program.
     """
 
     node: str
@@ -123,3 +125,4 @@ class DaemonView:
     editor: ConfigEditor | None = None
     job: JobControl = field(default_factory=JobControl)
     started_unix_ns: int = field(default_factory=time.time_ns)
+    boot: str = field(default_factory=lambda: uuid.uuid4().hex)

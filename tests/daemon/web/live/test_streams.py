@@ -137,6 +137,12 @@ def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:
         assert json.loads(plain.recv())["type"] == "start", "and nothing before it"
 
 
+def test_every_kind_of_connection_names_the_same_run_of_the_program(site: Site) -> None:
+    with ws(site) as socket_, sse(site) as events:
+        boots = {next_of(socket_, "welcome")["boot"], json.loads(next(events)["data"])["boot"]}
+    assert boots == {site.get("/api/health").json()["boot"]}
+
+
 def test_without_clients_only_the_last_minute_is_kept(site: Site) -> None:
     live, journal = site.view.live, site.journal
     watchers = len(live._results) + len(live._results_with_features)

@@ -149,6 +149,7 @@ def health(view: DaemonView, *, token_wanted: bool, language: Language) -> Healt
         model=active.contract.identity,
         provider=active.provider,
         started=format_utc(min(view.started_unix_ns, present_unix_ns)),  # the clock may have been set back since
+        boot=view.boot,
         uptime_s=max(0, present_unix_ns - view.started_unix_ns) // SECOND_NS,
         token_wanted=token_wanted,
         last_seq=journal.last_seq,

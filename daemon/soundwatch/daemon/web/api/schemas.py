@@ -208,7 +208,7 @@ class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Health of the daemon.
 
     `problems` are sentences. `uncalibrated` names the microphones whose thresholds are the model's, which the command
-    `calibrate` sets for their place. `token_wanted`: clients need a token.
+    `calibrate` sets for their place. `boot` changes with each start of the program. `token_wanted`: clients need a token.
     """
 
     state: Literal["good", "poor"]
@@ -220,6 +220,7 @@ class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     provider: str
     started: str
+    boot: str
     uptime_s: int
     token_wanted: bool
     last_seq: int

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -89,7 +88,6 @@ class Broadcaster:
     """
 
     def __init__(self, view: DaemonView, recent: RecentWindows) -> None:
-        self.boot = uuid.uuid4().hex
         self._view = view
         self._recent = recent
         self._subscribers: set[Subscriber] = set()
@@ -148,7 +146,13 @@ class Broadcaster:
         last_seq = self._view.journal.last_seq
         known = subscriber.seq <= last_seq
         subscriber.seq = min(subscriber.seq, last_seq)
-        fields = {"type": "welcome", "boot": self.boot, "seq": subscriber.seq, "last_seq": last_seq, "known": known}
+        fields = {
+            "type": "welcome",
+            "boot": self._view.boot,
+            "seq": subscriber.seq,
+            "last_seq": last_seq,
+            "known": known,
+        }
         return _message("welcome", fields)
 
     async def _lines(self, subscriber: Subscriber) -> list[Message]:

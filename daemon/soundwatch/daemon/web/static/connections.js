@@ -5,6 +5,7 @@ import { NoAnswer, ask, request } from "./net.js";
 const POLL_MS = 5000;
 const HIDDEN_POLL_MS = 15000; // of a hidden page, which requests no scores
 const POLL_LINES = 1000; // most lines of a response
+const ANSWER_MS = 30000; // most time for a response
 
 // Why a connection was closed; empty where soundwatch gave no reason.
 const reasonOf = (error) => (error instanceof NoAnswer || error instanceof TypeError || error.name === "AbortError" ? "" : error.message);
@@ -58,7 +59,8 @@ export class EventStreamConnection {
 }
 
 // Polling, where a proxy passes neither: the lines of the journal, and "poll" after each response. The API has no
-// spectrogram, and the scores of the last window only.
+// spectrogram, and the scores of the last window only. A time limit holds for each request alone, since browsers delay the
+// timers of a hidden page by minutes: a limit on the pauses would end a connection that works.
 export class PollingConnection {
   constructor(query, take, closed) {
     this.controller = new AbortController();
@@ -66,23 +68,31 @@ export class PollingConnection {
   }
 
   async read(query, take) {
-    const { signal } = this.controller;
     const welcome = async (since) => {
-      const { started, last_seq } = await ask("api/health", { signal });
+      const { boot, last_seq } = await this.answer("api/health");
       const seq = Math.min(since ?? last_seq, last_seq);
-      take({ type: "welcome", boot: started, seq, known: seq === (since ?? seq) });
+      take({ type: "welcome", boot, seq, known: seq === (since ?? seq) });
       return seq;
     };
     let seq = await welcome(query.has("since") ? Number(query.get("since")) : null);
     for (;;) {
-      const { lines, last_seq } = await ask("api/lines", { query: { since: seq, limit: POLL_LINES }, signal });
+      const { lines, last_seq } = await this.answer("api/lines", { since: seq, limit: POLL_LINES });
       if (last_seq < seq) seq = await welcome(seq); // another journal
       else if (lines.length && lines[0].seq > seq + 1) take({ type: "lost" });
       for (const line of lines) take(line);
       if (lines.some((line) => line.type === "hello")) await welcome(lines.at(-1).seq); // a restart between two requests
       seq = lines.at(-1)?.seq ?? last_seq;
       take({ type: "poll" });
-      if (lines.length < POLL_LINES) await pause(query.has("scores") ? POLL_MS : HIDDEN_POLL_MS, signal);
+      if (lines.length < POLL_LINES) await pause(query.has("scores") ? POLL_MS : HIDDEN_POLL_MS, this.controller.signal);
+    }
+  }
+
+  async answer(path, query = {}) {
+    const timer = setTimeout(() => this.close(), ANSWER_MS);
+    try {
+      return await ask(path, { query, signal: this.controller.signal });
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -8,7 +8,7 @@ import { fixed, locale, t, words } from "./language.js";
 
 const COLUMNS = {
   sources: [t("Source"), t("Coverage"), t("Gaps"), t("Delay")],
-  sinks: [t("Sink"), t("State"), t("Behind")],
+  sinks: [t("Sink"), t("State"), t("Behind"), t("Not delivered")],
 };
 
 const table = (headings, rows) =>
@@ -41,6 +41,7 @@ export function showHealth(health, sources, sinks) {
     sink.name,
     el("span", { class: "state", "data-state": sink.state }, sink.state === "working" ? words("working") : `${t("{state} since {time}", { state: words(sink.state), time: past(sink.since) })}${sink.reason ? `: ${sink.reason}` : ""}`),
     t("{n} lines", { n: sink.behind_lines }),
+    (sink.lost_lines + sink.skipped_lines).toLocaleString(locale),
   ]);
   byId("health").replaceChildren(
     el("div", {}, el("h3", {}, t("Machine")), problems, clocks(), calibration(health), machine),

@@ -207,6 +207,7 @@ byId("language").addEventListener("change", (event) => choose(event.target.value
 
 install().catch(() => {}); // without storage, as in a private window, the page is an ordinary one
 const stream = new Stream(take, connection);
+window.addEventListener("online", () => stream.reopen());
 setInterval(() => !document.hidden && byId("banner").hidden && refresh(), REFRESH_MS);
 
 let hidden = null;

@@ -11,7 +11,7 @@ const MAX_LIVE_MS = 300000;
 
 // Calls `take` with each message, and `state` with "open" and whether the page polls, or with "closed", the time of the next
 // attempt and a reason. Where a kind of connection does not pass, the next one is tried; the live kind that has connected
-// is the first one from then on. While the page polls, the live kinds are tried at times.
+// is the first one from then on. While the page polls and is visible, the live kinds are tried at times.
 export class Stream {
   constructor(take, state) {
     this.take = take;
@@ -37,11 +37,12 @@ export class Stream {
       (reason) => connection === this.connection && this.closed(reason),
     );
     this.connection = connection;
-    this.watch(this.polls ? 2 * WELCOME_MS : WELCOME_MS);
+    this.watch(WELCOME_MS);
   }
 
   // Opens another connection in the place of this one.
   reopen() {
+    clearTimeout(this.liveTimer);
     const previous = this.connection;
     this.connection = null;
     previous.close();
@@ -73,7 +74,7 @@ export class Stream {
     this.seq = seq;
     clearTimeout(this.liveTimer);
     if (this.polls) {
-      this.liveTimer = setTimeout(() => this.reopen(), this.liveMs);
+      if (this.live) this.liveTimer = setTimeout(() => this.reopen(), this.liveMs); // `show` tries them for a hidden page
       this.liveMs = Math.min(2 * this.liveMs, MAX_LIVE_MS);
     } else {
       this.kinds.unshift(...this.kinds.splice(this.tried, 1));
@@ -83,9 +84,10 @@ export class Stream {
     this.state("open", { polls: this.polls });
   }
 
+  // Closes a live connection without a message in this time; a polling one limits its requests itself.
   watch(ms) {
     clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.connection?.close(), ms);
+    if (!this.polls) this.silence = setTimeout(() => this.connection?.close(), ms);
   }
 
   closed(reason) {
