@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundwatch.daemon.app.recording_report import report_recording
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.capture.recordings.folder import Folder
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.core.records.source import LiveSource, SourceStateChange
+from support.memory_logger import MemoryLogger
 
 
 def write(path: Path, value: float, rate_hz: int = 8000, seconds: float = 0.3, channels: int = 1) -> None:
@@ -97,3 +99,15 @@ def test_the_selected_channel_of_a_recording_is_used(tmp_path: Path) -> None:
     for choice, value in (("left", 0.1), ("right", 0.8), ("mix", 0.45)):
         [block], _ = read_all(open_live_source("yard", str(tmp_path / "1.wav"), choice))  # type: ignore[arg-type]
         np.testing.assert_allclose(block.samples, value, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_findings_about_each_recording_of_a_folder_are_logged(tmp_path: Path) -> None:
+    write(tmp_path / "1.wav", 0.0)
+    write(tmp_path / "2.wav", 0.5)
+    (tmp_path / "3.wav").write_bytes((tmp_path / "2.wav").read_bytes()[:-100])
+    write(tmp_path / "4.wav", 0.0001)
+    log = MemoryLogger()
+    list(report_recording(open_live_source("yard", str(tmp_path)), 1, log).blocks())
+    found = [(name, Path(str(fields["file"])).name) for name, fields in log.written]
+    assert found == [("silent", "1.wav"), ("nearly_silent", "4.wav")]

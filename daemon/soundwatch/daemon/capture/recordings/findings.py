@@ -21,6 +21,7 @@ FindingKind = Literal[
     "longer than declared",
     "shorter than estimated",
     "damaged",
+    "changed while read",
     "silent",
     "nearly silent",
     "beyond full scale",
@@ -42,6 +43,7 @@ ADVICE: Final[dict[FindingKind, str]] = {
     "longer than declared": "its header declares less sound than is there; all of it was read.",
     "shorter than estimated": "its header estimates more sound than is there. If it was cut off, copy it again.",
     "damaged": "bytes in it are no sound and were left out. Copy the file again.",
+    "changed while read": "another program wrote to it while it was read. Read it again once its writer has ended.",
     "silent": "all its samples are zero: nothing was recorded. Check the input.",
     "nearly silent": "it never reaches -60 dBFS: hardly anything was recorded. Raise the gain.",
     "beyond full scale": "samples lie beyond full scale, -1 to 1: its integers may be stored as floats, or its gain is "

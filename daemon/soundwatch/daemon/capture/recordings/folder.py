@@ -43,6 +43,11 @@ class Folder:
         self.start_unix_ns = 0
         self._stopped = False
 
+    @property
+    def recording(self) -> Recording:
+        """The recording that was opened last."""
+        return self._recording
+
     def blocks(self) -> Iterator[Block | SourceStateChange]:
         """Yield blocks until the last recording's end or `stop`, and a notice for each unreadable recording."""
         end_sample, rate_hz, broken = 0, self.info.rate_hz, False
@@ -80,7 +85,7 @@ class Folder:
             if self._stopped:
                 return
             try:
-                self._recording = Recording(self.info.name, path)
+                self._recording = Recording(self.info.name, path, measure=True)
             except SourceError as error:
                 yield error
                 continue
@@ -107,7 +112,7 @@ def _first_readable(name: str, paths: Sequence[Path]) -> tuple[list[SourceError]
     errors: list[SourceError] = []
     for number, path in enumerate(paths):
         try:
-            return errors, Recording(name, path), paths[number + 1 :]
+            return errors, Recording(name, path, measure=True), paths[number + 1 :]
         except SourceError as error:
             errors.append(error)
     raise errors[0]

@@ -10,7 +10,7 @@ Does not: check sample values (`capture/samples/validate.py`), or load libsndfil
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -65,8 +65,12 @@ class FrameReader(Protocol):
         """Close the file."""
 
 
-def open_frames(path: Path) -> FrameReader:
+def open_frames(path: Path, pause: Callable[[float], bool] | None = None) -> FrameReader:
     """Open a recording with a valid header and at least one frame.
+
+    Args:
+        path: The file.
+        pause: Waits for the writer of a growing file, as for `GrowthWatch`; None to read what is there.
 
     Raises:
         SourceError: The file is missing, not readable, not a recording, or contains no sound.
@@ -77,7 +81,7 @@ def open_frames(path: Path) -> FrameReader:
 
     _check_regular(path)
     try:
-        reader: FrameReader = SndfileReader(path)
+        reader: FrameReader = SndfileReader(path, pause)
     except soundfile.SoundFileError as error:
         reader = _open_with_ffmpeg(path, error)
     problem = _problem(reader)

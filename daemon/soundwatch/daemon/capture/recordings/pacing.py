@@ -19,21 +19,45 @@ def due_ns(start_ns: int, end_sample: int, rate_hz: int) -> int:
     return start_ns + end_sample * 1_000_000_000 // rate_hz
 
 
+class Pause:
+    """Waits that `stop` ends, and all later ones."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._latch = threading.Lock()  # held until `stop`: unlike an Event's, its release is safe in a signal handler
+        self._latch.acquire()
+
+    def wait_s(self, seconds: float) -> bool:
+        """Wait, unless stopped.
+
+        Returns:
+            False after `stop`.
+        """
+        if seconds > 0 and not self.stopped:
+            self._latch.acquire(timeout=seconds)
+        return not self.stopped
+
+    def stop(self) -> None:
+        """End every wait."""
+        self.stopped = True
+        with contextlib.suppress(RuntimeError):  # a second call finds the latch released
+            self._latch.release()
+
+
 class Pacer:
     """Waits until samples are due; `stop` interrupts a wait.
 
     Args:
         pace: "fast" never waits.
         rate_hz: Sampling rate.
+        pause: The waits; None for own ones.
     """
 
-    def __init__(self, pace: Pace, rate_hz: int) -> None:
+    def __init__(self, pace: Pace, rate_hz: int, pause: Pause | None = None) -> None:
         self._pace = pace
         self._rate_hz = rate_hz
         self._start_ns: int | None = None
-        self._stopped = False
-        self._latch = threading.Lock()  # held until `stop`: unlike an Event's, its release is safe in a signal handler
-        self._latch.acquire()
+        self._pause = Pause() if pause is None else pause
 
     def wait_for(self, end_sample: int) -> bool:
         """Wait until the samples before `end_sample` are due; the first call starts the clock.
@@ -41,16 +65,12 @@ class Pacer:
         Returns:
             False after `stop`.
         """
-        if self._pace == "real_time" and not self._stopped:
-            if self._start_ns is None:
-                self._start_ns = time.monotonic_ns()
-            ahead_ns = due_ns(self._start_ns, end_sample, self._rate_hz) - time.monotonic_ns()
-            if ahead_ns > 0:
-                self._latch.acquire(timeout=ahead_ns / 1e9)
-        return not self._stopped
+        if self._pace != "real_time" or self._pause.stopped:
+            return not self._pause.stopped
+        if self._start_ns is None:
+            self._start_ns = time.monotonic_ns()
+        return self._pause.wait_s((due_ns(self._start_ns, end_sample, self._rate_hz) - time.monotonic_ns()) / 1e9)
 
     def stop(self) -> None:
         """End every wait."""
-        self._stopped = True
-        with contextlib.suppress(RuntimeError):  # a second call finds the latch released
-            self._latch.release()
+        self._pause.stop()

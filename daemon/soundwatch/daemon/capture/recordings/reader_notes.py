@@ -37,6 +37,11 @@ class ReaderNotes(dict[FindingKind, str]):
         if damage:
             self._damaged(f"in places: {damage}, and their sound is lost")
 
+    def changed(self, sentence: str) -> None:
+        """Note what another program did to the file while it was read, if anything."""
+        if sentence:
+            self["changed while read"] = sentence
+
     def longer(self, declared_s: float, read_s: float) -> None:
         """Note a header that declares less than was read."""
         self["longer than declared"] = (

@@ -18,7 +18,7 @@ from soundwatch.daemon.capture.recordings.ffmpeg_file import FFMPEG_SUFFIXES
 from soundwatch.daemon.capture.recordings.files import FolderFiles, files_under
 from soundwatch.daemon.capture.recordings.findings import ADVICE, FindingKind, RecordingMeter
 from soundwatch.daemon.capture.recordings.frame_reader import open_frames
-from soundwatch.daemon.capture.recordings.pacing import Pace, Pacer
+from soundwatch.daemon.capture.recordings.pacing import Pace, Pacer, Pause
 from soundwatch.daemon.capture.samples.recording_error import RecordingError
 from soundwatch.daemon.capture.samples.validate import count_valid, validate_samples
 from soundwatch.daemon.core.process.stop_request import StoppedError
@@ -60,11 +60,12 @@ class Recording:
         measure: bool = False,
     ) -> None:
         self._path = path
-        self._frames = open_frames(path)
+        waiting = Pause()
+        self._frames = open_frames(path, waiting.wait_s if pace == "real_time" else None)
         self._first_sample = first_sample
         self.info = SourceInfo(name, str(path), self._frames.rate_hz, self._frames.channels)
         self._start_unix_ns = start_unix_ns
-        self._pacer = Pacer(pace, self.info.rate_hz)
+        self._pacer = Pacer(pace, self.info.rate_hz, waiting)
         self.meter = RecordingMeter(self.info.rate_hz) if measure else None
         self._block_samples = self.info.rate_hz * BLOCK_MS[pace] // 1000
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from soundwatch.daemon.capture.recordings.containers.mpeg import mpeg_parts, par
 from soundwatch.daemon.capture.recordings.containers.search import SearchProgress
 from soundwatch.daemon.capture.recordings.declared_length import missing_sound
 from soundwatch.daemon.capture.recordings.forward_sound import open_sound, raise_read_error
+from soundwatch.daemon.capture.recordings.growth import GrowthWatch
 from soundwatch.daemon.capture.recordings.reader_errors import (
     rate_changes,
     shortened,
@@ -41,13 +43,14 @@ class SndfileReader:
 
     Args:
         path: The file.
+        pause: As for `GrowthWatch`.
 
     Raises:
         SourceError: The file cannot be read.
         soundfile.SoundFileError: libsndfile does not read the format.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pause: Callable[[float], bool] | None = None) -> None:
         self._path = path
         self._number = -1
         self._part_samples = 0
@@ -56,7 +59,7 @@ class SndfileReader:
         self._damaged = False
         self._failure: soundfile.SoundFileError | None = None
         self.notes = ReaderNotes()
-        left_out_bytes = self._open_first()
+        left_out_bytes = self._open_first(pause)
         self.rate_hz: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.encoding = f"{self._file.format} {self._file.subtype}"
@@ -103,11 +106,12 @@ class SndfileReader:
     def _part(self) -> Part:
         return self._parts[self._number]
 
-    def _open_first(self) -> int:
+    def _open_first(self, pause: Callable[[float], bool] | None) -> int:
         """Find the parts and open the first, as `_open_next`; close the file after an error."""
         try:
             with contextlib.ExitStack() as opened:
                 self._raw = opened.enter_context(self._path.open("rb"))
+                self._growth = GrowthWatch(self._raw, pause)
                 size = self._raw.seek(0, 2)
                 self._parts = find_parts(self._raw, size) or (Part(0, size),)
                 self._whole_file = self._parts == (Part(0, size),)  # of a format without a layout, or with one part
@@ -221,6 +225,12 @@ class SndfileReader:
         if part.endless_header and not (self._endless or self._damaged) and self._view.left_bytes > END_BYTES:
             self._reopen_after(self._part_samples)
             return True
+        if parts := self._growth.wait_for_more(self._parts, self._number, self._file.subtype):
+            self._parts, samples = parts, self._part_samples
+            self._file.close()
+            self._open(self._part)
+            self._part_samples = self._file.seek(samples)
+            return True
         self._check_whole(part)
         if self._number + 1 == len(self._parts):
             return False
@@ -276,6 +286,7 @@ class SndfileReader:
             vague = part.estimated or self._damaged or self._file.format == "OGG"
             declared = read if vague or self._file.frames > _UNKNOWN_SAMPLES else self._file.frames
         self.notes.part_damage(part.damage)
+        self.notes.changed(self._growth.change(self._parts))
         if declared > read and self._is_mpeg_file:  # its header has an estimate of some encoders
             self.notes.shorter(declared / self.rate_hz, read / self.rate_hz)
         elif declared > read and not self._damaged:
