@@ -208,7 +208,8 @@ class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Health of the daemon.
 
     `problems` are sentences. `uncalibrated` names the microphones whose thresholds are the model's, which the command
-    `calibrate` sets for their place. `boot` changes with each start of the program. `token_wanted`: clients need a token.
+    `calibrate` sets for their place. `boot` changes with each start of the program. `token_wanted`: clients need
+    a token.
     """
 
     state: Literal["good", "poor"]
