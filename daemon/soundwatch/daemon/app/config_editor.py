@@ -220,38 +220,48 @@ def _inner(value: Any) -> list[Any]:
 
 def _check_allowed(tree: Any, changes: Mapping[KeyPath, Any], removed: Sequence[KeyPath]) -> None:
     """Refuse values that only the file may change, and values that contain a hidden secret."""
-    leaves = [leaf for path, value in changes.items() for leaf in _leaves(path, value)]
-    for path, value in [*leaves, *((path, None) for path in removed)]:
-        name = ".".join(path)
-        if is_protected(path, value):
-            raise ConfigError(
-                Sentence(
-                    "{key} names a program, a destination or a file, or decides which sound is recorded, so the page "
-                    "cannot change it. Change it in the file.",
-                    key=name,
-                )
-            )
-        if HIDDEN in str(value):
-            raise ConfigError(
-                Sentence(
-                    "{key} contains {mark}, which stands for a secret. Change it in the file.", key=name, mark=HIDDEN
-                )
-            )
-        if "://" in str(value) and redact_text(str(value)) != str(value):
-            raise ConfigError(
-                Sentence("{key} contains a secret. Write it to the file, which only its owner can read.", key=name)
-            )
+    for path, value in changes.items():
+        for inner, leaf in _leaves(path, value):
+            _check_value(inner, leaf)
+    for path in removed:
+        _check_value(path, None)
     for path in (*changes, *(path for path in removed if not is_removable(path))):
-        lost = next((inner for inner in _paths(_at(tree, path), path) if is_protected(inner)), None)
-        if lost is not None:
-            raise ConfigError(
-                Sentence(
-                    "{key} contains {inner}, which the page cannot change or remove. Change single keys of it, or "
-                    "change it in the file.",
-                    key=".".join(path),
-                    inner=".".join(lost),
-                )
+        _check_inside(tree, path)
+
+
+def _check_value(path: KeyPath, value: Any) -> None:
+    """Refuse a value that the page may not write."""
+    name = ".".join(path)
+    if is_protected(path, value):
+        raise ConfigError(
+            Sentence(
+                "{key} names a program, a destination or a file, or decides which sound is recorded, so the page "
+                "cannot change it. Change it in the file.",
+                key=name,
             )
+        )
+    if HIDDEN in str(value):
+        raise ConfigError(
+            Sentence("{key} contains {mark}, which stands for a secret. Change it in the file.", key=name, mark=HIDDEN)
+        )
+    if "://" in str(value) and redact_text(str(value)) != str(value):
+        raise ConfigError(
+            Sentence("{key} contains a secret. Write it to the file, which only its owner can read.", key=name)
+        )
+
+
+def _check_inside(tree: Any, path: KeyPath) -> None:
+    """Refuse to replace or remove a key with a protected key inside."""
+    lost = next((inner for inner in _paths(_at(tree, path), path) if is_protected(inner)), None)
+    if lost is not None:
+        raise ConfigError(
+            Sentence(
+                "{key} contains {inner}, which the page cannot change or remove. Change single keys of it, or "
+                "change it in the file.",
+                key=".".join(path),
+                inner=".".join(lost),
+            )
+        )
 
 
 def _at(tree: Any, path: KeyPath) -> Any:

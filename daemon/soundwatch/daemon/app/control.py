@@ -22,6 +22,7 @@ from typing import Final, Literal
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.schedules import (
     active_schedules,
+    changed_schedules,
     muted_rules,
     next_digest,
     next_evaluation,
@@ -228,25 +229,27 @@ class SourceControl:
         if renew or adjusted != self._adjusted:
             self._actions.adjust(adjusted)
             self._adjusted = adjusted
-        began, ended = set(active) - set(self._active), set(self._active) - set(active)
-        self._active = active
-        for name in (*(name for name in config.schedules if name in began | ended), *(ended - set(config.schedules))):
-            self._report(name, "began" if name in began else "ended")
+        before, self._active = self._active, active
+        for name, change in changed_schedules(config.schedules, before, active):
+            self._report(name, change)
         self._mute(muted_rules(config.schedules, active) if muting_schedules(config.schedules) else None)
         for source in sources:
-            by = paused_by(config.schedules, active, source)
-            if self._is_locked(by):
-                self._resumed_by_hand.discard(source)
-            if by != self._scheduled.get(source):
-                self._resumed_by_hand.discard(source)
-                why = f"The schedule {by} pauses {source}." if by else f"{source} is resumed: no schedule pauses it."
-                self._apply_listening(source, why, by)
-                self._scheduled[source] = by
-            elif renew:
-                self._apply_listening(source, f"{source} is paused as before.", by)
+            self._apply_pause(source, paused_by(config.schedules, active, source), renew=renew)
         self._checked_ns = now_ns
         self._digest_ns = next_digest(config, now_ns)
         self._next_ns = next_evaluation(config.schedules, config.place, now_ns) or now_ns + DAY_S * SECOND_NS
+
+    def _apply_pause(self, source: str, by: str | None, *, renew: bool) -> None:
+        """Pause or resume a source if another schedule than before pauses it, or none; with `renew` in any case."""
+        if self._is_locked(by):
+            self._resumed_by_hand.discard(source)
+        if by != self._scheduled.get(source):
+            self._resumed_by_hand.discard(source)
+            why = f"The schedule {by} pauses {source}." if by else f"{source} is resumed: no schedule pauses it."
+            self._apply_listening(source, why, by)
+            self._scheduled[source] = by
+        elif renew:
+            self._apply_listening(source, f"{source} is paused as before.", by)
 
     def _mute(self, rules: tuple[str, ...] | None) -> None:
         """Write the muted rules to the journal, which the rules read; None where no schedule mutes a rule."""

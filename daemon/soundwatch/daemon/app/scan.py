@@ -68,25 +68,19 @@ def run_scan(
         SourceError: There is no recording, or some could not be read to their end; the other events are written.
         SoundwatchError: The model, the workers or the output cannot be used.
     """
-    if config.model.backend.startswith(SCHEME):
-        raise ConfigError(
-            f"model.backend {config.model.backend} is for live sources; a scan runs the model where the recordings "
-            "are. Omit it; --engine ray uses the CPUs and GPUs of a cluster."
-        )
-    backend = cast(Backend, config.model.backend)  # the configuration accepts no other value
-    model = load_classifier_file(config.model.file, "cpu", backend)
+    model = load_classifier_file(config.model.file, "cpu", _local_backend(config.model.backend))
     contract = with_tag_classes(model.contract, config.detection.tags)
     sources = resolve_sources(config, contract)
-    common = sources[COMMON]
     search = find_recordings(paths)
     if not search.recordings:
         raise SourceError(_nothing_found(paths, search))
     _refuse_recording_as_output(out, search)
     names = name_recordings([recording.path for recording in search.recordings])
-    decision_context = DecisionContext(
+    _refuse_conditioning(sources, names.values())
+    common = sources[COMMON]
+    context = DecisionContext(
         node_name(config), contract, common.rules, common.thresholds, start_unix_ns, names, sources
     )
-    _refuse_conditioning(sources, names.values())
     log.info("recordings_found", recordings=len(search.recordings), other_files=search.other_files)
     cache = ScoreCache(cache_path(out), f"{contract.identity} {model.content_sha256}")
     stop = ScanStop(log, _end_at_once)
@@ -97,15 +91,24 @@ def run_scan(
         Progress(sum(recording.size_bytes for recording in search.recordings), log) as progress,
     ):
         task = ScoringTask(config.model, model.content_sha256)
-        result = ScanJob(search, task, decision_context, workers, cache, progress, policy, stop.requested).scan(
-            out, format_
-        )
+        job = ScanJob(search, task, context, workers, cache, progress, policy, stop.requested)
+        result = job.scan(out, format_)
     _report_scan(result, out, cache.path, contract.features.channels, log)
 
 
 def cache_path(out: Path) -> Path:
     """Return the path of the scores that the scan with this output stores until it is complete."""
     return out.with_name(f"{out.name}.scan")
+
+
+def _local_backend(backend: str) -> Backend:
+    """Return the backend of a scan, which runs the model where the recordings are."""
+    if backend.startswith(SCHEME):
+        raise ConfigError(
+            f"model.backend {backend} is for live sources; a scan runs the model where the recordings are. Omit it; "
+            "--engine ray uses the CPUs and GPUs of a cluster."
+        )
+    return cast(Backend, backend)  # the configuration accepts no other value
 
 
 def _refuse_recording_as_output(out: Path, search: SearchResult) -> None:

@@ -7,7 +7,8 @@ Does not: read a clock, or apply effects (`control.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Literal
 
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.place import PlaceConfig
@@ -34,6 +35,24 @@ def active_schedules(
         for name, schedule in schedules.items()
         if enabled.get(name, schedule.enabled) and is_within_any(schedule.when, place, unix_ns)
     )
+
+
+def changed_schedules(
+    schedules: Schedules, before: Collection[str], after: Collection[str]
+) -> Iterator[tuple[str, Literal["began", "ended"]]]:
+    """Yield the schedules that began or ended, in the order of the configuration; removed ones at the end.
+
+    Args:
+        schedules: The schedules.
+        before: Names of those that applied.
+        after: Names of those that apply.
+    """
+    for name in schedules:
+        if (name in before) != (name in after):
+            yield name, "began" if name in after else "ended"
+    for name in before:
+        if name not in schedules:
+            yield name, "ended"
 
 
 def next_evaluation(schedules: Schedules, place: PlaceConfig, unix_ns: int) -> int | None:

@@ -42,13 +42,7 @@ def check_journal(case: CheckInput) -> Iterator[Finding]:
     if not isinstance(path, Path):
         yield Finding("journal", "note", "Events are kept in memory only.")
         return
-    folder = next(parent for parent in (path.parent, *path.absolute().parents) if is_folder(parent))
-    if not os.access(folder, os.W_OK):
-        yield Finding("journal", "fault", f"This user may not write to {folder}.", "Give another journal.path.")
-    free_bytes = shutil.disk_usage(folder).free
-    if free_bytes < DISK_BYTES:
-        todo = "Free some space. Until then the oldest lines are deleted for new ones, and clips cannot be written."
-        yield Finding("journal", "fault", f"The disk of {folder} has {free_bytes / 1e6:.1f} MB left.", todo)
+    yield from _room_for(path)
     blocking = next((parent for parent in path.parents if is_there(parent) and not is_folder(parent)), None)
     if blocking is not None or (is_there(path) and not is_file(path)):
         seen = f"{path} cannot be the journal: {blocking or path} is no {'folder' if blocking else 'regular file'}."
@@ -59,12 +53,19 @@ def check_journal(case: CheckInput) -> Iterator[Finding]:
         yield Finding("journal", "note", f"{path} does not exist yet; `soundwatch run` creates it.")
     for damaged in sorted(path.parent.glob(f"{path.name}.damaged-*")):
         if damaged.suffix not in ("-wal", "-shm"):
-            yield Finding(
-                "journal",
-                "note",
-                f"{damaged} is a damaged journal of an earlier start.",
-                "Delete the file if it is not needed.",
-            )
+            seen = f"{damaged} is a damaged journal of an earlier start."
+            yield Finding("journal", "note", seen, "Delete the file if it is not needed.")
+
+
+def _room_for(path: Path) -> Iterator[Finding]:
+    """Check that this user may write to the folder of a journal, or to the nearest one above it, which needs room."""
+    folder = next(parent for parent in (path.parent, *path.absolute().parents) if is_folder(parent))
+    if not os.access(folder, os.W_OK):
+        yield Finding("journal", "fault", f"This user may not write to {folder}.", "Give another journal.path.")
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < DISK_BYTES:
+        todo = "Free some space. Until then the oldest lines are deleted for new ones, and clips cannot be written."
+        yield Finding("journal", "fault", f"The disk of {folder} has {free_bytes / 1e6:.1f} MB left.", todo)
 
 
 def check_unfinished(case: CheckInput) -> Iterator[Finding]:

@@ -90,30 +90,39 @@ def select_fastest(tried: list[OpenedModel], now_ns: Callable[[], int] = time.pe
     wanted, window_ms, unused_providers = on_cpu.logits(mel_db), dict[str, float](), dict[str, str]()
     for model in tried:
         try:
-            logits = model.logits(mel_db)  # also warms up
+            refusal = _difference_refusal(model.logits(mel_db), wanted)  # also warms up
         except ModelError as error:
             if model is on_cpu:
                 raise
-            unused_providers[model.provider] = str(error)
-            continue
-        difference = float(np.abs(logits - wanted).max())
-        if not difference <= MAX_LOGIT_DIFFERENCE:
-            unused_providers[model.provider] = (
-                f"its logits differ from the processor's by {difference:.2g}, and {MAX_LOGIT_DIFFERENCE:g} is the limit"
-            )
-            continue
-        spent_ns = []
-        for _ in range(ROUNDS):
-            started_ns = now_ns()
-            model.logits(mel_db)
-            spent_ns.append(now_ns() - started_ns)
-        window_ms[model.provider] = round(min(spent_ns) / 1e6 / len(mel_db), 4)
+            refusal = str(error)
+        if refusal is None:
+            window_ms[model.provider] = _window_ms(model, mel_db, now_ns)
+        else:
+            unused_providers[model.provider] = refusal
     taken = providers.fastest_provider(window_ms)
     for name, needed_ms in window_ms.items():
         if name not in (taken, providers.CPU):
             unused_providers[name] = f"it takes {needed_ms:g} ms for a window, {taken} takes {window_ms[taken]:g} ms"
     chosen = next(model for model in tried if model.provider == taken)
     return replace(chosen, window_ms=window_ms, unused_providers=unused_providers)
+
+
+def _difference_refusal(logits: NDArray[np.float32], wanted: NDArray[np.float32]) -> str | None:
+    """Return the reason against a provider whose logits (N, K) differ from the processor's; None if they agree."""
+    difference = float(np.abs(logits - wanted).max())
+    if difference <= MAX_LOGIT_DIFFERENCE:  # false for NaN
+        return None
+    return f"its logits differ from the processor's by {difference:.2g}, and {MAX_LOGIT_DIFFERENCE:g} is the limit"
+
+
+def _window_ms(model: OpenedModel, mel_db: NDArray[np.float32], now_ns: Callable[[], int]) -> float:
+    """Return the shortest of some times for a window, in a batch of windows (N, C, M, T)."""
+    spent_ns = []
+    for _ in range(ROUNDS):
+        started_ns = now_ns()
+        model.logits(mel_db)
+        spent_ns.append(now_ns() - started_ns)
+    return round(min(spent_ns) / 1e6 / len(mel_db), 4)
 
 
 def _open(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OpenedModel:

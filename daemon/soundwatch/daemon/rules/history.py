@@ -100,14 +100,22 @@ def explain_event(store: JournalStore, rule_set: RuleSet, event_id: str) -> list
                 found[late.rule] = replace(sent, result="held", conditions=(*sent.conditions, late.reason))
         facts = read_facts(entry) if event_id.encode() in entry.line else None
         if facts is not None and facts.id == event_id and facts.kind != "clip":
-            verdicts = {verdict.rule: verdict for verdict in decision.verdicts}
-            current = before
-            for name, rule in rule_set.rules.items():
-                if name not in found or found[name].result == "not matched":
-                    verdict = verdicts.get(name)
-                    result: Result = "not matched" if verdict is None else "sent" if verdict.sent else "held"
-                    conditions = explain(name, rule, current, entry, rule_set.place)
-                    found[name] = Explanation(name, entry.seq, result, conditions)
-                current = replace(current, rules={**current.rules, name: decision.state.of(name)})
+            undecided = {name for name in rule_set.rules if name not in found or found[name].result == "not matched"}
+            for explanation in _explain_line(rule_set, before, entry, decision):
+                if explanation.rule in undecided:
+                    found[explanation.rule] = explanation
         before = decision.state
     return list(found.values())
+
+
+def _explain_line(
+    rule_set: RuleSet, before: RulesState, entry: JournalEntry, decision: Decision
+) -> Iterator[Explanation]:
+    """Yield each rule's conditions for a line; a rule may ask what those before it have just sent."""
+    verdicts = {verdict.rule: verdict for verdict in decision.verdicts}
+    current = before
+    for name, rule in rule_set.rules.items():
+        verdict = verdicts.get(name)
+        result: Result = "not matched" if verdict is None else "sent" if verdict.sent else "held"
+        yield Explanation(name, entry.seq, result, explain(name, rule, current, entry, rule_set.place))
+        current = replace(current, rules={**current.rules, name: decision.state.of(name)})

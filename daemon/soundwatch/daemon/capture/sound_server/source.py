@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from soundwatch.daemon.capture.descriptors.pipes import LONGEST_GATHER_S
@@ -61,6 +62,63 @@ def open_server_source(name: str, device: str, channels: int | None) -> NetworkS
     Raises:
         SourceError: The server does not answer, or has no such source.
     """
+    record = _open_record(device, channels)
+    longest_s = longest_gather_s(record.pcm.rate_hz * record.pcm.frame_bytes)
+    connection = Connection(
+        record.sound.fileno(),
+        record.close,
+        gather_s=min(GATHER_S, longest_s),
+        longest_gather_s=longest_s,
+        interrupt=record.sound.interrupt,
+        first_s=FIRST_S,
+        receive=record.receive,
+        message_fd=record.watch.fileno(),
+    )
+    description = device if device != DEFAULT else f"{DEFAULT}, {printable(record.source_name)}"
+    return NetworkSource(name, description, lambda: connection, record.pcm)
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A source that the server records for this program.
+
+    Attributes:
+        watch: Connection that follows the source.
+        sound: Connection that the sound comes through.
+        connections: Closes both.
+        source_name: The server's name for the source.
+        pcm: Format of the sound.
+    """
+
+    watch: ServerConnection
+    sound: ServerConnection
+    connections: contextlib.ExitStack
+    source_name: str
+    pcm: PcmFormat
+
+    def receive(self, size_bytes: int, expected_bytes: int) -> bytes:
+        """Return at most `size_bytes` of sound; none at its end, as when the source went away.
+
+        Raises:
+            BlockingIOError: No sound has arrived.
+        """
+        if not self.watch.has_ended():
+            return self.sound.receive(size_bytes, expected_bytes)
+        try:
+            return self.sound.receive(size_bytes, 0)  # the sound before the end
+        except BlockingIOError:
+            return b""
+        finally:
+            self.sound.end(self.watch.reason)
+
+    def close(self, _: bool) -> str:
+        """Close both connections, and return the reason of the end."""
+        self.connections.close()
+        return self.sound.reason or "the sound server stopped delivering. Plug the microphone in, or start the server."
+
+
+def _open_record(device: str, channels: int | None) -> _Record:
+    """Let the server record a source; the arguments are those of `open_server_source`."""
     settings = client_settings()
     wanted = device.removeprefix(PREFIX) if device != DEFAULT else settings.source
     with contextlib.ExitStack() as connections:
@@ -75,35 +133,7 @@ def open_server_source(name: str, device: str, channels: int | None) -> NetworkS
         except ServerError as error:
             advice = f" {NO_REPLY_ADVICE}" if isinstance(error, ServerHangsError) else ""
             raise SourceError(f"{device} cannot be recorded: the sound server {error}.{advice}") from error
-        opened = connections.pop_all()
-
-    def receive(size_bytes: int, expected_bytes: int) -> bytes:
-        if not watch.has_ended():
-            return sound.receive(size_bytes, expected_bytes)
-        try:
-            return sound.receive(size_bytes, 0)  # the sound before the end
-        except BlockingIOError:
-            return b""
-        finally:
-            sound.end(watch.reason)
-
-    def close(_: bool) -> str:
-        opened.close()
-        return sound.reason or "the sound server stopped delivering. Plug the microphone in, or start the server."
-
-    longest_s = longest_gather_s(pcm.rate_hz * pcm.frame_bytes)
-    connection = Connection(
-        sound.fileno(),
-        close,
-        gather_s=min(GATHER_S, longest_s),
-        longest_gather_s=longest_s,
-        interrupt=sound.interrupt,
-        first_s=FIRST_S,
-        receive=receive,
-        message_fd=watch.fileno(),
-    )
-    description = device if device != DEFAULT else f"{DEFAULT}, {printable(source.name)}"
-    return NetworkSource(name, description, lambda: connection, pcm)
+        return _Record(watch, sound, connections.pop_all(), source.name, pcm)
 
 
 def longest_gather_s(bytes_a_second: int) -> float:

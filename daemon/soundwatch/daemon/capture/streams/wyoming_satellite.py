@@ -66,9 +66,9 @@ def open_wyoming(name: str, url: str) -> NetworkSource:
     except SourceError:
         satellite.close()
         raise
-    pump = _Pump(satellite, first, pcm)
-    threading.Thread(target=pump.run, name="wyoming", daemon=True).start()
-    return NetworkSource(name, redact_url(url), lambda: Connection(pump.read_fd, pump.close), pcm)
+    writer = _PipeWriter(satellite, first, pcm)
+    threading.Thread(target=writer.run, name="wyoming", daemon=True).start()
+    return NetworkSource(name, redact_url(url), lambda: Connection(writer.read_fd, writer.close), pcm)
 
 
 class _Satellite:
@@ -173,7 +173,7 @@ class _BoundedReader:
         return self._file.read(size)
 
 
-class _Pump:
+class _PipeWriter:
     """Writes the sound of a service into a pipe.
 
     Args:
