@@ -223,12 +223,12 @@ def test_a_microphone_whose_clock_drifts_does_not_add_that_to_a_loss() -> None:
     class Slow(Connection):
         def blocks(self) -> Iterator[Block | SourceStateChange]:
             for item in Connection.blocks(self):
-                self.world.now_ns += BLOCK_NS // 10  # a block takes 110 ms
+                self.world.now_ns += BLOCK_NS // 1000  # a block takes 100.1 ms
                 yield item
 
-    street = Street(world, [Slow(world, 1000), Connection(world, 1, away_ns=2 * SECOND_NS)])
+    street = Street(world, [Slow(world, 20_000), Connection(world, 1, away_ns=2 * SECOND_NS)])
     street.run()
-    assert street.blocks[1000].lost_samples == pytest.approx(2 * 8000, abs=1000)
+    assert street.blocks[20_000].lost_samples == pytest.approx(2 * 8000, abs=1000)
 
 
 def test_lines_lost_at_the_end_of_the_program_are_counted() -> None:

@@ -19,12 +19,11 @@ from typing import Final
 
 import numpy as np
 
+from soundwatch.daemon.capture.monitoring.stream_position import StreamPosition
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError, unexpected_failure
 from soundwatch.daemon.core.network.backoff import Backoff
 from soundwatch.daemon.core.records.block import Block, read_only
-from soundwatch.daemon.core.records.channels import match_channels
 from soundwatch.daemon.core.records.source import (
-    GatheringSource,
     LiveSource,
     SourceInfo,
     SourceNotice,
@@ -35,7 +34,6 @@ from soundwatch.daemon.core.time.clock import SECOND_NS, ClockReading, read_cloc
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
-DRIFTED_NS: Final = 300_000_000  # deliveries arrive in pieces of 100 ms
 OLDEST_NS: Final = 5_000_000_000  # an older first block was captured before the wall clock was set
 
 
@@ -63,7 +61,7 @@ class ReconnectingSource:
         self._now = now
         self._opened_ns = now().steady_ns
         self._notice: SourceStateChange | None = None  # the last notice; None while sound arrives
-        self._position: _StreamPosition | None = None
+        self._position: StreamPosition | None = None
         self._stopped = False
         self._latch = threading.Lock()  # held until `stop`: its release is safe in a signal handler
         self._latch.acquire()
@@ -167,7 +165,7 @@ class ReconnectingSource:
         first_ns = now.steady_ns - (now.unix_ns - source.start_unix_ns)
         if not least_age_ns <= now.steady_ns - first_ns <= least_age_ns + OLDEST_NS:
             first_ns = arrival_ns - least_age_ns
-        before, self._position = self._position, _StreamPosition.begun(source, block, first_ns, arrival_ns)
+        before, self._position = self._position, StreamPosition.begun(source, block, first_ns, arrival_ns)
         detail = f"{source.info.description} delivers sound."
         if before is None:
             self.start_unix_ns = now.unix_ns - (now.steady_ns - first_ns)
@@ -233,58 +231,3 @@ def open_reconnecting(
             raise
         refused = _Refused(SourceInfo(name, description, 0, 0), error)
         return ReconnectingSource(refused, connect, longest_pause_s=longest_pause_s)
-
-
-@dataclass(frozen=True, slots=True)
-class _StreamPosition:
-    """Position of the stream.
-
-    Attributes:
-        source: The open source, or the last one.
-        gathering: The source, if it can gather; else None.
-        rate_hz: Rate of its blocks.
-        channels: Channels of the stream's blocks, constant, since filters and windows depend on the number.
-        first_ns: Time of its sample 0, by the monotonic clock.
-        lag_ns: Delay of its first block.
-        offset_samples: Number of its sample 0 in the stream, at its own rate.
-        offset_lost_samples: Number of samples missing right before.
-        end_sample: Number of the next sample in the stream.
-        end_ns: Time of the next sample, by the monotonic clock.
-    """
-
-    source: LiveSource
-    gathering: GatheringSource | None
-    rate_hz: int
-    channels: int
-    first_ns: int
-    lag_ns: int
-    offset_samples: int = 0
-    offset_lost_samples: int = 0
-    end_sample: int = 0
-    end_ns: int = 0
-
-    @classmethod
-    def begun(cls, source: LiveSource, block: Block, first_ns: int, arrival_ns: int) -> _StreamPosition:
-        """Begin with a source's first block."""
-        block_end_ns = first_ns + (block.first_sample + block.samples.shape[1]) * SECOND_NS // block.rate_hz
-        gathering = source if isinstance(source, GatheringSource) else None
-        return cls(source, gathering, block.rate_hz, block.samples.shape[0], first_ns, arrival_ns - block_end_ns)
-
-    def placed(self, block: Block, lost_samples: int) -> Block:
-        """Convert a block of the source to one of the stream."""
-        return Block(
-            match_channels(block.samples, self.channels),
-            block.rate_hz,
-            self.offset_samples + block.first_sample,
-            block.lost_samples + lost_samples,
-            block.arrival_ns,
-        )
-
-    def after(self, block: Block, arrival_ns: int) -> _StreamPosition:
-        """Advance by a block: by its samples, or by its arrival if the clocks have drifted apart."""
-        end_sample = block.first_sample + block.samples.shape[1]
-        by_samples_ns = self.first_ns + end_sample * SECOND_NS // self.rate_hz
-        by_arrival_ns = arrival_ns - self.lag_ns
-        drifted = abs(by_samples_ns - by_arrival_ns) > DRIFTED_NS
-        end_ns = by_arrival_ns if drifted else by_samples_ns
-        return replace(self, end_sample=self.offset_samples + end_sample, end_ns=end_ns)
