@@ -22,9 +22,9 @@ from soundwatch.daemon.capture.streams.network import (
     connect_udp,
     parse_address,
 )
-from soundwatch.daemon.capture.streams.wyoming_satellite import open_wyoming
+from soundwatch.daemon.capture.streams.wyoming_satellite import check_wyoming, open_wyoming
 from soundwatch.daemon.core.network.redact import check_address, redact_url
-from soundwatch.daemon.core.records.source import LiveSource
+from soundwatch.daemon.core.records.source import LiveSource, SourceInfo
 
 # Longest time between two attempts. Until a pipe or a port of this machine is open, its writer waits, or datagrams are
 # lost, and to open it costs nothing. ffmpeg costs a process and a login for each attempt.
@@ -36,35 +36,62 @@ _ENCRYPTED_SCHEMES: Final = ENCRYPTED | {"srt"}
 Connector = Callable[[str, SourceRequest], Connection]
 
 
+def _is_plain(_: str) -> bool:
+    return False
+
+
 def _network_kind(
     name: str,
     matches: Callable[[str | int], bool],
     connect: Connector,
-    encrypted: Callable[[str], bool],
     longest_pause_s: float,
     check: Callable[[str], object],
+    *,
+    encrypted: Callable[[str], bool] = _is_plain,
+    later: bool = False,
 ) -> SourceKind:
-    """Build the kind of an address."""
+    """Build the kind of an address whose sound has the format `pcm`."""
+
+    def info(request: SourceRequest) -> SourceInfo:
+        url = str(request.device)
+        description = redact_url(url) + describe_certificate(urlsplit(url).scheme.lower(), request.certificate)
+        return SourceInfo(request.name, description, request.pcm.rate_hz, request.pcm.channels)
 
     def open_once(request: SourceRequest) -> NetworkSource:
         url = str(request.device)
         check(url)
-        description = redact_url(url) + describe_certificate(urlsplit(url).scheme.lower(), request.certificate)
-        return NetworkSource(request.name, description, lambda: connect(url, request), request.pcm)
+        return NetworkSource(request.name, info(request).description, lambda: connect(url, request), request.pcm)
 
-    return SourceKind(name, matches, open_once, reconnecting(open_once, longest_pause_s), host_names, encrypted, check)
+    def open_live(request: SourceRequest) -> LiveSource:
+        check(str(request.device))
+        return reconnecting(open_once, request, info(request), longest_pause_s, later=later)
+
+    return SourceKind(name, matches, open_once, open_live, host_names, encrypted, check)
 
 
 def reconnecting(
-    open_once: Callable[[SourceRequest], LiveSource], longest_pause_s: float
-) -> Callable[[SourceRequest], LiveSource]:
-    """Reopen a connected source after each loss."""
-    return lambda request: open_reconnecting(
-        lambda: open_once(request),
-        request.name,
-        redact_url(str(request.device)),
-        wait=request.wait,
-        longest_pause_s=longest_pause_s,
+    open_once: Callable[[SourceRequest], LiveSource],
+    request: SourceRequest,
+    info: SourceInfo,
+    longest_pause_s: float,
+    *,
+    later: bool = False,
+) -> LiveSource:
+    """Reopen a connected source after each loss; arguments as of `open_reconnecting`."""
+    return open_reconnecting(
+        lambda: open_once(request), info, wait=request.wait, later=later, longest_pause_s=longest_pause_s
+    )
+
+
+def _open_wyoming(request: SourceRequest) -> NetworkSource:
+    return open_wyoming(request.name, str(request.device), request.least_channels)
+
+
+def _open_live_wyoming(request: SourceRequest) -> LiveSource:
+    url = str(request.device)
+    check_wyoming(url)
+    return reconnecting(
+        _open_wyoming, request, SourceInfo(request.name, redact_url(url), 0, 0), HOST_PAUSE_S, later=True
     )
 
 
@@ -76,29 +103,17 @@ def _has_scheme(scheme: str) -> Callable[[str | int], bool]:
     return lambda device: f"{scheme}://" in str(device).lower() and str(device).lower().startswith(scheme)
 
 
-def _is_plain(_: str) -> bool:
-    return False
-
-
 def _is_encrypted(url: str) -> bool:
     return urlsplit(url).scheme in _ENCRYPTED_SCHEMES
 
 
 ADDRESS_KINDS: Final[tuple[SourceKind, ...]] = (
     _network_kind(
-        "tcp", _has_scheme("pcm+tcp"), lambda url, _: connect_tcp(url), _is_plain, HOST_PAUSE_S, parse_address
+        "tcp", _has_scheme("pcm+tcp"), lambda url, _: connect_tcp(url), HOST_PAUSE_S, parse_address, later=True
     ),
-    _network_kind(
-        "udp", _has_scheme("pcm+udp"), lambda url, _: connect_udp(url), _is_plain, LOCAL_PAUSE_S, parse_address
-    ),
+    _network_kind("udp", _has_scheme("pcm+udp"), lambda url, _: connect_udp(url), LOCAL_PAUSE_S, parse_address),
     SourceKind(
-        "wyoming",
-        _has_scheme("wyoming"),
-        lambda request: open_wyoming(request.name, str(request.device)),
-        reconnecting(lambda request: open_wyoming(request.name, str(request.device)), HOST_PAUSE_S),
-        host_names,
-        _is_plain,
-        parse_address,
+        "wyoming", _has_scheme("wyoming"), _open_wyoming, _open_live_wyoming, host_names, _is_plain, check_wyoming
     ),
-    _network_kind("url", _has_scheme(""), _connect_url, _is_encrypted, FFMPEG_PAUSE_S, check_address),
+    _network_kind("url", _has_scheme(""), _connect_url, FFMPEG_PAUSE_S, check_address, encrypted=_is_encrypted),
 )

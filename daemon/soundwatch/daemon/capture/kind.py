@@ -26,6 +26,7 @@ class SourceRequest:
         pcm: Format of raw samples.
         wait: Wait for an absent device instead of failing.
         certificate: Check of a server's certificate (`capture/streams/certificates.py`).
+        least_channels: Number of channels that the selection of channels needs.
     """
 
     name: str
@@ -34,6 +35,7 @@ class SourceRequest:
     pcm: PcmFormat
     wait: bool = True
     certificate: str = CHECKED
+    least_channels: int = 1
 
     @property
     def path(self) -> Path:

@@ -27,7 +27,7 @@ from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.files.paths import is_there, literal_path
 from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.core.records.channels import MIN_CHANNELS, ChannelSelection
-from soundwatch.daemon.core.records.source import LiveSource, Source
+from soundwatch.daemon.core.records.source import LiveSource, Source, SourceInfo
 
 
 def source_kind(device: str | int) -> SourceKind:
@@ -125,9 +125,11 @@ def open_live_source(
     count = channels if isinstance(channels, int) else None
     if choice is not None and MIN_CHANNELS[choice] > 1:
         count = MIN_CHANNELS[choice]
-    source = source_kind(device).open_live(SourceRequest(name, device, count, PcmFormat.parse(pcm), wait, certificate))
+    least = 1 if choice is None else MIN_CHANNELS[choice]
+    request = SourceRequest(name, device, count, PcmFormat.parse(pcm), wait, certificate, least)
+    source = source_kind(device).open_live(request)
     found = source.info.channels
-    if choice is not None and 0 < found < MIN_CHANNELS[choice]:
+    if 0 < found < least:
         source.stop()
         raise SourceError(
             f"channels: {choice} was configured for {source.info.description}, which has {found}; {choice} needs two. "
@@ -140,6 +142,11 @@ def _open_fifo(request: SourceRequest) -> NetworkSource:
     return NetworkSource(request.name, str(request.path), lambda: connect_fifo(request.path), request.pcm)
 
 
+def _open_live_fifo(request: SourceRequest) -> LiveSource:
+    info = SourceInfo(request.name, str(request.path), request.pcm.rate_hz, request.pcm.channels)
+    return reconnecting(_open_fifo, request, info, LOCAL_PAUSE_S)
+
+
 def _same(name: str, matches: Callable[[str | int], bool], open_: Callable[[SourceRequest], Source]) -> SourceKind:
     """Build a kind that cannot be lost."""
     return SourceKind(name, matches, open_, open_, device_names)
@@ -149,7 +156,7 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     _same("demo", lambda device: device == "demo", lambda request: Demo(request.name)),
     _same("stdin", lambda device: device == "-", lambda request: RawPcm(request.name, standard_input(), request.pcm)),
     *ADDRESS_KINDS,
-    SourceKind("fifo", is_fifo, _open_fifo, reconnecting(_open_fifo, LOCAL_PAUSE_S), device_names),
+    SourceKind("fifo", is_fifo, _open_fifo, _open_live_fifo, device_names),
     SourceKind(
         "folder",
         is_recordings_folder,

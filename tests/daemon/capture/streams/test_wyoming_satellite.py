@@ -202,3 +202,32 @@ def test_an_absent_satellite_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     assert first.state == "waiting"
     assert "does not answer: Connection refused" in (first.detail or "")
     source.stop()
+
+
+@pytest.mark.parametrize("scheme", ["wyoming", "pcm+tcp"])
+def test_a_host_that_may_be_slow_is_connected_to_when_its_sound_is_read(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        source = open_live_source("hall", f"{scheme}://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(BlockingIOError):
+            server.accept()
+        reader = threading.Thread(target=lambda: list(source.blocks()), daemon=True)
+        reader.start()
+        server.settimeout(60)
+        connected, _ = server.accept()
+        source.stop()
+        connected.close()
+        reader.join(60)
+        assert not reader.is_alive()
+
+
+def test_a_satellite_with_too_few_channels_is_waited_for_with_what_to_set() -> None:
+    format_ = {"rate": RATE_HZ, "width": 2, "channels": 1}
+    with raw_service(message("audio-chunk", SOUND, **format_)) as url:
+        source = open_live_source("hall", url, "right")
+        first = next(iter(source.blocks()))
+        source.stop()
+        assert isinstance(first, SourceStateChange)
+        assert "sends 1 channel, and `channels` needs 2. Use left or mix" in first.detail
+        with pytest.raises(SourceError, match="sends 1 channel"):
+            open_live_source("hall", url, "pair", wait=False)

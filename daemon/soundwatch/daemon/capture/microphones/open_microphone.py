@@ -12,6 +12,7 @@ from soundwatch.daemon.capture.monitoring.reconnect import ReconnectingSource, o
 from soundwatch.daemon.capture.portaudio.microphone import Microphone
 from soundwatch.daemon.capture.sound_server.source import LONGEST_PAUSE_S, is_server_source, open_server_source
 from soundwatch.daemon.capture.streams.network import NetworkSource
+from soundwatch.daemon.core.records.source import SourceInfo
 
 
 def open_microphone(name: str, device: str | int, channels: int | None) -> NetworkSource | Microphone:
@@ -45,6 +46,8 @@ def open_live_microphone(name: str, device: str | int, channels: int | None, *, 
     """
     if is_server_source(device):
         connect = partial(open_server_source, name, str(device), channels)
-        return open_reconnecting(connect, name, str(device), wait=wait, longest_pause_s=LONGEST_PAUSE_S)
+        return open_reconnecting(
+            connect, SourceInfo(name, str(device), 0, 0), wait=wait, later=True, longest_pause_s=LONGEST_PAUSE_S
+        )
     reopen = partial(MicrophoneProcess, name, device, channels, wait=True)
     return ReconnectingSource(MicrophoneProcess(name, device, channels, wait=wait), reopen)

@@ -78,7 +78,7 @@ class ReconnectingSource:
             SourceUnavailableError: A retry cannot help.
         """
         backoff = Backoff(FIRST_PAUSE_S, self._longest_pause_s)
-        source: LiveSource | None = self._source
+        source: LiveSource | None = None if isinstance(self._source, _Unopened) else self._source
         while not self._stopped:
             delivering_since_ns: int | None = None
             try:
@@ -194,6 +194,20 @@ class ReconnectingSource:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unopened:
+    """A source that is opened when its blocks are read."""
+
+    info: SourceInfo
+    start_unix_ns: int = 0
+
+    def blocks(self) -> Iterator[Block]:
+        return iter(())
+
+    def stop(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
 class _Refused:
     """A source that could not be opened at the start."""
 
@@ -210,18 +224,27 @@ class _Refused:
 
 def open_reconnecting(
     connect: Callable[[], LiveSource],
-    name: str,
-    description: str,
+    info: SourceInfo,
     *,
     wait: bool,
+    later: bool = False,
     longest_pause_s: float = LONGEST_PAUSE_S,
 ) -> ReconnectingSource:
     """Open a source with `connect`, and again after each loss.
+
+    Args:
+        connect: Opens the source, or raises `SourceError`.
+        info: What is known of the source before it is opened.
+        wait: Wait for an absent source instead of failing.
+        later: Open a source that is waited for when its blocks are read, since to open it may take seconds.
+        longest_pause_s: Longest time between two attempts.
 
     Raises:
         SourceError: The source cannot be opened now, and `wait` is False.
         SourceUnavailableError: A retry cannot help.
     """
+    if wait and later:
+        return ReconnectingSource(_Unopened(info), connect, longest_pause_s=longest_pause_s)
     try:
         return ReconnectingSource(connect(), connect, longest_pause_s=longest_pause_s)
     except SourceUnavailableError:
@@ -229,5 +252,5 @@ def open_reconnecting(
     except SourceError as error:
         if not wait:
             raise
-        refused = _Refused(SourceInfo(name, description, 0, 0), error)
+        refused = _Refused(info, error)
         return ReconnectingSource(refused, connect, longest_pause_s=longest_pause_s)

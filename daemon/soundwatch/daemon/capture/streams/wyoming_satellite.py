@@ -29,24 +29,35 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 SAMPLE_FORMATS: Final = {1: "u8", 2: "s16le", 3: "s24le", 4: "s32le"}  # by bytes of a sample
 
 
-def open_wyoming(name: str, url: str) -> NetworkSource:
-    """Connect to wyoming://HOST:PORT, and wait for its first sound.
-
-    Args:
-        name: The source's name in events.
-        url: Address of the service.
+def check_wyoming(url: str) -> None:
+    """Refuse an address that can never be opened.
 
     Raises:
-        SourceError: The service does not answer, or sends no sound.
         ConfigError: The address is malformed, or the package `wyoming` is missing.
     """
-    host, port, _ = parse_address(url)
+    parse_address(url)
     try:
         import wyoming.event  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             f"{url} needs the package wyoming, which is not installed. Install it with {install_command('wyoming')}."
         ) from error
+
+
+def open_wyoming(name: str, url: str, least_channels: int = 1) -> NetworkSource:
+    """Connect to wyoming://HOST:PORT, and wait for its first sound.
+
+    Args:
+        name: The source's name in events.
+        url: Address of the service.
+        least_channels: Number of channels that are needed.
+
+    Raises:
+        SourceError: The service does not answer, sends no sound, or has fewer channels.
+        ConfigError: As for `check_wyoming`.
+    """
+    check_wyoming(url)
+    host, port, _ = parse_address(url)
     try:
         satellite = _Satellite(socket.create_connection((host, port), CONNECTING_S), url)
     except OSError as error:
@@ -54,6 +65,11 @@ def open_wyoming(name: str, url: str) -> NetworkSource:
     try:
         first = satellite.start()
         pcm = _format_of(first, url)
+        if pcm.channels < least_channels:
+            raise SourceError(
+                f"{url} sends {pcm.channels} channel, and `channels` needs {least_channels}. Use left or mix, or "
+                "remove the key."
+            )
     except TimeoutError as error:
         satellite.close()
         raise SourceError(
