@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from harness import Results, Table, share, table, write_results
 
-from soundwatch.training.fit.scoring import RunRecord, read_run
+from soundwatch.training.fit.scores.scoring import RunRecord, read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, read_checkpoint
 from soundwatch.training.model.recipe import Recipe, decode_recipe
 

@@ -35,11 +35,11 @@ from soundwatch.training.data.datasets.negatives import split_negatives
 from soundwatch.training.data.datasets.urbansound8k import Clip, Split, split_by_folds
 from soundwatch.training.data.windows.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.teacher import YamNet
-from soundwatch.training.fit import scoring
-from soundwatch.training.fit.loop import Run, mel_batches, start_run, train
-from soundwatch.training.fit.metrics import count_confusion, measure
-from soundwatch.training.fit.run import run_session
-from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.fit.epochs.loop import Run, mel_batches, start_run, train
+from soundwatch.training.fit.runs.run import run_session
+from soundwatch.training.fit.scores import scoring
+from soundwatch.training.fit.scores.metrics import count_confusion, measure
+from soundwatch.training.fit.setup.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.labels import LABELS

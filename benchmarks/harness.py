@@ -69,7 +69,7 @@ def repeat(count: int, measure: Callable[[], float]) -> Figure:
 
 def machine() -> dict[str, str | int]:
     """Return the machine that the figures are from."""
-    from soundwatch.training.fit.machine import processor  # here, since it imports torch
+    from soundwatch.training.fit.setup.machine import processor  # here, since it imports torch
 
     return {
         "processor": processor(),

@@ -33,7 +33,7 @@ from soundwatch.export.parity import (
     torch_mel,
 )
 from soundwatch.export.probes import probes
-from soundwatch.training.fit.machine import processor
+from soundwatch.training.fit.setup.machine import processor
 from soundwatch.training.model.pretrained import open_model
 
 RESULTS: Final = Path(__file__).parent / "results"

@@ -28,7 +28,7 @@ from soundwatch.training.data.datasets.negatives import split_negatives
 from soundwatch.training.data.datasets.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.recordings.openset import evaluate_openset
 from soundwatch.training.evaluation.recordings.robustness import evaluate_robustness
-from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.fit.scores.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME
 
 MINUTES: Final = 60.0

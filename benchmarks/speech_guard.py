@@ -30,7 +30,7 @@ from soundwatch.training.data.audio.read_audio import RATE_HZ as SPOKEN_RATE_HZ
 from soundwatch.training.data.audio.read_audio import Mono, read_mono, rms
 from soundwatch.training.data.datasets.negatives import split_negatives
 from soundwatch.training.data.datasets.urbansound8k import split_by_folds
-from soundwatch.training.fit.machine import processor
+from soundwatch.training.fit.setup.machine import processor
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.sounds.babble import voices
 from soundwatch.training.sounds.speech_dataset import OTHER_MAX_SCORE, SPEECH_MIN_SCORE, SpeechDetector

@@ -40,7 +40,7 @@ from soundwatch.training.data.windows.cache import ClipCache
 from soundwatch.training.data.windows.render import render_windows
 from soundwatch.training.data.windows.waveforms import HostWaveforms, MappedClips, measure_clips
 from soundwatch.training.data.windows.window_plan import longest_read, plan_epoch, targets_of
-from soundwatch.training.fit.loss_module import LossModule
+from soundwatch.training.fit.steps.loss_module import LossModule
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.network import build_network
 from soundwatch.training.model.recipe import Recipe

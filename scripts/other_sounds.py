@@ -33,7 +33,7 @@ from soundwatch.training.data.datasets.other_sounds import (
     write_other_sounds,
 )
 from soundwatch.training.data.windows.cache import decode
-from soundwatch.training.fit.head_features import head_features
+from soundwatch.training.fit.head.head_features import head_features
 from soundwatch.training.model.network import MeanMaxPool
 from soundwatch.training.model.pretrained import open_model
 from soundwatch.training.sounds.speech_synthesis import write_speech

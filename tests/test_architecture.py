@@ -58,6 +58,7 @@ FLOORS: Final = {
     "daemon.web": WEB_FLOORS,
     "training": TRAINING_FLOORS,
     "training.data": (("audio",), ("datasets",), ("checks", "windows")),
+    "training.fit": (("scores", "steps"), ("setup",), ("epochs",), ("head", "reports"), ("runs",)),
     "training.evaluation": (("detection",), ("recordings",), ("streets",), ("thresholds", "pages")),
 }
 TOP_LEVEL: Final = {

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from soundwatch.daemon.core.records.block import Samples
 from soundwatch.training.data.datasets.urbansound8k import Clip, split_by_folds
-from soundwatch.training.fit.run import run_session
-from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.fit.runs.run import run_session
+from soundwatch.training.fit.setup.run_setup import RunSetup
 from soundwatch.training.model.recipe import Recipe
 from support.level_teacher import LevelTeacher
 
@@ -40,7 +40,7 @@ def run_until_cut_off(session: RunSetup, monkeypatch: pytest.MonkeyPatch) -> Non
             raise _CutOffError
 
     with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.training.fit.run.write_log", cut_off)
+        patch.setattr("soundwatch.training.fit.runs.run.write_log", cut_off)
         with pytest.raises(_CutOffError):
             run_silently(session)
 

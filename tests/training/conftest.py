@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from soundwatch.training.data.datasets.synthetic_sounds import VERSION
-from soundwatch.training.fit.loop import Row
-from soundwatch.training.fit.metrics import Counts
+from soundwatch.training.fit.epochs.loop import Row
+from soundwatch.training.fit.scores.metrics import Counts
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.recipe_file import parse_recipe
 from support.urbansound8k_folder import write_data
@@ -80,8 +80,8 @@ def run_pictures() -> None:
 @pytest.fixture(autouse=True)
 def _no_run_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "run_pictures" not in request.fixturenames:
-        monkeypatch.setattr("soundwatch.training.fit.run.draw_curves", _check_curves)
-        monkeypatch.setattr("soundwatch.training.fit.held_out_scores.draw_confusion", _check_confusion)
+        monkeypatch.setattr("soundwatch.training.fit.runs.run.draw_curves", _check_curves)
+        monkeypatch.setattr("soundwatch.training.fit.runs.held_out_scores.draw_confusion", _check_confusion)
 
 
 def _check_curves(path: Path, history: Sequence[Row]) -> None:

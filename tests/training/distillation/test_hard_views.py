@@ -20,9 +20,9 @@ from soundwatch.training.cli.train import train as train_command
 from soundwatch.training.data.datasets.urbansound8k import split_by_folds
 from soundwatch.training.distillation.hard_views import draw_views, open_earlier_network, weigh_views, weights_of
 from soundwatch.training.distillation.teacher_targets import TeacherTargets
-from soundwatch.training.fit.run import run_session
-from soundwatch.training.fit.run_setup import RunSetup
-from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.fit.runs.run import run_session
+from soundwatch.training.fit.scores.scoring import read_run
+from soundwatch.training.fit.setup.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.hard_views_recipe import HardViews
 from soundwatch.training.model.recipe import Recipe

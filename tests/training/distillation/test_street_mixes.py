@@ -33,7 +33,7 @@ from soundwatch.training.distillation.street_sounds import (
     without_held_out_kinds,
 )
 from soundwatch.training.distillation.teacher import AUDIOSET_CLASSES
-from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.fit.setup.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.losses import compute_loss

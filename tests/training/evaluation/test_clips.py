@@ -22,9 +22,9 @@ from soundwatch.training.data.datasets.labeled_clips import labeled_clips
 from soundwatch.training.data.datasets.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, write_evaluation
 from soundwatch.training.evaluation.detection.score_track import Track, stored_track
-from soundwatch.training.fit.run import run_session
-from soundwatch.training.fit.run_setup import RunSetup
-from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.fit.runs.run import run_session
+from soundwatch.training.fit.scores.scoring import read_run
+from soundwatch.training.fit.setup.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network
 from soundwatch.training.model.recipe import Recipe
 from support.model_files import write_onnx

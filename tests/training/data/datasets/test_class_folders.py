@@ -31,7 +31,7 @@ from soundwatch.training.data.datasets.class_folders import (
 from soundwatch.training.data.datasets.urbansound8k import Clip
 from soundwatch.training.data.windows.batches import daemon_windows
 from soundwatch.training.data.windows.window_plan import count_batches, plan_epoch
-from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.fit.scores.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network
 from soundwatch.training.model.recipe import Recipe
 from support.labeled_folder import CLASSES, write_classes, write_sound

@@ -14,9 +14,9 @@ from soundwatch.training.cli.options import check_name, name_option, negatives_o
 from soundwatch.training.cli.scores_from import read_scores, scores_from_option
 from soundwatch.training.data.datasets.negatives import split_negatives
 from soundwatch.training.data.datasets.urbansound8k import Split, split_by_folds
-from soundwatch.training.fit.average import average_runs, refuse_differences
-from soundwatch.training.fit.run_setup import DEVICES, RunSetup, pick_device
-from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.fit.runs.average import average_runs, refuse_differences
+from soundwatch.training.fit.scores.scoring import read_run
+from soundwatch.training.fit.setup.run_setup import DEVICES, RunSetup, pick_device
 from soundwatch.training.model.checkpoint import FILE_NAME, DataPlan, open_finished
 
 

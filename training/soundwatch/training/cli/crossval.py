@@ -22,7 +22,7 @@ from soundwatch.training.cli.options import (
     teacher_option,
 )
 from soundwatch.training.distillation.teacher import open_teacher
-from soundwatch.training.fit.run_setup import DEVICES
+from soundwatch.training.fit.setup.run_setup import DEVICES
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.recipe import Precision
 from soundwatch.training.model.recipe_file import load_recipe

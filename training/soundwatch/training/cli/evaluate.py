@@ -18,7 +18,7 @@ from soundwatch.training.data.datasets.csv_labels import Columns
 from soundwatch.training.data.datasets.labeled_clips import LabeledClips, labeled_clips
 from soundwatch.training.data.datasets.urbansound8k import Split, split_by_folds
 from soundwatch.training.evaluation.options import TrialOptions
-from soundwatch.training.fit.report_folder import report_folder
+from soundwatch.training.fit.reports.report_folder import report_folder
 
 
 @click.command()

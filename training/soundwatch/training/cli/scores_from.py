@@ -9,7 +9,7 @@ import click
 
 from soundwatch.daemon.cli.options import GivenPath
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.fit.scoring import RunRecord, read_run
+from soundwatch.training.fit.scores.scoring import RunRecord, read_run
 from soundwatch.training.model.recipe import Recipe
 
 scores_from_option = click.option(

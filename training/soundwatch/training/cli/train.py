@@ -35,13 +35,13 @@ from soundwatch.training.distillation.hard_views import open_earlier_network
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.evaluation.thresholds.own_sounds import choose_for_own_sounds, describe_report
 from soundwatch.training.evaluation.thresholds.run import finish_thresholds
-from soundwatch.training.fit.distributed import DistributedContext, distributed_context, process_group
-from soundwatch.training.fit.placement import Loading
-from soundwatch.training.fit.run import run_session
-from soundwatch.training.fit.run_log import open_logs
-from soundwatch.training.fit.run_record import model_name
-from soundwatch.training.fit.run_setup import RunSetup, pick_device
-from soundwatch.training.fit.scoring import RunRecord
+from soundwatch.training.fit.reports.run_log import open_logs
+from soundwatch.training.fit.runs.run import run_session
+from soundwatch.training.fit.runs.run_record import model_name
+from soundwatch.training.fit.scores.scoring import RunRecord
+from soundwatch.training.fit.setup.distributed import DistributedContext, distributed_context, process_group
+from soundwatch.training.fit.setup.placement import Loading
+from soundwatch.training.fit.setup.run_setup import RunSetup, pick_device
 from soundwatch.training.model.pretrained import adapt_recipe, load_pretrained
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.recipe_file import load_recipe

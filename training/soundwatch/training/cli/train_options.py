@@ -26,8 +26,8 @@ from soundwatch.training.cli.options import (
 )
 from soundwatch.training.cli.scores_from import scores_from_option
 from soundwatch.training.data.datasets.csv_labels import Columns
-from soundwatch.training.fit.placement import Place
-from soundwatch.training.fit.run_setup import DEVICES
+from soundwatch.training.fit.setup.placement import Place
+from soundwatch.training.fit.setup.run_setup import DEVICES
 from soundwatch.training.model.recipe import Precision
 
 _OPTIONS: Final = (

@@ -21,10 +21,10 @@ from soundwatch.training.crossval.report import CrossValidation, summarize, writ
 from soundwatch.training.data.datasets.urbansound8k import Clip, split_by_folds
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import open_teacher
-from soundwatch.training.fit import scoring
-from soundwatch.training.fit.run import run_session
-from soundwatch.training.fit.run_setup import RunSetup, pick_device
-from soundwatch.training.fit.scoring import RunRecord, read_run
+from soundwatch.training.fit.runs.run import run_session
+from soundwatch.training.fit.scores import scoring
+from soundwatch.training.fit.scores.scoring import RunRecord, read_run
+from soundwatch.training.fit.setup.run_setup import RunSetup, pick_device
 from soundwatch.training.model import checkpoint
 from soundwatch.training.model.recipe import Recipe
 

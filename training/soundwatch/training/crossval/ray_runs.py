@@ -3,7 +3,7 @@
 Conventions: a run is a task with one GPU on `--device cuda`, and on `auto` if the cluster has GPUs; else one core.
 If a worker or machine is lost, Ray reruns its task, which resumes from its checkpoint. Every machine sees the data
 and `--out` under equal paths, and has an equal version of soundwatch.
-Does not: distribute one run (`fit/distributed.py`).
+Does not: distribute one run (`fit/setup/distributed.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.process.memory import kept_heap
 from soundwatch.daemon.scan.ray_pool import connect
 from soundwatch.training.crossval.folds import FoldRun, Trainer, train_fold
-from soundwatch.training.fit.scoring import RunRecord
+from soundwatch.training.fit.scores.scoring import RunRecord
 
 MOST_TRIES: Final = 3
 

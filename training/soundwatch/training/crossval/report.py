@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.daemon.core.files.atomic_file import replace_bytes
-from soundwatch.training.fit.metrics import count_confusion, measure
-from soundwatch.training.fit.plots import draw_calibration, draw_confusion
-from soundwatch.training.fit.report_folder import report_folder
-from soundwatch.training.fit.scoring import RunRecord
+from soundwatch.training.fit.reports.plots import draw_calibration, draw_confusion
+from soundwatch.training.fit.reports.report_folder import report_folder
+from soundwatch.training.fit.scores.metrics import count_confusion, measure
+from soundwatch.training.fit.scores.scoring import RunRecord
 from soundwatch.training.model.labels import LABELS
 
 BINS: Final = 10

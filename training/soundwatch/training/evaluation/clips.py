@@ -20,9 +20,9 @@ from soundwatch.daemon.core.model.classifier import Classifier
 from soundwatch.daemon.pipeline.scoring import score_recording
 from soundwatch.training.data.datasets.labeled_clips import LabeledClips, check_labels, name_data
 from soundwatch.training.evaluation.pages.report_page import memory_warning
-from soundwatch.training.fit.metrics import Metrics, count_confusion, measure
-from soundwatch.training.fit.plots import draw_confusion
-from soundwatch.training.fit.report_folder import report_folder
+from soundwatch.training.fit.reports.plots import draw_confusion
+from soundwatch.training.fit.reports.report_folder import report_folder
+from soundwatch.training.fit.scores.metrics import Metrics, count_confusion, measure
 
 
 class ClassFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ from soundwatch.training.evaluation.recordings.robustness import RobustnessRepor
 from soundwatch.training.evaluation.streets.event_report import ALL_ROLES, TEST_ROLES, EventReport, report_events
 from soundwatch.training.evaluation.streets.held_out import held_out_of
 from soundwatch.training.evaluation.streets.street import StreetReport, evaluate_street, foreground_clips
-from soundwatch.training.fit.report_folder import report_folder
+from soundwatch.training.fit.reports.report_folder import report_folder
 
 Report = EventReport | StreetReport | OpenSetReport | RobustnessReport
 

@@ -3,7 +3,7 @@
 Conventions: a dict that `torch.load(weights_only=True)` reads: strings of JSON for the contract, the
 recipe and the plan, and state dicts. The file is written under another name and renamed, so an interrupted write
 leaves the previous file. The final weights are `ema` where there is a running mean, else `model`.
-Does not: train (`fit/loop.py`), or write files that the daemon reads (the export package does).
+Does not: train (`fit/epochs/loop.py`), or write files that the daemon reads (the export package does).
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         teaching: Distillation settings; None trains on labels alone.
         street: Street mixes to train on besides the views; None for none. It needs `teaching`.
         hard_views: Weights of views by the errors of an earlier network; None draws all alike. It needs `teaching`.
-        model: Name of the trained models, if it is not the recipe's name (`fit/run_record.py` has the exceptions).
+        model: Name of the trained models, if it is not the recipe's name (`fit/runs/run_record.py` has the exceptions).
         false_event_price: Share of the sounds found that one false event per hour is worth in threshold selection.
         balance: True draws as many windows of each class in an epoch; other sounds keep their number.
         precision: Numbers of the network in training: "auto" is bfloat16 on CUDA and where `teaching` has it.

@@ -3,7 +3,7 @@
 Conventions: a hash of the original recording decides if a file is held out from training, so every run
 holds out the same files. Synthetic sounds are (1, S) float32.
 Source: the takes of one ESC-50 source clip share the number between the first two dashes.
-Does not: define a false alarm (`fit/thresholds.py`).
+Does not: define a false alarm (`fit/scores/thresholds.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Conventions: features are those before the network's head, (W, P) for W windows, of recordings that are none of the
 user's classes unless their kind is. A file belongs to one network, named by the hash of its weights. It stores
 square roots of features in 31 steps, since features are never negative and most are small. NOTICE has the sources.
-Does not: compute features (`fit/head_features.py`), or read sound.
+Does not: compute features (`fit/head/head_features.py`), or read sound.
 """
 
 from __future__ import annotations

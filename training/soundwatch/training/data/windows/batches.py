@@ -3,7 +3,7 @@
 Conventions: samples (N, C, S) float32 tensors, targets (N, K): one at a clip's class, zeros for a
 negative. A batch has the largest channel count of its clips; mono clips are repeated to fit.
 The windows are those of the daemon, every hop within the recording.
-Does not: decode (`data/windows/cache.py`), or make training batches (`fit/examples.py`).
+Does not: decode (`data/windows/cache.py`), or make training batches (`fit/steps/examples.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Conventions: both give equal numbers. A segment is (C, L) int16, zero before and after its clip, and goes with the scale
 of its clip; C is the largest channel count of the clips, and mono clips are repeated. Rows of `SYNTHETIC` are zeros.
-Does not: choose between both (`fit/placement.py`), or draw segments (`data/windows/window_plan.py`).
+Does not: choose between both (`fit/setup/placement.py`), or draw segments (`data/windows/window_plan.py`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from soundwatch.training.evaluation.pages.report_page import Page, Table, memory
 from soundwatch.training.evaluation.streets.event_report import CURVE_RATES_PER_H as RATES_PER_H
 from soundwatch.training.evaluation.streets.event_report import EventReport, Interval, ScenarioFigures
 from soundwatch.training.evaluation.streets.street import Delay
-from soundwatch.training.fit.plots import save_figure
+from soundwatch.training.fit.reports.plots import save_figure
 
 
 def event_page(report: EventReport) -> Page:

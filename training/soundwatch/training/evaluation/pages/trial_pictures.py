@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from soundwatch.training.evaluation.recordings.openset import OpenSetReport
 from soundwatch.training.evaluation.recordings.robustness import RobustnessReport
 from soundwatch.training.evaluation.streets.street import StreetReport
-from soundwatch.training.fit.plots import save_figure
+from soundwatch.training.fit.reports.plots import save_figure
 
 _COLOURS = ("tab:blue", "tab:orange")
 

@@ -4,7 +4,7 @@ Rule: thresholds fall from the highest, each time for the class and by the step 
 each other sound that they raise, until no step stays within the share of other sounds that may be raised. A threshold
 lies halfway between two scores of other sounds. The share found is smoothed, since a class has a few dozen clips.
 The open-set share is measured twice: thresholds of one half of the groups on the other half.
-Does not: fit heads (`fit/head_fit.py`).
+Does not: fit heads (`fit/head/head_fit.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.training.fit.head_fit import LeftOut
-from soundwatch.training.fit.thresholds import is_in_first_half
+from soundwatch.training.fit.head.head_fit import LeftOut
+from soundwatch.training.fit.scores.thresholds import is_in_first_half
 
 RAISED_SHARE: Final = 0.03  # of other sounds; other recordings and kinds raise more, and 5 % are the goal
 LOWEST: Final = 0.05

@@ -36,10 +36,10 @@ from soundwatch.training.evaluation.thresholds.report_lines import (
     describe_unmeasured,
     threshold_lines,
 )
-from soundwatch.training.fit.fitted_head import collect_examples
-from soundwatch.training.fit.head_fit import score_unlike
-from soundwatch.training.fit.run_setup import RunSetup
-from soundwatch.training.fit.thresholds import halve
+from soundwatch.training.fit.head.fitted_head import collect_examples
+from soundwatch.training.fit.head.head_fit import score_unlike
+from soundwatch.training.fit.scores.thresholds import halve
+from soundwatch.training.fit.setup.run_setup import RunSetup
 from soundwatch.training.model import checkpoint as checkpoints
 from soundwatch.training.model.checkpoint import load_network
 

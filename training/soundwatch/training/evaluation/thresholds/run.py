@@ -29,8 +29,8 @@ from soundwatch.training.evaluation.thresholds.report_lines import (
     describe_unmeasured,
     threshold_lines,
 )
-from soundwatch.training.fit.run_setup import RunSetup, describe_scored
-from soundwatch.training.fit.thresholds import halve
+from soundwatch.training.fit.scores.thresholds import halve
+from soundwatch.training.fit.setup.run_setup import RunSetup, describe_scored
 
 _NOTHING_HELD_OUT: Final = (
     "nothing, since no clip was held out; 0.5 is no choice. Hold clips out with --test-folds or --test-share, or give "

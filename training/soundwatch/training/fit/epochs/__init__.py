@@ -1,0 +1,4 @@
+"""The training loop, with its progress for people.
+
+Never: write a file.
+"""

@@ -1,0 +1,4 @@
+"""A head that is fitted on features of a frozen network.
+
+Never: change the layers below the head.
+"""

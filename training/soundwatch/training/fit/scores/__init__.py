@@ -1,0 +1,4 @@
+"""Scores of held-out clips, metrics on them, and thresholds from them.
+
+Never: train.
+"""
