@@ -19,7 +19,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from soundwatch.daemon.core.files.renewed import Renewed
 from soundwatch.daemon.rules.apprise_target import AppriseSender, load_plugin
 from soundwatch.daemon.rules.message import Message
-from soundwatch.daemon.rules.sender import MessageRefusedError
+from soundwatch.daemon.rules.sender import MessageRefusedError, RecipientRefusedError
 from support.memory_logger import MemoryLogger
 from support.ports import free_port
 
@@ -28,6 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning"),
 ]
 MESSAGE = Message("night", "siren", "siren at mic0", 1, b"{}\n")
+LATER = Message("night", "siren", "siren at mic0", 2, b"{}\n")
 
 
 class Mailbox:
@@ -142,17 +143,47 @@ def test_a_mail_that_is_too_large_is_refused(mail_server: tuple[Mailbox, int], m
         sender(mail_server[1]).send(MESSAGE)
 
 
-def test_a_recipient_that_has_the_mail_does_not_get_it_again_for_another_that_is_refused(
+def test_a_recipient_that_has_the_mail_does_not_get_it_again_while_another_is_not_accepted_now(
     mail_server: tuple[Mailbox, int], mailbox: Mailbox
 ) -> None:
-    sending = sender(mail_server[1], to="me@example.org,unknown@example.org")
+    mailbox.at, mailbox.refusals = "RCPT", [None, *(3 * ["451 4.7.1 Greylisted"])]
+    sending = sender(mail_server[1], to="me@example.org,you@example.org")
     for _ in range(3):
-        with pytest.raises(ConnectionError, match=r"^the service answered 550$"):
+        with pytest.raises(ConnectionError, match=r"^the service answered 451$"):
             sending.send(MESSAGE)
-    assert [mail.rcpt_tos for mail in mailbox.mails] == [["me@example.org"]]
+    sending.send(MESSAGE)
+    assert [mail.rcpt_tos for mail in mailbox.mails] == [["me@example.org"], ["you@example.org"]]
+    sending.send(LATER)
+    assert len(mailbox.mails) == 4, "the next message is another one"
+
+
+@pytest.mark.parametrize("to", ["me@example.org,unknown@example.org", "me@example.org&cc=unknown@example.org"])
+def test_a_recipient_that_is_refused_for_good_does_not_hold_back_the_mails_of_the_others(
+    mail_server: tuple[Mailbox, int], mailbox: Mailbox, to: str
+) -> None:
+    sending = sender(mail_server[1], to=to)
+    for message in (MESSAGE, LATER):
+        with pytest.raises(RecipientRefusedError, match=r"^the service answered 550 for a recipient"):
+            sending.send(message)
+    assert [mail.rcpt_tos for mail in mailbox.mails] == [["me@example.org"], ["me@example.org"]]
+
+
+def test_a_mail_that_all_recipients_refuse_waits(mail_server: tuple[Mailbox, int], mailbox: Mailbox) -> None:
+    with pytest.raises(ConnectionError, match=r"^the service answered 550$"):
+        sender(mail_server[1], to="unknown@example.org,unknown2@example.org").send(MESSAGE)
+    assert not mailbox.mails
+
+
+def test_a_mail_is_sent_again_where_one_recipient_is_refused_for_good_and_another_one_for_now(
+    mail_server: tuple[Mailbox, int], mailbox: Mailbox
+) -> None:
+    mailbox.at, mailbox.refusals = "RCPT", [None, "451 4.7.1 Greylisted"]
+    sending = sender(mail_server[1], to="me@example.org,you@example.org,unknown@example.org")
     with pytest.raises(ConnectionError):
-        sending.send(Message("night", "siren", "siren at mic0", 2, b"{}\n"))
-    assert len(mailbox.mails) == 2, "the next message is another one"
+        sending.send(MESSAGE)
+    with pytest.raises(RecipientRefusedError):
+        sending.send(MESSAGE)
+    assert [mail.rcpt_tos for mail in mailbox.mails] == [["me@example.org"], ["you@example.org"]]
 
 
 def test_a_wrong_password_is_named_and_not_shown(mail_server: tuple[Mailbox, int], mailbox: Mailbox) -> None:

@@ -122,6 +122,21 @@ def test_a_refused_message_is_counted_and_the_next_one_is_sent(tmp_path: Path, s
     harness.end()
 
 
+@pytest.mark.slow
+def test_a_message_that_is_refused_for_one_recipient_is_settled_and_counts_twice(
+    tmp_path: Path, service: HttpService
+) -> None:
+    service.answer = lambda request: ServiceAnswer(403 if json.loads(request.body)["topic"] == "closed" else 200)
+    text = f"{{dogs: {{then: {{send: ['apprise:{service.url.replace('http', 'ntfy')}/open/closed']}}}}}}"
+    harness = RulesHarness(tmp_path / "j.db", text)
+    harness.sound("A")
+    wait_until(harness.settled)
+    assert sorted(body["topic"] for body in bodies(service)) == ["closed", "open"]
+    [status] = harness.rules.statuses()
+    assert (status.targets[0].counts.sent, status.targets[0].counts.refused) == (1, 1)
+    harness.end()
+
+
 def test_a_restart_continues_with_the_state_and_the_place(tmp_path: Path, service: HttpService) -> None:
     text = (
         f"{{dogs: {{when: {{count: {{times: 3, within_s: 600}}}}, not_when: {{cooldown_s: 600}}, "

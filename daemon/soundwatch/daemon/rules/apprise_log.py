@@ -2,6 +2,7 @@
 
 Conventions: entries hold addresses, tokens and answers of services, so an entry is never shown. Only known causes are
 recognized in it: the status of HTTP or SMTP, a failure of TLS, an error of the system, a time-out.
+Rule: statuses in `LASTING` refuse a message or a recipient, which no repetition changes; any other failure may pass.
 Source: httpwg.org/specs/rfc9110.html#status.codes; RFC 5321, section 4.2.3.
 Does not: send (`rules/apprise_target.py`).
 """
@@ -19,7 +20,9 @@ from typing import Final
 from soundwatch.daemon.core.network.tls_fault import tls_fault_text
 
 _HTTP_STATUS: Final = re.compile(r"error=(\d{3})(?:\d{2})?\b")  # ntfy adds two digits
-_SMTP_STATUS: Final = re.compile(r"\((\d{3}), b['\"]|\bwas refused: (\d{3}) b['\"]")
+_SMTP_STATUS: Final = re.compile(r"\((\d{3}), b['\"]")
+_SMTP_SOME: Final = re.compile(r"\bwas refused: (\d{3}) b['\"]")  # of a mail that other recipients got, as those of cc
+LASTING: Final = (400, 403, 404, 410, 413, 422, 550, 551, 552, 553, 554, 556)
 _SYSTEM_ERROR: Final = re.compile(r"\[Errno (-?\d+)\]")
 _CAUSES: Final = {
     "Failed to resolve": "the name of the service cannot be resolved",
@@ -37,6 +40,8 @@ class FailureRecords(logging.Handler):
     Attributes:
         status: Status of HTTP or SMTP; None for none.
         cause: Known cause without a status; None for none.
+        some_accepted: Whether a mail was accepted for some of its recipients.
+        may_pass: Whether a failure may pass.
     """
 
     def __init__(self) -> None:
@@ -44,16 +49,22 @@ class FailureRecords(logging.Handler):
         self._thread = threading.get_ident()
         self.status: int | None = None
         self.cause: str | None = None
+        self.some_accepted = False
+        self.may_pass = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take the status or the cause of a failure from an entry."""
         if record.thread != self._thread:
             return
         text = record.getMessage()
-        if found := _HTTP_STATUS.search(text) or _SMTP_STATUS.search(text):
-            self.status = int(found[1] or found[2])
-        elif "Exception" in text:
+        if found := _SMTP_SOME.search(text):
+            self.status, self.some_accepted = int(found[1]), True
+        elif found := _HTTP_STATUS.search(text) or _SMTP_STATUS.search(text):
+            self.status = int(found[1])
+            self.may_pass |= self.status not in LASTING
+        elif "Exception" in text and "Response Details" not in text:  # that is an answer of the service
             self.cause = known_cause(text) or self.cause
+            self.may_pass = True
 
     def __enter__(self) -> FailureRecords:
         logging.getLogger("apprise").addHandler(self)

@@ -5,7 +5,8 @@ address is a secret, so only its scheme is shown, in names, in errors and in the
 failure but its log (`rules/apprise_log.py`).
 Rule: 400, 413, 422 and SMTP's 552 refuse one message; any other failure is tried again, after 429 not before
 `PAUSE_S`, and twice as long each time.
-Rule for several recipients of one address: those that have accepted a message do not get it again.
+Rule for several recipients of one address: those that have accepted a message do not get it again. Where the service
+refuses all others for good, the message is settled, since later ones would wait for it.
 Rule for clips: a clip that a service does not take or refuses is left out, and the message says so. Some services take
 the text and the clip one after the other; such a message comes without its clip, and once more with the reason.
 Does not: import Apprise where no rule names an address, or let Apprise read files, load plugins or store anything.
@@ -36,7 +37,7 @@ from soundwatch.daemon.core.text.messages import did_you_mean
 from soundwatch.daemon.core.text.utf8 import environment_text
 from soundwatch.daemon.rules.apprise_log import FailureRecords
 from soundwatch.daemon.rules.message import Message
-from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget
+from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget, RecipientRefusedError
 
 if TYPE_CHECKING:
     from apprise import AppriseAttachment, NotifyBase
@@ -81,7 +82,6 @@ class AppriseSender:
         self._closing = threading.Event()
         self._message: tuple[int, int] | None = None  # the one that was sent last
         self._recipients: tuple[set[object], set[object]] = (set(), set())  # that have it, without and with its clip
-        self._cause: str | None = None  # of the last failure
 
     def send(self, message: Message) -> None:
         """Send a message.
@@ -96,22 +96,29 @@ class AppriseSender:
         if (message.seq, message.merged) != self._message:
             self._message, self._recipients = (message.seq, message.merged), (set(), set())
         attached, fault = self._attachment(message)
-        accepted, status = self._notify(_without_clip(message, fault) if fault else message, attached)
-        if not accepted and attached is not None and status in CLIP_REFUSALS:
-            fault = f"the service refused the clip with {status}"
-            accepted, status = self._notify(_without_clip(message, fault), None)
+        accepted, records = self._notify(_without_clip(message, fault) if fault else message, attached)
+        if not accepted and attached is not None and records.status in CLIP_REFUSALS:
+            fault = f"the service refused the clip with {records.status}"
+            accepted, records = self._notify(_without_clip(message, fault), None)
         if accepted:
             if fault:
                 self._log.warning("rule_clip_left_out", sink=self._name, rule=message.rule, reason=fault)
             self._backoff.reset()
             return
-        if status in REFUSALS:
-            raise MessageRefusedError(f"the service answered {status}")
+        raise self._error(records)
+
+    def _error(self, records: FailureRecords) -> OSError | MessageRefusedError:
+        """Return the error of a message that was not accepted by all recipients."""
+        status = records.status
+        if status is None:
+            return ConnectionError(records.cause or "the service did not accept the message")
+        if not records.may_pass and (records.some_accepted or any(self._recipients)):
+            return RecipientRefusedError(f"the service answered {status} for a recipient, others have the message")
+        if not records.may_pass and status in REFUSALS:
+            return MessageRefusedError(f"the service answered {status}")
         if status == 429:
             self.not_before_s = time.monotonic() + self._backoff.next_s()
-        if status is not None:
-            raise ConnectionError(f"the service answered {status}")
-        raise ConnectionError(self._cause or "the service did not accept the message")
+        return ConnectionError(f"the service answered {status}")
 
     def close(self) -> None:
         """End a pause."""
@@ -129,13 +136,12 @@ class AppriseSender:
 
         return AppriseAttachment(message.clip_path), ""
 
-    def _notify(self, message: Message, attached: AppriseAttachment | None) -> tuple[bool, int | None]:
-        """Send a message once; return whether it was accepted, and the status of HTTP of a failure."""
+    def _notify(self, message: Message, attached: AppriseAttachment | None) -> tuple[bool, FailureRecords]:
+        """Send a message once; return whether it was accepted, and the failures."""
         recipients = self._recipients[attached is not None]
         with FailureRecords() as records, _skipping(recipients):
             accepted = bool(self._plugin.get().notify(body=message.body, title=message.title, attach=attached))
-        self._cause = records.cause
-        return accepted, records.status
+        return accepted, records
 
 
 @contextlib.contextmanager

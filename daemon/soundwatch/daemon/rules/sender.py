@@ -14,6 +14,10 @@ class MessageRefusedError(SinkError):
     """A service refuses one message for its content; the next message may be accepted."""
 
 
+class RecipientRefusedError(MessageRefusedError):
+    """A service has accepted a message for some of its recipients, and refuses the others."""
+
+
 class MessageSender(Protocol):
     """An open destination."""
 

@@ -6,7 +6,8 @@ the message that was under way may come twice, and those of the last `sinks.work
 Rule for an outage: messages older than `max_age_s` are merged into one, so no flood follows. Each is counted.
 Rule for digests: of several that are due after an outage, the last one is sent, and the others count as late. The text
 is computed once, also where a service takes the digest after many attempts.
-Rule for a message that a service refuses: it is lost, counted and logged (`rule_message_refused`).
+Rule for a message that a service refuses: it is lost, counted and logged (`rule_message_refused`). One that it refuses
+for some recipients counts as sent, too.
 Does not: try again (`sinks/worker.py`).
 """
 
@@ -24,7 +25,7 @@ from soundwatch.daemon.rules.decide import decide
 from soundwatch.daemon.rules.digest import PERIOD_S, digest_line, digest_text
 from soundwatch.daemon.rules.message import Message, make_message, merge_messages
 from soundwatch.daemon.rules.rule_set import RuleSet
-from soundwatch.daemon.rules.sender import MessageRefusedError, MessageSender
+from soundwatch.daemon.rules.sender import MessageRefusedError, MessageSender, RecipientRefusedError
 from soundwatch.daemon.rules.state import RulesState, RuleState
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.protocols import TargetCounts
@@ -171,18 +172,25 @@ class RuleSink:
         """Send a message, and note that those it stands for are settled."""
         try:
             self._sender.send(message)
+        except RecipientRefusedError as error:
+            self._note_refused(due, error)
+            self._note_sent(due)
         except MessageRefusedError as error:
-            self.counts = replace(self.counts, refused=self.counts.refused + len(due))
-            counted = {"messages": len(due), "refused_messages": self.counts.refused}
-            self._log.warning(
-                "rule_message_refused", sink=self._name, rule=self._rule_name, reason=str(error), **counted
-            )
+            self._note_refused(due, error)
         else:
-            self.counts = replace(
-                self.counts, sent=self.counts.sent + 1, last_sent_unix_ns=round(self._now_unix_s() * SECOND_NS)
-            )
-            self._log.info("rule_message_sent", sink=self._name, rule=self._rule_name, seq=due[-1].facts.seq)
+            self._note_sent(due)
         self._settled.update(one.facts.seq for one in due)
+
+    def _note_refused(self, due: Sequence[DueMessage], error: MessageRefusedError) -> None:
+        self.counts = replace(self.counts, refused=self.counts.refused + len(due))
+        counted = {"messages": len(due), "refused_messages": self.counts.refused}
+        self._log.warning("rule_message_refused", sink=self._name, rule=self._rule_name, reason=str(error), **counted)
+
+    def _note_sent(self, due: Sequence[DueMessage]) -> None:
+        self.counts = replace(
+            self.counts, sent=self.counts.sent + 1, last_sent_unix_ns=round(self._now_unix_s() * SECOND_NS)
+        )
+        self._log.info("rule_message_sent", sink=self._name, rule=self._rule_name, seq=due[-1].facts.seq)
 
     def _line(self, due: DueMessage) -> bytes:
         """Return the line that the rule decided on; where the journal has dropped the line, what is known of it."""

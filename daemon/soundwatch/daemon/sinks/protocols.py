@@ -101,7 +101,7 @@ class TargetCounts:
     Attributes:
         sent: Messages that the service has accepted, merged ones as one.
         late: Messages that were merged since they were too old, and digests that a later one replaces.
-        refused: Messages that the service has refused, which are lost.
+        refused: Messages that the service has refused, for all recipients or for some, who do not get them.
         last_sent_unix_ns: Time of the last accepted message; None before the first.
     """
 
