@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 
@@ -71,6 +72,23 @@ def test_the_final_status_of_an_answer_is_read_whatever_comes_around_it(
 def test_an_answer_that_is_not_read_to_its_end_leaves_no_open_socket(server: Server, body: bytes) -> None:
     assert post_twice(server, b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + body) == (200, 200)
     gc.collect()  # a socket that nothing closed is an unraisable warning, which is an error here
+
+
+def test_an_answer_without_an_end_leaves_no_thread(server: Server) -> None:
+    former = set(threading.enumerate())
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        drip(b"x", 0.05, 10_000)(handler)
+
+    server.answers.append(endless)
+    poster = HttpPoster(f"http://{server.address}/hook", TLS, 30.0)
+    assert poster.post(b'{"type":"start"}', {}).status == 200
+    for thread in set(threading.enumerate()) - former:
+        if thread.name == "webhook request":
+            thread.join(60)
+            assert not thread.is_alive()
+    poster.close()
 
 
 def test_informational_answers_without_a_final_one_are_none(server: Server) -> None:

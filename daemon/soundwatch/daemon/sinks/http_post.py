@@ -154,6 +154,7 @@ class _Request:
         self.error: Exception | None = None
         self.reusable = False
         self._connection = connection
+        self._socket: socket.socket | None = None
         self._target = target
         self._body = body
         self._headers = headers
@@ -174,7 +175,7 @@ class _Request:
     def abort(self) -> None:
         """End the request from another thread."""
         self._aborted = True
-        if (connected := self._connection.sock) is not None:
+        if (connected := self._socket or self._connection.sock) is not None:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)  # the thread that waits for it wakes
 
@@ -182,6 +183,7 @@ class _Request:
         connection = self._connection
         if not connection.is_connected:
             connection.connect()
+        self._socket = connection.sock  # `http.client` forgets it where an answer ends with the connection
         if self._aborted:
             raise InterruptedError("the request was ended")
         connection.request("POST", self._target, body=self._body, headers=self._headers, preload_content=False)
