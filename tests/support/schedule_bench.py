@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from soundwatch.daemon.app.control import ControlActions, SourceControl
+from soundwatch.daemon.app.control import SourceControl
+from soundwatch.daemon.app.control_actions import ControlActions
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import load_config
@@ -49,7 +50,7 @@ class Bench:
         self.control = SourceControl(actions, self.log, threading.RLock(), lambda: self.now_ns)
         self.control.configure(RunConfig(self.config, self.config.sources))
 
-    def _set_listening(self, source: str, listen: bool, why: str) -> None:
+    def _set_listening(self, source: str, *, listen: bool, why: str) -> None:
         if self.listening[source] is not listen:
             self.listening[source] = listen
             self.why.append(why)

@@ -67,7 +67,7 @@ class SinkHarness:
             live=self.live,
             config=Config,
             model=lambda: ActiveModel(CONTRACT, "DoubleProvider", dict.fromkeys(self.classes, 0.5)),
-            set_listening=lambda source, listen: self.switched.append((source, listen)),
+            set_listening=lambda source, *, listen: self.switched.append((source, listen)),
             sinks=self.dispatcher.statuses,
         )
 

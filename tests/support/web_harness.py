@@ -151,7 +151,7 @@ def a_site(
         live=LiveFeed(),
         config=lambda: config,
         model=lambda: ActiveModel(SMALL_CONTRACT, "DoubleProvider", {"low": 0.5}),
-        set_listening=lambda source, listen: switched.append((source, listen)),
+        set_listening=lambda source, *, listen: switched.append((source, listen)),
         settings=lambda: {name: resolve_source(config, name, SMALL_CONTRACT, {}) for name in ("mic0", "yard")},
         sinks=lambda: sinks or [],
         rules=lambda: rules,

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from soundwatch.daemon.app.control import ControlActions, SourceControl
+from soundwatch.daemon.app.control import SourceControl
+from soundwatch.daemon.app.control_actions import ControlActions
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
@@ -103,17 +104,17 @@ def test_the_nights_of_the_changes_of_the_clock_end_at_six(tmp_path: Path) -> No
 
 def test_what_a_person_has_paused_no_schedule_resumes(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T07:00", PAUSE)
-    site.control.set_listening("office", False)
+    site.control.set_listening("office", listen=False)
     site.go_to("2026-11-30T12:00")
     site.go_to("2026-11-30T18:00")
     assert not site.hears("office")
-    site.control.set_listening("office", True)
+    site.control.set_listening("office", listen=True)
     assert site.hears("office")
 
 
 def test_what_a_person_resumes_goes_on_until_the_next_change_of_a_schedule(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T12:00", PAUSE)
-    site.control.set_listening("office", True)
+    site.control.set_listening("office", listen=True)
     site.go_to("2026-11-30T12:00:05")
     assert site.hears("office")
     site.go_to("2026-11-30T18:00")
@@ -123,11 +124,11 @@ def test_what_a_person_resumes_goes_on_until_the_next_change_of_a_schedule(tmp_p
 
 def test_a_schedule_is_disabled_and_enabled_by_hand(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T12:00", PAUSE)
-    site.control.set_schedule("office_hours", False)
+    site.control.set_schedule("office_hours", on=False)
     assert site.hears("office")
     assert site.control.state().schedules == {"office_hours": ScheduleState(enabled=False, active=False)}
-    site.control.set_schedule("office_hours", False)
-    site.control.set_schedule("office_hours", True)
+    site.control.set_schedule("office_hours", on=False)
+    site.control.set_schedule("office_hours", on=True)
     assert not site.hears("office")
     assert [state for state, _ in site.said] == ["began", "disabled", "ended", "enabled", "began"]
 
@@ -135,29 +136,29 @@ def test_a_schedule_is_disabled_and_enabled_by_hand(tmp_path: Path) -> None:
 def test_nobody_resumes_what_a_locked_schedule_pauses_and_nobody_disables_the_schedule(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T12:00", LOCKED)
     with pytest.raises(LockedError, match="office_hours pauses office and is locked"):
-        site.control.set_listening("office", True)
+        site.control.set_listening("office", listen=True)
     with pytest.raises(LockedError, match="office_hours is locked; only the file disables it"):
-        site.control.set_schedule("office_hours", False)
-    site.control.set_listening("office", False)
+        site.control.set_schedule("office_hours", on=False)
+    site.control.set_listening("office", listen=False)
     assert not site.hears("office")
     site.go_to("2026-11-30T18:00")
     assert not site.hears("office"), "a person has paused the source too"
-    site.control.set_listening("office", True)
+    site.control.set_listening("office", listen=True)
     assert site.hears("office")
 
 
 def test_a_locked_schedule_that_is_disabled_in_the_file_is_switched_by_hand(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T12:00", LOCKED.replace("when:", "enabled: false, when:"))
-    site.control.set_schedule("office_hours", True)
+    site.control.set_schedule("office_hours", on=True)
     assert not site.hears("office")
-    site.control.set_schedule("office_hours", False)
+    site.control.set_schedule("office_hours", on=False)
     assert site.hears("office")
 
 
 def test_a_source_that_a_person_has_resumed_is_paused_when_a_locked_schedule_begins(tmp_path: Path) -> None:
     always = "always: {when: [{}], then: {pause: true}}"
     site = bench(tmp_path, "2026-11-30T07:00", always, LOCKED)
-    site.control.set_listening("office", True)
+    site.control.set_listening("office", listen=True)
     assert site.hears("office")
     site.go_to("2026-11-30T08:00")
     assert not site.hears("office")
@@ -165,7 +166,7 @@ def test_a_source_that_a_person_has_resumed_is_paused_when_a_locked_schedule_beg
 
 def test_a_reload_that_locks_a_schedule_pauses_a_source_that_a_person_has_resumed(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T12:00", PAUSE)
-    site.control.set_listening("office", True)
+    site.control.set_listening("office", listen=True)
     config = bench(tmp_path, "2026-11-30T12:00", LOCKED).config
     site.control.configure(RunConfig(config, config.sources))
     assert not site.hears("office")
@@ -182,20 +183,20 @@ def test_a_reload_that_locks_a_schedule_ends_what_was_switched_by_hand(
     for moment, paused in (("2026-11-30T12:00", True), ("2026-11-30T07:00", False)):
         site = bench(tmp_path, moment, before)
         if disabled:
-            site.control.set_schedule("office_hours", False)
+            site.control.set_schedule("office_hours", on=False)
         config = bench(tmp_path, moment, after).config
         site.control.configure(RunConfig(config, config.sources))
         assert site.hears("office") is not paused
         with pytest.raises(LockedError):
-            site.control.set_schedule("office_hours", False)
-        site.control.set_schedule("office_hours", True)
+            site.control.set_schedule("office_hours", on=False)
+        site.control.set_schedule("office_hours", on=True)
         site.go_to("2026-11-30T12:00:01")
         assert not site.hears("office")
 
 
 def test_a_reload_keeps_a_locked_schedule_enabled_that_the_file_disables(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T12:00", LOCKED.replace("when:", "enabled: false, when:"))
-    site.control.set_schedule("office_hours", True)
+    site.control.set_schedule("office_hours", on=True)
     site.control.configure(RunConfig(site.config, site.config.sources))
     assert not site.hears("office")
 
@@ -233,7 +234,7 @@ def test_the_thread_follows_the_clock_and_survives_a_failure(tmp_path: Path) -> 
             failures.append(1)
             raise OSError("no")
 
-    def set_listening(_: str, listen: bool, __: str) -> None:
+    def set_listening(source: str, *, listen: bool, why: str) -> None:
         if not listen:
             seen.set()
 

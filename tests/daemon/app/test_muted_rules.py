@@ -21,7 +21,7 @@ def test_muted_rules_are_written_at_the_start_and_at_each_change(tmp_path: Path)
     for time in ("12:00", "12:30", "13:00", "14:00", "15:00"):
         site.go_to(f"2026-11-30T{time}")
     assert site.muted == [(), ("dogs",), ("dogs", "sirens"), ("sirens", "dogs"), ()]
-    site.control.set_schedule("lunch", False)
+    site.control.set_schedule("lunch", on=False)
     site.go_to("2026-12-01T12:10")
     assert site.muted[-1] == ()
 
@@ -59,7 +59,7 @@ def test_an_effect_that_fails_is_tried_again_at_the_next_look(tmp_path: Path, fa
     assert site.said == [("began", "office_hours"), ("began", "calm")]
 
 
-def _fail(*_: object) -> None:
+def _fail(*_: object, **__: object) -> None:
     raise OSError("no")
 
 

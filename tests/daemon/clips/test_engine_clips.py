@@ -101,14 +101,14 @@ def test_a_lost_source_ends_the_clip_and_its_next_event_is_another_by_the_new_an
 class Switched(MemorySource):
     """A source that is paused and resumed during its tone."""
 
-    switch: Callable[[str, bool], None] = lambda *_: None
+    switch: Callable[..., None] = lambda *_, **__: None
 
     def blocks(self) -> Iterator[Block]:
         for first in range(0, self.samples.shape[1], BLOCK_SAMPLES):
             if first == 2 * RATE_HZ:
-                self.switch("mic", False)
+                self.switch("mic", listen=False)
             if first == 4 * RATE_HZ:
-                self.switch("mic", True)
+                self.switch("mic", listen=True)
             yield Block(self.samples[:, first : first + BLOCK_SAMPLES], RATE_HZ, first)
 
 

@@ -49,7 +49,7 @@ def run(seconds: int, switches: dict[int, bool]) -> tuple[CollectingSink, list[W
     context.live.subscribe(readings.append)
     engine = Engine(context, MemoryLogger())
     source = Switched(seconds)
-    source.before = {second: lambda on=on: engine.set_listening("mic", on) for second, on in switches.items()}  # type: ignore[misc]
+    source.before = {second: lambda on=on: engine.set_listening("mic", listen=on) for second, on in switches.items()}  # type: ignore[misc]
     engine.run([SourceSession(source)])
     return sink, readings
 
@@ -59,7 +59,9 @@ def test_listeners_get_each_block_but_those_of_a_pause() -> None:
     heard: list[int] = []
     context.live.subscribe_sound("mic", lambda block: heard.append(block.first_sample // RATE_HZ))
     engine = Engine(context, MemoryLogger())
-    source = Switched(9, {3: lambda: engine.set_listening("mic", False), 6: lambda: engine.set_listening("mic", True)})
+    source = Switched(
+        9, {3: lambda: engine.set_listening("mic", listen=False), 6: lambda: engine.set_listening("mic", listen=True)}
+    )
     engine.run([SourceSession(source)])
     assert set(heard) >= {0, 1, 2, 7, 8}
     assert not {4, 5} & set(heard)
@@ -117,7 +119,7 @@ def test_no_line_has_a_measurement_of_a_pause_and_a_fault_that_began_in_it_is_re
 
     def before(second: int) -> None:
         if second in (3, 5):
-            engine.set_listening("mic", second == 5)
+            engine.set_listening("mic", listen=second == 5)
         if second in notices:
             [state] = engine._sources
             engine._inbox.put(partial(engine.enqueue_notice, state, notices[second]))

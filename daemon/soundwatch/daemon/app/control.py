@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final, Literal
 
+from soundwatch.daemon.app.control_actions import ControlActions
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.schedules import (
     active_schedules,
@@ -37,29 +37,12 @@ from soundwatch.daemon.core.time.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.core.time.system_zone import follow_system_zone
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
 from soundwatch.daemon.events.health_schema import ControlLine, MuteLine
-from soundwatch.daemon.events.schema import UNNUMBERED, Line
+from soundwatch.daemon.events.schema import UNNUMBERED
 from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
 
 TICK_S: Final = 1.0
 ZONE_S: Final = 60.0  # between two looks at the time zone of the system, where no schedule needs more
 CLOSING_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class ControlActions:
-    """Effects of a control.
-
-    Attributes:
-        set_listening: Pauses or resumes a source, with the reason as a sentence.
-        adjust: Changes thresholds of sources.
-        append: Appends a line to the journal.
-        node: Name of this machine.
-    """
-
-    set_listening: Callable[[str, bool, str], object]
-    adjust: Callable[[Mapping[str, tuple[ThresholdAdjustment, ...]]], object]
-    append: Callable[[Line], object]
-    node: str
 
 
 class SourceControl:
@@ -119,7 +102,7 @@ class SourceControl:
             self._evaluate(renew=True)
         self._wake.set()
 
-    def set_listening(self, source: str, listen: bool) -> None:
+    def set_listening(self, source: str, *, listen: bool) -> None:
         """Pause or resume a source for a person. Safe to call from every thread.
 
         Raises:
@@ -151,7 +134,7 @@ class SourceControl:
             detail = f"The offset of the thresholds of {source} is {offset:+g}."
             self._append("changed", "threshold_offset", detail, source=source, offset=offset)
 
-    def set_schedule(self, name: str, on: bool) -> None:
+    def set_schedule(self, name: str, *, on: bool) -> None:
         """Enable or disable a schedule until the program ends. Safe to call from every thread.
 
         Raises:
@@ -270,7 +253,8 @@ class SourceControl:
 
     def _apply_listening(self, source: str, why: str, by: str | None) -> None:
         scheduled = by is not None and source not in self._resumed_by_hand
-        self._actions.set_listening(source, source not in self._paused_by_hand and not scheduled, why)
+        listen = source not in self._paused_by_hand and not scheduled
+        self._actions.set_listening(source, listen=listen, why=why)
 
     def _report(self, name: str, state: Literal["began", "ended"]) -> None:
         self._log.info("schedule_changed", schedule=name, state=state)

@@ -29,7 +29,8 @@ from soundwatch.daemon.app.build import (
     rebuild,
 )
 from soundwatch.daemon.app.config_editor import FileEditor
-from soundwatch.daemon.app.control import ControlActions, SourceControl
+from soundwatch.daemon.app.control import SourceControl
+from soundwatch.daemon.app.control_actions import ControlActions
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.app.outputs import Outputs
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs

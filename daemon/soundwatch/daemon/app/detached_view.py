@@ -37,5 +37,5 @@ def detached_view(config: Config, contract: ModelContract, running: Collection[s
             live=LiveFeed(),
             config=lambda: config,
             model=lambda: model,
-            set_listening=lambda _, __: None,
+            set_listening=lambda *_, **__: None,
         )

@@ -130,9 +130,9 @@ class Engine:
         """
         self._inbox.put(partial(self._swap_model, context))
 
-    def set_listening(self, source: str, listen: bool, why: str | None = None) -> None:
+    def set_listening(self, source: str, *, listen: bool, why: str | None = None) -> None:
         """Pause a source, so that its sound is discarded, or resume it. Safe to call from every thread."""
-        self._inbox.put(partial(self._set_listening, source, listen, why))
+        self._inbox.put(partial(self._set_listening, source, listen=listen, why=why))
 
     def enqueue_block(self, source: EngineSource, block: Block | None, since_ns: int) -> None:
         """Enqueue the windows of a block, which arrived at `since_ns`; None if the source's sound ended by itself."""
@@ -218,7 +218,7 @@ class Engine:
             elif source.encoder is not None and source.state != "ended":
                 self._pending.put(PendingItem(before, source, ModelSwap(context), self._now_ns(), source.end_sample))
 
-    def _set_listening(self, name: str, listen: bool, why: str | None) -> None:
+    def _set_listening(self, name: str, *, listen: bool, why: str | None) -> None:
         for source in self._sources:
             if source.name == name and source.paused is listen:
                 state: SourceTransition = "resumed" if listen else "paused"

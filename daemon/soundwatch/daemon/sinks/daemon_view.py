@@ -66,13 +66,20 @@ class ControlState:
     schedules: Mapping[str, ScheduleState] = field(default_factory=dict)
 
 
+class ListeningSwitch(Protocol):
+    """Pauses and resumes sources."""
+
+    def __call__(self, source: str, *, listen: bool) -> object:
+        """Pause a source or resume it."""
+
+
 class SourceController(Protocol):
     """Changes that sinks may make besides the state of a source (`app/control.py`)."""
 
     def set_offset(self, source: str, offset: float) -> None:
         """Add an offset to every threshold of a source."""
 
-    def set_schedule(self, name: str, on: bool) -> None:
+    def set_schedule(self, name: str, *, on: bool) -> None:
         """Enable or disable a schedule.
 
         Raises:
@@ -95,7 +102,7 @@ class DaemonView:
         live: Scores and level of the latest windows.
         config: Returns the configuration in force.
         model: Returns the model in use.
-        set_listening: Pauses a source (False) or resumes it (True), or raises LockedError.
+        set_listening: Pauses a source or resumes it, or raises LockedError.
         settings: Returns the settings in force of each source.
         control: Changes offsets of thresholds and schedules; None where nothing runs.
         sinks: Returns the status of each sink and the number of lines that it has yet to take.
@@ -115,7 +122,7 @@ class DaemonView:
     live: LiveFeed
     config: Callable[[], Config]
     model: Callable[[], ActiveModel]
-    set_listening: Callable[[str, bool], object]
+    set_listening: ListeningSwitch
     settings: Callable[[], Mapping[str, SourceSettings]] = dict
     control: SourceController | None = None
     sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
-from soundwatch.daemon.capture.streams.network import Connection, NetworkSource
+from soundwatch.daemon.capture.streams.connection import Connection
+from soundwatch.daemon.capture.streams.network import NetworkSource
 from soundwatch.daemon.core.errors import SourceError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no poll")
@@ -22,7 +23,7 @@ def gathering() -> Iterator[tuple[NetworkSource, int]]:
     os.write(write_to, bytes(1600))
     ends = [write_to]
 
-    def close(_: bool) -> str:
+    def close(*, received: bool) -> str:
         os.close(read_from)
         return "it was closed"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from soundwatch.daemon.app.control import ControlActions, SourceControl
+from soundwatch.daemon.app.control import SourceControl
+from soundwatch.daemon.app.control_actions import ControlActions
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.place import TimeWindow
@@ -38,7 +39,7 @@ CONFIG = Config(sources={"mic0": SourceConfig()}, schedules={"night": ALWAYS})
 @pytest.fixture
 def site(harness: SinkHarness) -> Iterator[SinkHarness]:
     """Yield a harness whose offsets and schedules can be changed."""
-    actions = ControlActions(lambda *_: None, lambda _: None, harness.journal.append, harness.node)
+    actions = ControlActions(lambda *_, **__: None, lambda _: None, harness.journal.append, harness.node)
     control = SourceControl(actions, harness.log, threading.RLock())
     control.configure(RunConfig(CONFIG, CONFIG.sources))
     harness.view = replace(harness.view, control=control, config=lambda: CONFIG)
@@ -65,7 +66,9 @@ def test_a_locked_schedule_ignores_commands_with_its_reason(site: SinkHarness) -
     locked = ScheduleConfig(when=(TimeWindow(),), then=ScheduleEffectConfig(pause="locked"))
     config = msgspec.structs.replace(CONFIG, schedules={"night": locked})
     control = SourceControl(
-        ControlActions(lambda *_: None, lambda _: None, site.journal.append, site.node), site.log, threading.RLock()
+        ControlActions(lambda *_, **__: None, lambda _: None, site.journal.append, site.node),
+        site.log,
+        threading.RLock(),
     )
     control.configure(RunConfig(config, config.sources))
     view = replace(site.view, control=control, set_listening=control.set_listening)

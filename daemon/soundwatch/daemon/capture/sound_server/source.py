@@ -26,7 +26,8 @@ from soundwatch.daemon.capture.sound_server.protocol import (
     ServerHangsError,
     ServerSource,
 )
-from soundwatch.daemon.capture.streams.network import PIECE_S, Connection, NetworkSource
+from soundwatch.daemon.capture.streams.connection import Connection
+from soundwatch.daemon.capture.streams.network import PIECE_S, NetworkSource
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.records.channels import channels_to_open
 from soundwatch.daemon.core.text.printable import printable
@@ -111,7 +112,7 @@ class _Record:
         finally:
             self.sound.end(self.watch.reason)
 
-    def close(self, _: bool) -> str:
+    def close(self, *, received: bool) -> str:  # noqa: ARG002 -- a `Closing`
         """Close both connections, and return the reason of the end."""
         self.connections.close()
         return self.sound.reason or "the sound server stopped delivering. Plug the microphone in, or start the server."

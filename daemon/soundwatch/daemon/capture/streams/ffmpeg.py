@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from soundwatch.daemon.capture.descriptors.pipes import gatherable_s
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import CHECKED, certificate_options, quoted
-from soundwatch.daemon.capture.streams.network import Connection
+from soundwatch.daemon.capture.streams.connection import Connection
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
 from soundwatch.daemon.core.network.redact import HIDDEN, check_address, redact_text, redact_url
 
@@ -105,7 +105,7 @@ def connect_ffmpeg(url: str, pcm: PcmFormat, certificate: str = CHECKED) -> Conn
     assert process.stdout is not None
     stdout = process.stdout
 
-    def close(received: bool) -> str:
+    def close(*, received: bool) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ENDING_S)  # ffmpeg prints its last message right before its end
         process.kill()

@@ -19,7 +19,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -29,6 +28,7 @@ from soundwatch.daemon.capture.monitoring.drop_detector import DropDetectorState
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.samples.pcm_stream import PcmStream
 from soundwatch.daemon.capture.samples.validate import validate_samples
+from soundwatch.daemon.capture.streams.connection import Connection
 from soundwatch.daemon.core.errors import ConfigError, SourceError, StallError
 from soundwatch.daemon.core.network.loopback import IpAddress
 from soundwatch.daemon.core.network.redact import check_address, redact_url
@@ -43,36 +43,6 @@ POLL_MS: Final = 100
 BLOCK_MS: Final = 100
 PIECE_S: Final = 0.1  # of sound that a gathering system delivers at once
 LARGEST_DATAGRAM_BYTES: Final = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """An open connection.
-
-    Attributes:
-        fd: File descriptor to read from, in non-blocking mode or not.
-        close: Closes the connection, and returns the reason for its end, or an empty text. Its argument is True if
-            sound was received.
-        datagrams: True if each read gives one datagram of whole frames; an empty one is not the end.
-        gather_s: Time to wait before a read, so that sound arrives in fewer and longer blocks, unless the reader asks
-            for another time (`NetworkSource.gather_until`); 0 to read all sound at once.
-        longest_gather_s: Length of sound that may wait for a read.
-        interrupt: Ends the wait; safe in a signal handler.
-        first_s: Time limit for the first sound; None for `FIRST_S`.
-        receive: Reads sound as `os.read` does, where the file descriptor gives more than sound; else None. Its
-            arguments are the size at which to stop, and the size of the sound that should have arrived, in bytes.
-        message_fd: File descriptor of messages that `receive` reads at once; None without messages.
-    """
-
-    fd: int
-    close: Callable[[bool], str]
-    datagrams: bool = False
-    gather_s: float = 0.0
-    longest_gather_s: float = 0.0
-    interrupt: Callable[[], object] = lambda: None
-    first_s: float | None = None
-    receive: Callable[[int, int], bytes] | None = None
-    message_fd: int | None = None
 
 
 class NetworkSource:
@@ -125,7 +95,7 @@ class NetworkSource:
                 self._gather(size, end_sample)
             ended = not self._stopped
         finally:
-            reason = self._connection.close(end_sample > 0)
+            reason = self._connection.close(received=end_sample > 0)
         if ended:
             raise SourceError(f"{self.info.description} ended{': ' if reason else '.'}{reason}")
 
@@ -190,7 +160,7 @@ def connect_tcp(url: str) -> Connection:
         raise SourceError(f"{url} does not answer: {error.strerror or error}.") from error
     connected.setblocking(False)
 
-    def close(_: bool) -> str:
+    def close(*, received: bool) -> str:  # noqa: ARG001 -- a `Closing`
         connected.close()
         return ""
 
@@ -232,7 +202,7 @@ def connect_udp(url: str) -> Connection:
         receiver.close()
         raise
 
-    def close(_: bool) -> str:
+    def close(*, received: bool) -> str:  # noqa: ARG001 -- a `Closing`
         receiver.close()
         return ""
 
@@ -288,7 +258,7 @@ def connect_fifo(path: Path) -> Connection:
     except OSError as error:
         raise SourceError(f"{path} cannot be opened: {error.strerror}.") from error
 
-    def close(_: bool) -> str:
+    def close(*, received: bool) -> str:  # noqa: ARG001 -- a `Closing`
         os.close(fd)
         return "no program writes to it."
 

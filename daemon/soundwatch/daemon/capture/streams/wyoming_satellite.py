@@ -17,7 +17,8 @@ import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
-from soundwatch.daemon.capture.streams.network import CONNECTING_S, Connection, NetworkSource, parse_address
+from soundwatch.daemon.capture.streams.connection import Connection
+from soundwatch.daemon.capture.streams.network import CONNECTING_S, NetworkSource, parse_address
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.network.redact import redact_url
 from soundwatch.daemon.core.process.extras import install_command
@@ -224,7 +225,7 @@ class _PipeWriter:
         finally:
             self._ended.set()
 
-    def close(self, _: bool) -> str:
+    def close(self, *, received: bool) -> str:  # noqa: ARG002 -- a `Closing`
         """Close the connection and the pipe, and return the reason of the end."""
         self._satellite.shut_down()
         os.close(self.read_fd)

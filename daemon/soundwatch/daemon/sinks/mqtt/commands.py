@@ -37,15 +37,16 @@ def carry_out_command(message: MqttMessage, topics: Topics, view: DaemonView, *,
     """
     if message.retained:
         return "it was retained"
-    switches: dict[str, Callable[[bool], object]] = {
-        topics.set(name): partial(view.set_listening, name) for name in view.status.snapshot.sources
+    on = SWITCHES.get(message.payload, False)
+    switches: dict[str, Callable[[], object]] = {
+        topics.set(name): partial(view.set_listening, name, listen=on) for name in view.status.snapshot.sources
     }
     offsets: dict[str, str] = {}
     control = view.control if commands else None
     if control is not None:
         state = control.state()
         for name in state.schedules:
-            switches[f"{topics.schedule(name)}/set"] = partial(control.set_schedule, name)
+            switches[f"{topics.schedule(name)}/set"] = partial(control.set_schedule, name, on=on)
         offsets = {f"{topics.offset(source)}/set": source for source in state.offsets}
     if message.topic in offsets and control is not None:
         offset = _number(message.payload)
@@ -56,7 +57,7 @@ def carry_out_command(message: MqttMessage, topics: Topics, view: DaemonView, *,
     if message.topic not in switches or message.payload not in SWITCHES:
         return "ON or OFF to a source was expected"
     try:
-        switches[message.topic](SWITCHES[message.payload])
+        switches[message.topic]()
     except LockedError as error:
         return str(error)
     return None

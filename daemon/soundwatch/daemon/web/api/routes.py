@@ -155,7 +155,7 @@ def _switch(request: ApiRequest, *, listen: bool) -> SwitchResponse:
     if request.name not in request.view.status.snapshot.sources:
         raise RequestRefused(404, Sentence("No source has this name."))
     try:
-        request.view.set_listening(request.name, listen)
+        request.view.set_listening(request.name, listen=listen)
     except LockedError as error:
         raise RequestRefused(409, error_text(error)) from None
     return SwitchResponse(source=request.name, listen=listen)
