@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from rich.console import Console
 
+from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.core.errors import ConfigError, ContractError, DataError, SinkError
 from soundwatch.daemon.core.model.contract import ModelContract
-from soundwatch.daemon.pipeline.scoring import score_recording
+from soundwatch.daemon.pipeline.scoring import score_source
 from soundwatch.training.cli.evaluate import evaluate as evaluate_command
 from soundwatch.training.data.datasets.labeled_clips import labeled_clips
 from soundwatch.training.data.datasets.urbansound8k import split_by_folds
@@ -57,7 +58,8 @@ def trained(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> Path:
 def test_the_daemons_path_gives_the_runs_own_scores(trained: Path, tiny_data: Path) -> None:
     classifier = _TorchClassifier(trained / FILE_NAME)
     for scored in read_run(trained).held_out:
-        values = score_recording(tiny_data / "audio" / "fold2" / scored.clip, classifier)
+        recording = Recording("clip", tiny_data / "audio" / "fold2" / scored.clip, "fast", 0)
+        values = score_source(recording, classifier)
         np.testing.assert_allclose(list(values.values()), scored.values, atol=1e-3)
 
 

@@ -6,7 +6,7 @@ The background is that of the time before a second, and is known after `LEAST_BA
 becomes background after half of `background_s`, so no event goes on for ever.
 Rule for `silence`: the limit is `below_db`.
 Rule for times: a second is decided on at its end, so that is the time of its lines.
-Does not: turn an excess into events (`detection/margin.py`).
+Does not: turn an excess into events (`level/margin.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from soundwatch.daemon.config.level import LevelConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.core.records.event import EndReason, Event
-from soundwatch.daemon.detection.margin import (
+from soundwatch.daemon.level.margin import (
     MARGIN_THRESHOLD,
     MarginRule,
     MarginState,

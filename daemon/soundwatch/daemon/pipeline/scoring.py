@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
-from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.model.classifier import Classifier
 from soundwatch.daemon.core.model.feature_spec import FeatureSpec
@@ -23,15 +21,6 @@ from soundwatch.daemon.core.records.window import Features
 from soundwatch.daemon.frontend.condition import UNCHANGED, Conditioning
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, batched_features, features_only
-
-
-def score_recording(path: Path, classifier: Classifier) -> dict[str, float]:
-    """Return the mean score of each label over a file.
-
-    Raises:
-        SourceError: The file cannot be read to its end.
-    """
-    return score_source(Recording(path.stem, path, "fast", 0), classifier)
 
 
 def score_source(source: Source, classifier: Classifier) -> dict[str, float]:

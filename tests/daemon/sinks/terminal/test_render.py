@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from soundwatch.daemon.capture.demo.scene import DEMO_DESCRIPTION
 from soundwatch.daemon.core.records.scores import WindowResult
+from soundwatch.daemon.core.records.source import DEMO_DESCRIPTION
 from soundwatch.daemon.events.health_schema import JournalHealthLine, OverloadLine
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.sinks.terminal.render import ViewState, bar, render, to_encoding

@@ -14,10 +14,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.core.errors import DataError, SourceError
 from soundwatch.daemon.core.files.atomic_file import replace_bytes
 from soundwatch.daemon.core.model.classifier import Classifier
-from soundwatch.daemon.pipeline.scoring import score_recording
+from soundwatch.daemon.pipeline.scoring import score_source
 from soundwatch.training.data.datasets.labeled_clips import LabeledClips, check_labels, name_data
 from soundwatch.training.evaluation.pages.report_page import memory_warning
 from soundwatch.training.fit.reports.plots import draw_confusion
@@ -82,7 +83,7 @@ def evaluate_model(classifier: Classifier, data: LabeledClips, console: Console)
     scores = np.zeros((len(data.clips), len(labels)), np.float32)
     for row, clip in enumerate(track(data.clips, description="Scoring clips", console=console)):
         try:
-            values = score_recording(clip.path, classifier)
+            values = score_source(Recording(clip.path.stem, clip.path, "fast", 0), classifier)
         except SourceError as error:
             raise DataError(f"{error} `soundwatch data check` lists all such files.") from error
         scores[row] = [values[label] for label in labels]

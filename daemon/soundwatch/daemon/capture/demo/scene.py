@@ -28,9 +28,8 @@ from soundwatch.daemon.capture.demo.synthesis import (
 from soundwatch.daemon.capture.recordings.pacing import Pace, Pacer
 from soundwatch.daemon.core.process.memory import release_memory
 from soundwatch.daemon.core.records.block import Block, Samples, read_only
-from soundwatch.daemon.core.records.source import SourceInfo
+from soundwatch.daemon.core.records.source import DEMO_DESCRIPTION, SourceInfo
 
-DEMO_DESCRIPTION: Final = "the bundled demo scene"
 RATE_HZ: Final = 44_100
 ROUND_S: Final = 60
 BLOCK_MS: Final = 100

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from soundwatch.daemon.core.records.block import Block
 
+DEMO_DESCRIPTION: Final = "the bundled demo scene"  # of the one source that is no microphone, network or recording
 SourceTransition = Literal["waiting", "lost", "back", "paused", "resumed"]
 SourceTransitionReason = Literal["absent", "ended", "stalled", "asked"]
 SourceState = Literal["opening", "waiting", "heard", "lost", "paused", "ended"]

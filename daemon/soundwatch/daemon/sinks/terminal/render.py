@@ -20,9 +20,9 @@ from typing import Any, Final
 from rich.cells import cell_len, set_cell_size
 from rich.text import Span, Text
 
-from soundwatch.daemon.capture.demo.scene import DEMO_DESCRIPTION
 from soundwatch.daemon.core.model.tags import highest_tags
 from soundwatch.daemon.core.records.scores import WindowResult
+from soundwatch.daemon.core.records.source import DEMO_DESCRIPTION
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot

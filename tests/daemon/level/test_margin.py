@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from soundwatch.daemon.core.records.event import Event
-from soundwatch.daemon.detection.margin import (
+from soundwatch.daemon.level.margin import (
     MarginRule,
     MarginState,
     MarginStep,

@@ -4,7 +4,7 @@ Conventions: one step is one value of a level, some tenths of a second of sound;
 The excess is in decibels: positive on the side that gives events, which may be the loud or the quiet side.
 Rule: an event starts once the excess was not negative for `min_steps` steps in a row; its onset is the begin of the
 first. It ends once the excess was below -`hysteresis_db` for `release_steps` in a row; its offset is the end of the
-last step before them. Its longest duration, cooldown and updates are those of other events (`decide.py`).
+last step before them. Its longest duration, cooldown and updates are those of other events (`detection/decide.py`).
 Rule for lost sound: it gives no steps, so a gap neither starts nor ends an event.
 Does not: measure levels or choose limits (`level/watch.py`).
 """
