@@ -74,7 +74,8 @@ def serve(spec: SinkSpec, view: DaemonView) -> Iterator[str]:
         ConfigError: The address or the token is invalid.
         SinkError: The address cannot be bound.
     """
-    settings = parse_settings(spec, view.node, os.environ)
+    not_renewed = _RateLimitedLog(view.log, "token_not_renewed")
+    settings = parse_settings(spec, view.node, os.environ, lambda error: not_renewed.add(error=error))
     listener = _bind(settings)
     settings = replace(settings, port=listener.getsockname()[1])
     recent, latencies = RecentWindows(lambda: view.model().contract.features), LatencyHistograms()

@@ -29,7 +29,6 @@ class LoginHandler:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._token = settings.token
         self._cookie = cookie_name(settings.port)
         self._framed = settings.may_be_framed
         self._rates = RateLimiter(ATTEMPT_RATE_HZ, ATTEMPT_BURST)
@@ -44,13 +43,14 @@ class LoginHandler:
         if self._rates.take(client, time.monotonic()):
             retry_after = {"Retry-After": str(round(1 / ATTEMPT_RATE_HZ))}
             raise RequestRefused(429, Sentence("There were too many attempts; wait a little."), retry_after)
-        if self._token is None:
+        token = self._settings.token
+        if token is None:
             return _redirect(".")
         form = parse_qs((await request.body()).decode("utf-8", "replace"))
-        if not is_token(form.get("token", [""])[0].strip(), self._token):
+        if not is_token(form.get("token", [""])[0].strip(), token):
             return _redirect("login?wrong")
         response = _redirect(".")
-        value = cookie_value(self._token, int(time.time()))
+        value = cookie_value(token, int(time.time()))
         samesite, secure = self._restrictions(request)
         response.set_cookie(self._cookie, value, COOKIE_S, httponly=True, samesite=samesite, secure=secure)
         return response

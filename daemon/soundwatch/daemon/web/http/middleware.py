@@ -73,10 +73,12 @@ class SecurityMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        started = False
+        started, token = False, self._settings.token
 
         async def send_guarded(message: Message) -> None:
             nonlocal started
+            if started and self._settings.token != token:
+                raise ClientDisconnect  # a stream to a client that may not know the new token
             started = started or message["type"] in ("http.response.start", "websocket.accept")
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -95,7 +97,7 @@ class SecurityMiddleware:
         except HTTPException as error:
             text = _HTTP_ERRORS.get(error.status_code, error.detail)
             await send_refusal(scope, send_guarded, RequestRefused(error.status_code, text, dict(error.headers or {})))
-        except ClientDisconnect:  # the client disconnected while sending
+        except ClientDisconnect:  # the client disconnected while sending, or the token was replaced
             return
         except Exception as error:  # noqa: BLE001  # an error of a request must not end the server
             self._log.warning("request_failed", path=scope["path"], error=f"{type(error).__name__}: {error}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,13 +18,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.files.paths import expand_path, read_secret
+from soundwatch.daemon.core.files.paths import expand_path
 from soundwatch.daemon.core.network.loopback import IpAddress, is_loopback, parse_ip
 from soundwatch.daemon.sinks.spec import PAGE_PORT, SinkSpec, parse_options
 from soundwatch.daemon.web.http.tls import TlsFiles, load_context
+from soundwatch.daemon.web.http.token import MIN_TOKEN_LENGTH, TOKEN_VARIABLE, RenewedToken
 
-TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # name of the variable
-MIN_TOKEN_LENGTH: Final = 16
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAME: Final = re.compile(r"[^\s/:@?#\[\]]+")
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE)
@@ -61,7 +60,7 @@ class Settings:
     Attributes:
         host: Name or address of a network interface.
         port: TCP port; 0 for any free one.
-        token: Token of the clients; None if no token is required.
+        clients_token: Token of the clients.
         names: Accepted names in the `Host` header.
         proxy_host: Host name of the reverse proxy; empty if there is none.
         frame_ancestors: Origins of pages that may frame the page.
@@ -72,13 +71,18 @@ class Settings:
 
     host: str
     port: int
-    token: str | None
+    clients_token: RenewedToken
     names: frozenset[str]
     proxy_host: str = ""
     frame_ancestors: tuple[str, ...] = ()
     proxies: frozenset[IpAddress] = frozenset()
     trusted_proxies: frozenset[IpNetwork] = frozenset()
     tls: TlsFiles | None = None
+
+    @property
+    def token(self) -> str | None:
+        """Token in force; None if no token is required."""
+        return self.clients_token.get()
 
     @property
     def may_be_framed(self) -> bool:
@@ -110,13 +114,16 @@ class Settings:
         return not is_loopback(self.host) and parse_ip(name) is not None
 
 
-def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str]) -> Settings:
+def parse_settings(
+    spec: SinkSpec, machine: str, environment: Mapping[str, str], on_failure: Callable[[str], object] = lambda _: None
+) -> Settings:
     """Parse the specification of an `http` sink.
 
     Args:
         spec: The specification.
         machine: Name of this machine.
         environment: Environment variables, for the token.
+        on_failure: Called with the reason if a new file of the token cannot be used.
 
     Raises:
         ConfigError: The address is invalid, other machines can reach it and there is no token, or the files for TLS
@@ -124,10 +131,10 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     """
     options = parse_options(spec, HttpOptions)
     host, port = _parse_address(spec)
-    token = _read_token(spec, options, environment)
+    token = RenewedToken(spec, options.token_file, environment, on_failure)
     proxies = _parse_proxies(spec, options.proxy or "")
     trusted = frozenset(map(ipaddress.ip_network, proxies)) | _parse_networks(spec, options.trusted_proxies or "")
-    if token is None and not proxies and not is_loopback(host):
+    if token.get() is None and not proxies and not is_loopback(host):
         raise ConfigError(
             f"-F {spec.text} can be reached from other machines, so it requires a token. "
             f"Write one to a file and add ,token_file=FILE, or set {TOKEN_VARIABLE}; or use the address 127.0.0.1."
@@ -219,26 +226,3 @@ def _parse_address(spec: SinkSpec) -> tuple[str, int]:
     if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
         raise invalid
     return parts.hostname, port
-
-
-def _read_token(spec: SinkSpec, options: HttpOptions, environment: Mapping[str, str]) -> str | None:
-    origin = TOKEN_VARIABLE
-    token = environment.get(TOKEN_VARIABLE)
-    if options.token_file is not None:
-        origin = options.token_file
-        try:
-            token = read_secret(expand_path(origin)).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"-F {spec.text}: {origin} cannot be read: {getattr(error, 'strerror', None) or 'it is not a text'}. "
-                "Give a file that contains a token."
-            ) from error
-    if token is None:
-        return None
-    if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigError(
-            f"-F {spec.text}: the token in {origin} has {len(token)} characters; at least {MIN_TOKEN_LENGTH} ASCII "
-            "characters without spaces were expected. Create one with: "
-            "python3 -c 'import secrets; print(secrets.token_urlsafe())'"
-        )
-    return token
