@@ -57,6 +57,43 @@ def test_a_source_is_paused_and_resumed_to_the_second(tmp_path: Path) -> None:
     assert [entry["state"] for entry in site.log.fields("schedule_changed")] == ["began", "ended"]
 
 
+def test_a_locked_pause_holds_at_any_time_of_a_clock_that_is_not_set(tmp_path: Path) -> None:
+    site = bench(tmp_path, "1970-01-01T03:00", LOCKED, NIGHT)  # a Thursday
+    assert site.listening == {"office": False, "yard": True}
+    assert site.why == ["The clock is not set, so the locked schedule office_hours pauses office."]
+    assert [line.detail for line in site.lines] == [
+        "The clock is not set, so the locked schedule office_hours has begun.",
+        "The schedule night has begun.",
+    ]
+    warned = [{"schedule": "office_hours", "time": "1970-01-01T02:00:00.000Z"}]
+    assert site.log.fields("clock_not_set") == warned
+    with pytest.raises(LockedError, match="The schedule office_hours pauses office and is locked"):
+        site.control.set_listening("office", True)
+    site.go_to("1970-01-01T05:00")
+    assert not site.hears("office")
+    site.go_to("2026-11-30T19:00")  # the network sets the clock
+    assert site.hears("office")
+    site.go_to("2026-12-07T08:00")
+    assert site.why[1:] == ["office is resumed: no schedule pauses it.", "The schedule office_hours pauses office."]
+    assert site.log.fields("clock_not_set") == warned
+
+
+@pytest.mark.parametrize("schedule", [PAUSE, LOCKED.replace("{when", "{enabled: false, when")])
+def test_a_schedule_that_locks_nothing_follows_a_clock_that_is_not_set(tmp_path: Path, schedule: str) -> None:
+    site = bench(tmp_path, "1970-01-01T03:00", schedule)
+    assert site.hears("office")
+    assert not site.log.fields("clock_not_set")
+
+
+def test_a_locked_pause_that_begins_before_the_clock_is_set_goes_on_in_its_window(tmp_path: Path) -> None:
+    site = bench(tmp_path, "1970-01-01T03:00", LOCKED)
+    site.go_to("2026-11-30T12:00")
+    assert not site.hears("office")
+    site.go_to("2026-11-30T18:00")
+    assert site.hears("office")
+    assert site.said == [("began", "office_hours"), ("ended", "office_hours")]
+
+
 def test_a_start_inside_a_window_is_right_at_once(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T12:00", PAUSE)
     assert not site.hears("office")

@@ -1,9 +1,8 @@
 """Control of running sources: schedules, and what people ask for by the page or MQTT.
 
 Conventions: a thread evaluates schedules when the next one begins or ends, and at once when the clock was set back, the
-machine was suspended, or the time zone of the system or the configuration was replaced; what applies depends on the
-moment alone. The thread lets the whole program follow the time zone of the system. Commands have their
-effect in the caller's thread. One lock, which a reload holds too, guards all state.
+machine was suspended, or the zone of the system or the configuration was replaced; what applies depends on the moment
+alone. Commands have their effect in the caller's thread. One lock, which a reload holds too, guards all state.
 Rule: a source that a person has paused stays paused until a person resumes it; no schedule does so. A source that a
 person resumes while a schedule pauses it delivers sound until that schedule ends or another one pauses it instead.
 Rule: nobody resumes a source while a schedule with `pause: locked` pauses it, or disables a schedule that is locked.
@@ -22,14 +21,18 @@ from soundwatch.daemon.app.control_actions import ControlActions
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.schedules import (
     active_schedules,
+    applies_unset,
+    change_reason,
     changed_schedules,
+    mute_reason,
     muted_rules,
     next_digest,
     next_evaluation,
+    pause_reason,
     paused_by,
     threshold_adjustments,
 )
-from soundwatch.daemon.config.schedule import muting_schedules
+from soundwatch.daemon.config.schedule import ScheduleConfig, muting_schedules
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.languages.language import Sentence
 from soundwatch.daemon.core.process.logger import Logger
@@ -157,19 +160,20 @@ class SourceControl:
         """Return offsets and schedules in force."""
         with self._lock:
             run_config = self._run_config
-            schedules = {} if run_config is None else run_config.config.schedules
             return ControlState(
                 {} if run_config is None else {name: self._offsets.get(name, 0.0) for name in run_config.sources},
-                {name: ScheduleState(self._is_enabled(name), name in self._active) for name in schedules},
+                {name: ScheduleState(self._is_enabled(name), name in self._active) for name in self._schedules},
             )
 
+    @property
+    def _schedules(self) -> Mapping[str, ScheduleConfig]:
+        return {} if self._run_config is None else self._run_config.config.schedules
+
     def _is_enabled(self, name: str) -> bool:
-        assert self._run_config is not None
-        return self._enabled.get(name, self._run_config.config.schedules[name].enabled)
+        return self._enabled.get(name, self._schedules[name].enabled)
 
     def _is_locked(self, name: str | None) -> bool:
-        schedules = {} if self._run_config is None else self._run_config.config.schedules
-        return name in schedules and schedules[name].then.pause == "locked"
+        return name is not None and name in self._schedules and self._schedules[name].then.pause == "locked"
 
     def _run(self) -> None:
         """Run the thread that follows the clock."""
@@ -214,7 +218,7 @@ class SourceControl:
             self._adjusted = adjusted
         before, self._active = self._active, active
         for name, change in changed_schedules(config.schedules, before, active):
-            self._report(name, change)
+            self._report(name, change, applies_unset(config.schedules.get(name), now_ns))
         self._mute(muted_rules(config.schedules, active) if muting_schedules(config.schedules) else None)
         for source in sources:
             self._apply_pause(source, paused_by(config.schedules, active, source), renew=renew)
@@ -228,8 +232,7 @@ class SourceControl:
             self._resumed_by_hand.discard(source)
         if by != self._scheduled.get(source):
             self._resumed_by_hand.discard(source)
-            why = f"The schedule {by} pauses {source}." if by else f"{source} is resumed: no schedule pauses it."
-            self._apply_listening(source, why, by)
+            self._apply_listening(source, pause_reason(self._schedules, by, source, self._now_ns()), by)
             self._scheduled[source] = by
         elif renew:
             self._apply_listening(source, f"{source} is paused as before.", by)
@@ -237,17 +240,11 @@ class SourceControl:
     def _mute(self, rules: tuple[str, ...] | None) -> None:
         """Write the muted rules to the journal, which the rules read; None where no schedule mutes a rule."""
         if rules is not None and rules != self._muted:
-            which = f"rule{'' if len(rules) == 1 else 's'} {', '.join(rules)}" if rules else "no rule"
             self._log.info("rules_muted", rules=list(rules))
+            state: Literal["muted", "unmuted"] = "muted" if rules else "unmuted"
+            time_, node = format_utc(self._now_ns()), self._actions.node
             self._actions.append(
-                MuteLine(
-                    seq=UNNUMBERED,
-                    time=format_utc(self._now_ns()),
-                    node=self._actions.node,
-                    state="muted" if rules else "unmuted",
-                    rules=rules,
-                    detail=f"Schedules mute {'the ' if rules else ''}{which}.",
-                )
+                MuteLine(seq=UNNUMBERED, time=time_, node=node, state=state, rules=rules, detail=mute_reason(rules))
             )
         self._muted = rules
 
@@ -256,9 +253,11 @@ class SourceControl:
         listen = source not in self._paused_by_hand and not scheduled
         self._actions.set_listening(source, listen=listen, why=why)
 
-    def _report(self, name: str, state: Literal["began", "ended"]) -> None:
+    def _report(self, name: str, state: Literal["began", "ended"], unset: bool) -> None:
         self._log.info("schedule_changed", schedule=name, state=state)
-        self._append(state, "schedule", f"The schedule {name} has {'begun' if state == 'began' else 'ended'}.", name)
+        if unset and state == "began":
+            self._log.warning("clock_not_set", schedule=name, time=format_utc(self._now_ns()))
+        self._append(state, "schedule", change_reason(name, state, unset), name)
 
     def _append(
         self,

@@ -2,6 +2,7 @@
 
 Conventions: pure. Schedules are evaluated in the order of the configuration; each that applies has its effect after the
 one before. A source is paused while one schedule pauses it. An offset of thresholds comes last.
+Rule: a schedule with `pause: locked` applies at all times of a clock that is not set yet: its windows may hold.
 Does not: read a clock, or apply effects (`control.py`).
 """
 
@@ -13,6 +14,7 @@ from typing import Literal
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.config.schedule import ScheduleConfig
+from soundwatch.daemon.core.time.clock import is_clock_set
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
 from soundwatch.daemon.schedule.windows import is_within_any, next_begin, next_change
 
@@ -33,7 +35,8 @@ def active_schedules(
     return tuple(
         name
         for name, schedule in schedules.items()
-        if enabled.get(name, schedule.enabled) and is_within_any(schedule.when, place, unix_ns)
+        if enabled.get(name, schedule.enabled)
+        and (applies_unset(schedule, unix_ns) or is_within_any(schedule.when, place, unix_ns))
     )
 
 
@@ -55,6 +58,11 @@ def changed_schedules(
             yield name, "ended"
 
 
+def applies_unset(schedule: ScheduleConfig | None, unix_ns: int) -> bool:
+    """Return True if a schedule applies since nobody knows the time: it is for privacy, and the clock is not set."""
+    return schedule is not None and schedule.then.pause == "locked" and not is_clock_set(unix_ns)
+
+
 def next_evaluation(schedules: Schedules, place: PlaceConfig, unix_ns: int) -> int | None:
     """Return the next moment at which a schedule begins or ends; None if none is in the next eight days."""
     changes = [next_change(schedule.when, place, unix_ns) for schedule in schedules.values()]
@@ -74,6 +82,27 @@ def paused_by(schedules: Schedules, active: Iterable[str], source: str) -> str |
     """Return the first active schedule that pauses a source, a locked one before others; None if none does."""
     pausing = [name for name in active if schedules[name].then.pause and _concerns(schedules[name], source)]
     return next((name for name in pausing if schedules[name].then.pause == "locked"), next(iter(pausing), None))
+
+
+def pause_reason(schedules: Schedules, by: str | None, source: str, unix_ns: int) -> str:
+    """Return the sentence about a source that a schedule pauses, or that none pauses any more."""
+    if by is None:
+        return f"{source} is resumed: no schedule pauses it."
+    unset = "The clock is not set, so the locked" if applies_unset(schedules[by], unix_ns) else "The"
+    return f"{unset} schedule {by} pauses {source}."
+
+
+def change_reason(name: str, state: Literal["began", "ended"], unset: bool) -> str:
+    """Return the sentence about a schedule that has begun, perhaps since the clock is not set, or ended."""
+    if unset and state == "began":
+        return f"The clock is not set, so the locked schedule {name} has begun."
+    return f"The schedule {name} has {'begun' if state == 'began' else 'ended'}."
+
+
+def mute_reason(rules: tuple[str, ...]) -> str:
+    """Return the sentence about the rules that schedules mute."""
+    which = f"rule{'' if len(rules) == 1 else 's'} {', '.join(rules)}" if rules else "no rule"
+    return f"Schedules mute {'the ' if rules else ''}{which}."
 
 
 def threshold_adjustments(

@@ -15,12 +15,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.time.clock import format_datetime
+from soundwatch.daemon.core.time.clock import format_datetime, is_clock_set
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 
 PACKAGES: Final = ("numpy", "onnxruntime-gpu", "onnxruntime", "sounddevice", "soxr", "soundfile", "msgspec")
 ANSWER_S: Final = 5.0
-EARLIEST_UNIX_S: Final = 1_767_225_600  # 2026; a machine without a battery clock starts long before
 
 
 def check_versions(case: CheckInput) -> Iterator[Finding]:
@@ -46,7 +45,7 @@ def check_clock(case: CheckInput) -> Iterator[Finding]:
     """Check that the clock is set and synchronized, and name the time zone of quiet hours, schedules and days."""
     now_s = time.time()
     shown = format_datetime(datetime.fromtimestamp(now_s, UTC), "seconds")
-    if now_s < EARLIEST_UNIX_S:
+    if not is_clock_set(round(now_s * 1e9)):
         yield Finding("clock", "fault", f"The clock shows {shown}.", "Set it, or wait for the network to do so.")
         return
     synchronised = _output_of("timedatectl", "show", "--property=NTPSynchronized", "--value")

@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 
 DAY_S: Final = 86_400
 SECOND_NS: Final = 1_000_000_000
+EARLIEST_NS: Final = 1_767_225_600 * SECOND_NS  # 2026: a machine without a battery clock may start long before
 TOGETHER_NS: Final = 1_000_000
 TRIES: Final = 3
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,6 +83,11 @@ def read_clocks(steady: Callable[[], int] = monotonic_ns, unix: Callable[[], int
 def read_awake_clocks() -> ClockReading:
     """Read the wall clock with a monotonic clock that a suspend stops: a suspend then looks as a clock set forward."""
     return read_clocks(time.monotonic_ns)
+
+
+def is_clock_set(unix_ns: int) -> bool:
+    """Return False for a time that a wall clock shows only before it is set, such as 1970."""
+    return unix_ns >= EARLIEST_NS
 
 
 def format_utc(unix_ns: int) -> str:
