@@ -112,6 +112,16 @@ def test_old_lines_are_dropped(store: FleetStore) -> None:
     assert list(store.lines(LineFilter())) == [line_of(3).line]
 
 
+def test_a_line_of_a_clock_that_was_not_set_goes_with_the_next_line_of_known_age(store: FleetStore) -> None:
+    unset, keep = "1970-01-01T00:00:07.000Z", timedelta(seconds=0.5)
+    lines = [line_of(seq, time=unset) for seq in (1, 2, 4)] + [line_of(1, "edge2", time=unset), line_of(3), line_of(5)]
+    store.save(Batch(lines, {}, (), []))
+    assert store.drop_old(BEGIN + timedelta(seconds=3.1), keep) == 0
+    assert store.drop_old(BEGIN + timedelta(seconds=5.1), keep) == 3, "lines 1 to 3; line 5 tells the age of line 4"
+    left = [line_of(4, time=unset), line_of(1, "edge2", time=unset), line_of(5)]
+    assert list(store.lines(LineFilter())) == [message.line for message in left]
+
+
 @pytest.mark.slow
 def test_postgresql_can_be_queried_directly(postgres: Postgres) -> None:
     address = postgres.database()

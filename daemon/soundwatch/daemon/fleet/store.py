@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.files.paths import is_file
+from soundwatch.daemon.core.time.clock import EARLIEST_NS, SECOND_NS
 from soundwatch.daemon.fleet.database import (
     HANGING_S,
     POSTGRESQL_TIMEOUTS,
@@ -48,6 +49,7 @@ from soundwatch.daemon.journal.query import LineFilter
 
 FORMAT: Final = 1
 PAGE_LINES: Final = 1000
+EARLIEST: Final = datetime.fromtimestamp(EARLIEST_NS // SECOND_NS, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ class FleetStore:
     def drop_old(self, now: datetime, keep: timedelta) -> int:
         """Delete the lines that are older than `keep`, counted from the latest line that is not in the future.
 
-        So a clock of this machine that is ahead by years deletes nothing, nor does a node with such a clock.
+        So a clock of this machine that is ahead by years deletes nothing, nor does a node with such a clock. A line of
+        a clock that was not set goes with the next line of its journal whose time is known.
 
         Returns:
             Number of deleted lines.
@@ -169,7 +172,7 @@ class FleetStore:
         latest = sql.select(sql.func.max(LINES.c.time)).where(LINES.c.time <= now)
         with self._writing() as db:
             time = db.execute(latest).scalar()
-            return 0 if time is None else db.execute(sql.delete(LINES).where(LINES.c.time < time - keep)).rowcount
+            return 0 if time is None else db.execute(sql.delete(LINES).where(_older_than(time - keep))).rowcount
 
     def hurry(self, limit_s: float) -> None:
         """Limit the time of each change, also of the one that is under way."""
@@ -256,6 +259,18 @@ class FleetStore:
                 db.execute(self._insert(FORMATS).on_conflict_do_nothing(), [{"format": FORMAT}])
             elif found != FORMAT:
                 raise StoreError(f"{address} is a fleet store of format {found}; this release reads format {FORMAT}.")
+
+
+def _older_than(limit: datetime) -> sql.ColumnElement[bool]:
+    """Select the lines that are older than a time; of one before 2026, a later line of its journal tells its age."""
+    later, columns = LINES.alias(), LINES.c
+    followed = sql.exists().where(
+        later.c.node == columns.node,
+        later.c.journal == columns.journal,
+        later.c.seq > columns.seq,
+        later.c.time.between(EARLIEST, limit),
+    )
+    return sql.and_(columns.time < limit, sql.or_(columns.time >= EARLIEST, followed))
 
 
 def _conditions(line_filter: LineFilter, nodes: Sequence[str]) -> list[Any]:
