@@ -68,7 +68,7 @@ def test_a_locked_pause_holds_at_any_time_of_a_clock_that_is_not_set(tmp_path: P
     warned = [{"schedule": "office_hours", "time": "1970-01-01T02:00:00.000Z"}]
     assert site.log.fields("clock_not_set") == warned
     with pytest.raises(LockedError, match="The schedule office_hours pauses office and is locked"):
-        site.control.set_listening("office", True)
+        site.control.set_listening("office", listen=True)
     site.go_to("1970-01-01T05:00")
     assert not site.hears("office")
     site.go_to("2026-11-30T19:00")  # the network sets the clock

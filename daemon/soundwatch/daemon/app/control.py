@@ -20,6 +20,7 @@ from typing import Final, Literal
 from soundwatch.daemon.app.control_actions import ControlActions
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.schedules import (
+    Schedules,
     active_schedules,
     applies_unset,
     change_reason,
@@ -32,7 +33,7 @@ from soundwatch.daemon.app.schedules import (
     paused_by,
     threshold_adjustments,
 )
-from soundwatch.daemon.config.schedule import ScheduleConfig, muting_schedules
+from soundwatch.daemon.config.schedule import muting_schedules
 from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.languages.language import Sentence
 from soundwatch.daemon.core.process.logger import Logger
@@ -166,7 +167,7 @@ class SourceControl:
             )
 
     @property
-    def _schedules(self) -> Mapping[str, ScheduleConfig]:
+    def _schedules(self) -> Schedules:
         return {} if self._run_config is None else self._run_config.config.schedules
 
     def _is_enabled(self, name: str) -> bool:
