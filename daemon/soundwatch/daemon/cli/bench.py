@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import OutputPath, check_overwrite, overwrite_option
-from soundwatch.daemon.core.errors import SinkError
-from soundwatch.daemon.core.files.atomic_file import replace_file
+from soundwatch.daemon.cli.options import OutputPath, check_overwrite, overwrite_option, write_output
 from soundwatch.daemon.core.model.contract import INT8_SUFFIX
 
 if TYPE_CHECKING:
@@ -63,7 +61,11 @@ def benchmark_table(result: BenchmarkResult) -> str:
 
 
 def benchmark_chart(result: BenchmarkResult, path: Path) -> None:
-    """Draw the streams over the batch size, one line for each provider."""
+    """Draw the streams over the batch size, one line for each provider.
+
+    Raises:
+        SinkError: The picture cannot be written.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -83,8 +85,6 @@ def benchmark_chart(result: BenchmarkResult, path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     try:
-        replace_file(path, lambda part: figure.savefig(part, dpi=110, format="png"))
-    except OSError as error:
-        raise SinkError(f"{path} cannot be written: {error.strerror or error}. Give another --plot.") from error
+        write_output(path, lambda part: figure.savefig(part, dpi=110, format="png"), "--plot")
     finally:
         plt.close(figure)

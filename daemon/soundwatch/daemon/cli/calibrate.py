@@ -23,13 +23,13 @@ from soundwatch.daemon.cli.options import (
     config_option,
     model_options,
     overwrite_option,
+    write_output,
 )
 from soundwatch.daemon.cli.recording_bar import SourceWithBar
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.files.atomic_file import replace_bytes
 from soundwatch.daemon.core.files.paths import is_file
 from soundwatch.daemon.core.records.source import Source
 from soundwatch.daemon.core.text.messages import did_you_mean
@@ -78,9 +78,7 @@ def calibrate(
     """Raise thresholds until the background of a place gives at most the given rate of false events."""
     from soundwatch.daemon.app.calibrate import calibrate_from_source
 
-    per_h = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)/h", target)
-    if per_h is None:
-        raise ConfigError(f"--target {target} is no rate; an example is 0.5/h.")
+    per_h = _rate_per_h(target)
     config = apply_options(load_config(config_path), **model)
     own = SourceConfig(device=device) if source is None else _configured(config, source)
 
@@ -94,13 +92,10 @@ def calibrate(
         def warn(advice: str) -> None:
             click.echo(f"soundwatch: {printable(sound.info.description)}: {advice}", err=True)
 
-        found = calibrate_from_source(config, sound, float(per_h[1]), source, warn)
+        found = calibrate_from_source(config, sound, per_h, source, warn)
     _print_result(found)
     content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
-    try:
-        replace_bytes(path, content)
-    except OSError as error:
-        raise SinkError(f"{path} cannot be written: {error.strerror}. Give another file with --out.") from error
+    write_output(path, lambda part: part.write_bytes(content), "--out")
     use = f"detection: {{calibration: {path.name}}}"
     use = f"sources: {{{source}: {{{use}}}}}" if source else use
     click.echo(f"Written to {path}; use it with `{use}` in the configuration.")
@@ -134,6 +129,18 @@ def _sound(background: str, microphone: SourceConfig) -> Iterator[Source]:
         yield SourceWithBar(sound, seconds) if sys.stderr.isatty() else sound
     finally:
         timer.cancel()
+
+
+def _rate_per_h(text: str) -> float:
+    """Return the rate of `--target`, in events per hour.
+
+    Raises:
+        ConfigError: The text is no rate.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)/h", text)
+    if found is None:
+        raise ConfigError(f"--target {text} is no rate; an example is 0.5/h.")
+    return float(found[1])
 
 
 def _check_output(path: Path, background: Path) -> None:

@@ -15,6 +15,9 @@ from soundwatch.daemon.cli.options import GivenPath, config_option
 from soundwatch.daemon.config.file import check_rereadable, load_config, parse_config, parse_yaml, read_config
 
 if TYPE_CHECKING:
+    from soundwatch.daemon.app.check import CheckedConfig
+    from soundwatch.daemon.config.config import Config
+    from soundwatch.daemon.core.model.classifier import Classifier
     from soundwatch.daemon.detection.effective import SourceSettings
 
 
@@ -38,10 +41,6 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
     if path is not None and named:
         raise click.UsageError(f"{path} and --config {config_path} are two files: give one of them.")
     from soundwatch.daemon.app.check import check_config as check
-    from soundwatch.daemon.config.migration import former_names
-    from soundwatch.daemon.core.network.redact import redacted_config
-    from soundwatch.daemon.detection.rules import COMMON
-    from soundwatch.daemon.inference.classifier import LoadedModel
     from soundwatch.daemon.inference.loading import load_classifier
 
     file = path or config_path
@@ -51,20 +50,34 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
     content = b"" if file is None else read_config(file)
     config = load_config(None) if file is None else parse_config(content, file)
     classifier = load_classifier(config)
-    contract = classifier.contract
-    checked = check(config, contract)
-    sources = checked.sources
+    checked = check(config, classifier.contract)
     if effective:
-        _echo_effective({name: sources[name].settings for name in config.sources}, as_json=as_json)
+        _echo_effective({name: checked.sources[name].settings for name in config.sources}, as_json=as_json)
         return
+    _echo_checked(config, classifier, checked)
+    _echo_former_names(content, file)
+
+
+def _echo_checked(config: Config, classifier: Classifier, checked: CheckedConfig) -> None:
+    """Print the configuration without secrets, and the models and thresholds that it gives."""
+    from soundwatch.daemon.core.network.redact import redacted_config
+    from soundwatch.daemon.detection.rules import COMMON
+    from soundwatch.daemon.inference.classifier import LoadedModel
+
     click.echo(yaml.safe_dump(redacted_config(config), sort_keys=False, allow_unicode=True), nl=False)
     if isinstance(classifier, LoadedModel):
         click.echo(f"# model.sha256: {classifier.content_sha256}")
-    click.echo(f"# model {contract.identity}; thresholds in force:")
-    for label, threshold in sources[COMMON].thresholds.items():
+    click.echo(f"# model {classifier.contract.identity}; thresholds in force:")
+    for label, threshold in checked.sources[COMMON].thresholds.items():
         click.echo(f"#   {label}: {threshold}")
     if checked.shadow is not None:
         click.echo(f"# shadow {checked.shadow.identity}")
+
+
+def _echo_former_names(content: bytes, file: Path | None) -> None:
+    """Print the former names of keys in a file, and how the present ones are written."""
+    from soundwatch.daemon.config.migration import former_names
+
     for key, former, present in former_names(parse_yaml(content, str(file))):
         click.echo(
             f"# {'.'.join(key)}: {former} is the former name of {present}; to write the new one: "

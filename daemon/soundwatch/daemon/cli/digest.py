@@ -17,10 +17,10 @@ from soundwatch.daemon.cli.options import (
     journal_file,
     overwrite_option,
     stored_journal_option,
+    write_output,
 )
 from soundwatch.daemon.config.file import load_config
-from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.files.atomic_file import replace_file
+from soundwatch.daemon.core.errors import ConfigError
 
 
 @click.command()
@@ -85,9 +85,6 @@ def digest(
         text = render_html(statistics) if format_ == "html" else render_text(statistics)
     if output is None:
         click.echo(text, nl=False)
-        return
-    try:
-        replace_file(output, lambda path: path.write_text(text, "utf-8"))
-    except OSError as error:
-        raise SinkError(f"{output} cannot be written: {error.strerror}. Give another --output.") from error
+    else:
+        write_output(output, lambda path: path.write_text(text, "utf-8"), "--output")
     click.echo(f"Statistics written to {output}.", err=True)

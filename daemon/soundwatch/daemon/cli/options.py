@@ -16,7 +16,8 @@ import click
 import msgspec
 
 from soundwatch.daemon.config.config import BACKENDS, Config, ModelConfig
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.files.atomic_file import replace_file
 from soundwatch.daemon.core.files.paths import is_there
 from soundwatch.daemon.core.files.unfinished import remove_unfinished
 from soundwatch.daemon.system.job_control import in_foreground
@@ -116,6 +117,23 @@ def is_interactive_terminal() -> bool:
     """Return True if standard output is a terminal on which a view can be drawn."""
     usable = sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
     return usable and in_foreground(sys.stdout.fileno())
+
+
+def write_output(path: Path, write: Callable[[Path], object], option: str) -> None:
+    """Write the output of a command in one step.
+
+    Args:
+        path: The file.
+        write: Writes the whole content to the path that it is given.
+        option: The option that names the file, for the message.
+
+    Raises:
+        SinkError: The file cannot be written; its old content is still there.
+    """
+    try:
+        replace_file(path, write)
+    except OSError as error:
+        raise SinkError(f"{path} cannot be written: {error.strerror or error}. Give another {option}.") from error
 
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")

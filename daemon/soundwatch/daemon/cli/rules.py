@@ -101,7 +101,7 @@ def explain(event_id: str, config_path: Path | None, journal: str | None) -> Non
 @stored_journal_option
 def send_test(name: str, config_path: Path | None, journal: str | None) -> None:
     """Send one test message to each output of a rule."""
-    from soundwatch.daemon.app.rule_test import send_test_message
+    from soundwatch.daemon.app.sample_delivery import send_test_message
 
     config = _config_with_rules(config_path, journal)
     contract = _check(config)

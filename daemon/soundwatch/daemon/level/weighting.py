@@ -35,7 +35,7 @@ _GRID: Final = 400
 
 
 def analog_gain(weighting: str, frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the gain of the design goal of A or C, 1 at 1 kHz."""
+    """Return the gain (F,) of the design goal of A or C at frequencies (F,), 1 at 1 kHz."""
     return _analog(weighting, frequency_hz) / _analog(weighting, np.array([REFERENCE_HZ]))
 
 
@@ -50,7 +50,7 @@ def weighting_sections(rate_hz: int) -> Sections:
 
 
 def gain(sections: Sections, frequency_hz: NDArray[np.float64], rate_hz: int) -> NDArray[np.float64]:
-    """Return the gain of sections in series at frequencies below half the sampling rate."""
+    """Return the gain (F,) of sections in series at frequencies (F,) below half the sampling rate."""
     delay = np.exp(-2j * np.pi * frequency_hz / rate_hz)
     powers = np.stack([np.ones_like(delay), delay, delay**2])  # (3, F)
     numerators = sections[:, :3] @ powers

@@ -144,6 +144,14 @@ def _rank(source: SourceStatus) -> int:
     return 0 if source.state in ("lost", "waiting") else 1 if source.faults else 2
 
 
+def _level(level_dbfs: float | None, sound_level: LevelLine | None, columns: int) -> Text:
+    """Return the bar of a level, and the level: of the sound level meter where one measures, else of the window."""
+    share = 0.0 if level_dbfs is None else 1 - level_dbfs / MIN_DBFS
+    color = "red" if share > 0.95 else "yellow" if share > 0.85 else "cyan"
+    text = f"{'silent' if level_dbfs is None else f'{level_dbfs:.0f} dBFS':>9}"
+    return Text.assemble((bar(share, columns), color), f" {text if sound_level is None else _sound_level(sound_level)}")
+
+
 def _source(name: str, source: SourceStatus, state: ViewState, classes: int, column: int, width: int) -> list[Text]:
     """Return the rows of a source: its level, its highest classes and its highest tags."""
     window = state.latest.get(name) if source.state == "heard" else None
@@ -154,12 +162,8 @@ def _source(name: str, source: SourceStatus, state: ViewState, classes: int, col
             _join_lines(source.detail), "bright_black"
         )
         return [line]
-    level = window.level_dbfs
-    share = 0.0 if level is None else 1 - level / MIN_DBFS
     columns = max(6, min(40, width - 60))
-    line.append(bar(share, columns), "red" if share > 0.95 else "yellow" if share > 0.85 else "cyan")
-    text = f"{'silent' if level is None else f'{level:.0f} dBFS':>9}"
-    line.append(f" {_sound_level(state.levels[name]) if name in state.levels else text}")
+    line.append_text(_level(window.level_dbfs, state.levels.get(name), columns))
     if source.faults:
         line.append(f"  {', '.join(source.faults)}", "red")
     best = sorted(zip(window.values.tolist(), window.labels, strict=True), reverse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from soundwatch.daemon.app.rule_test import send_test_message
+from soundwatch.daemon.app.sample_delivery import send_test_message
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.sinks.webhook import idempotency_key
 from support.fakes import SMALL_CONTRACT
