@@ -155,7 +155,7 @@ def a_site(
         settings=lambda: {name: resolve_source(config, name, SMALL_CONTRACT, {}) for name in ("mic0", "yard")},
         sinks=lambda: sinks or [],
         rules=lambda: rules,
-        uncalibrated=lambda: ("yard",),
+        uncalibrated=lambda: {"yard": "soundwatch calibrate --background 3600 --source yard"},
     )
     site = Site(view, notice, switched=switched, log=log)
     try:

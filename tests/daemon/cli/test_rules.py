@@ -45,7 +45,16 @@ def test_a_trial_has_times_of_the_place_and_claims_nothing_about_a_clip(tmp_path
     lines = rules("test", "--since", "2026-11-01T00:00Z", tmp_path=tmp_path).splitlines()
     assert lines[0].startswith("2026-11-22 17:15:02+09:00  dogs  dog bark: dog bark at yard")
     assert "clip" not in lines[0]
+    assert lines[0].endswith("  A"), "the id, which `rules explain` takes"
     assert lines[1] == "dogs: 1 would have been sent; held: none"
+
+
+@pytest.mark.usefixtures("journal")
+def test_an_explanation_has_the_time_of_the_place_whose_windows_it_compares(tmp_path: Path) -> None:
+    quiet = CONFIG.replace("    then:", "    not_when: {during: [{from: '17:00', to: '18:00'}]}\n    then:")
+    assert "not_when.during: no; seen 2026-11-22 17:15:02+09:00, wanted outside 17:00 to 18:00" in rules(
+        "explain", "A", tmp_path=tmp_path, configured=quiet
+    )
 
 
 def test_a_trial_has_the_text_of_a_digest(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from rich.cells import cell_len
@@ -36,6 +37,7 @@ def test_a_time_is_local_and_has_its_offset_from_utc(zone: str) -> None:
         "Asia/Kolkata": "2026-11-22 13:45:02+05:30",
     }
     assert format_line(EVENT).startswith(f"{shown[zone]}  mic0 ")
+    assert format_line(EVENT, ZoneInfo("Asia/Kolkata")).startswith(f"{shown['Asia/Kolkata']}  mic0 ")
 
 
 def test_an_event_of_a_metered_source_has_its_a_weighted_levels() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -30,12 +31,14 @@ class RunConfig:
     Attributes:
         config: Everything but the sources.
         sources: Sources by name.
-        waiting: Names of sources that may be absent at start.
+        waiting: Names of sources that may be absent at start: those of the configuration.
+        path: The configuration file; None for none.
     """
 
     config: Config
     sources: dict[str, SourceConfig]
     waiting: Collection[str] = ()
+    path: Path | None = None
 
 
 def select_sources(config: Config, devices: Sequence[str]) -> dict[str, SourceConfig]:

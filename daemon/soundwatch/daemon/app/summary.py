@@ -12,7 +12,7 @@ from typing import Literal
 
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.capture import source_kind
-from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
+from soundwatch.daemon.detection.calibration import calibrate_command
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.status.snapshot import StatusSnapshot
 
@@ -30,7 +30,7 @@ def run_summary(
 
     Returns:
         `events`: number of events by class; `journal`: path, and what is not stored; `read`: the command that prints
-        the events; `calibrate`: the command that sets the thresholds, after a run of a microphone that has no
+        the events; `calibrate`: the command that sets the thresholds of the first microphone that has no
         calibration.
     """
     counts = Counter[str]()
@@ -38,7 +38,8 @@ def run_summary(
         counts.update(source.events)
     events = ", ".join(f"{label} {count}" for label, count in counts.most_common()) or "none"
     journal = run_config.config.journal
-    next_step = {"calibrate": CALIBRATE_COMMAND} if uncalibrated_sources(snapshot, run_config) else {}
+    uncalibrated = uncalibrated_sources(snapshot, run_config)
+    next_step = {"calibrate": next(iter(uncalibrated.values()))} if uncalibrated else {}
     if path == MEMORY:
         return {"events": events, "journal": "memory: not stored", **next_step}
     named = "" if journal.path is None else f" --journal {shlex.quote(str(path))}"
@@ -48,15 +49,15 @@ def run_summary(
     return {"events": events, "journal": stored, "read": f"soundwatch tail{named}{since}", **next_step}
 
 
-def uncalibrated_sources(snapshot: StatusSnapshot, run_config: RunConfig) -> tuple[str, ...]:
-    """Return the microphones that have delivered sound and have no calibration."""
+def uncalibrated_sources(snapshot: StatusSnapshot, run_config: RunConfig) -> dict[str, str]:
+    """Return the microphones that have delivered sound and have no calibration, with the command that makes one."""
     if run_config.config.detection.calibration is not None:
-        return ()
-    return tuple(
-        name
+        return {}
+    return {
+        name: calibrate_command(name, source.device, run_config.path, configured=name in run_config.waiting)
         for name, source in run_config.sources.items()
         if source.detection.calibration is None
         and source_kind(source.device).name == "microphone"
         and name in snapshot.sources
         and snapshot.sources[name].hello is not None
-    )
+    }

@@ -128,7 +128,8 @@ def _message_lines(config: Config, store: JournalStore, name: str, facts: LineFa
     line = found[0].line if found and found[0].seq == facts.seq else facts.line
     message = make_message(rule, DueMessage(name, facts), line, config.place, time.time(), text)
     when = local_time(config.place, facts.unix_ns / 1e9).isoformat(" ", "seconds")
-    return f"{when}  {name}  {message.title}: {message.body}".splitlines()
+    lines = f"{when}  {name}  {message.title}: {message.body}".splitlines()
+    return lines if facts.id is None else [f"{lines[0]}  {facts.id}", *lines[1:]]
 
 
 def _open(path: Path | None, journal: str | None, names: tuple[str, ...]) -> tuple[Config, JournalStore, RuleSet]:

@@ -96,7 +96,7 @@ def run(
         run_config = _run_config(config, devices, given)
         if or_demo and not devices:
             run_config = replace(run_config, sources=_present_or_demo(run_config.sources, log))
-        return _without_demo_journal(run_config)
+        return replace(_without_demo_journal(run_config), path=config_path)
 
     def reread(content: bytes | None) -> RunConfig:
         if content is None:

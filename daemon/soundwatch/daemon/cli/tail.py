@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -59,43 +59,49 @@ def tail(
     from soundwatch.daemon.journal.follow import follow_lines
     from soundwatch.daemon.journal.location import open_for_reading
 
-    store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
+    config = apply_journal(load_config(config_path), journal)
+    store = open_for_reading(config.journal)
     line_filter = query.parse_filter(datetime.now(UTC), **filters)
     live_types = [type_ for type_, wanted in (("scores", scores), ("level", level)) if wanted]
     if follow or live_types:  # new sources and classes may appear
         query.check_types(line_filter)
     else:
         query.check_names(store, line_filter)
-    text = wants_text(format_)
+    zone = config.place.zone if wants_text(format_) else None
     if count is None and not filters["since"]:
         count = DEFAULT_LINES
     found = query.read_lines(store, line_filter) if count is None else query.read_last_lines(store, line_filter, count)
     last_seq = store.last_seq()
     for entry in found:
-        _show(entry.line, text)
+        _show(entry.line, zone)
         last_seq = max(last_seq, entry.seq)
     if live_types or follow:
         for line in follow_lines(store, replace(line_filter, after_seq=last_seq), live_types):
-            _show(line, text)
+            _show(line, zone)
 
 
-def _show(line: bytes, text: bool) -> None:
-    """Print one line without delay."""
-    click.echo(_text(line) if text else line.decode("utf-8", "replace"), nl=text)
+def _show(line: bytes, zone: tzinfo | None) -> None:
+    """Print one line without delay, as text with times of a zone, or without a zone as it is."""
+    click.echo(line.decode("utf-8", "replace") if zone is None else _text(line, zone), nl=zone is not None)
     sys.stdout.flush()
 
 
-def _text(line: bytes) -> str:
+def _text(line: bytes, zone: tzinfo | None = None) -> str:
     """Format a line as text; a damaged line is printed as it is."""
     try:
-        return format_line(msgspec.json.decode(line))
+        return format_line(msgspec.json.decode(line), zone)
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         return printable(f"damaged line: {line.decode('utf-8', 'replace').rstrip()}")
 
 
-def format_line(line: dict[str, Any]) -> str:
-    """Format a line as text: local time with its offset from UTC, source, type and content; never a control code."""
-    time = datetime.fromisoformat(line["time"]).astimezone().isoformat(" ", "seconds")
+def format_line(line: dict[str, Any], zone: tzinfo | None = None) -> str:
+    """Format a line as text: local time with its offset from UTC, source, type and content; never a control code.
+
+    Args:
+        line: The line.
+        zone: Zone of the time; None for that of the system.
+    """
+    time = datetime.fromisoformat(line["time"]).astimezone(zone).isoformat(" ", "seconds")
     from rich.cells import cell_len
 
     source = line["source"] or ""

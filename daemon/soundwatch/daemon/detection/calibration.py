@@ -14,6 +14,7 @@ Does not: record (`app/calibrate.py`).
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +35,27 @@ STEP: Final = 0.01
 HIGHEST: Final = 0.99
 MIN_BACKGROUND_S: Final = 600
 LONGEST_BYTES: Final = 1 << 20
-CALIBRATE_COMMAND: Final = "soundwatch calibrate --background 3600"
+DEFAULT_DEVICE: Final = "default"  # of `soundwatch calibrate`
 NOT_CALIBRATED: Final = "{source} is not calibrated: its thresholds are the model's."  # a text of the page too
+
+
+def calibrate_command(source: str, device: str | int, config_path: Path | None, *, configured: bool) -> str:
+    """Return the command that calibrates a microphone.
+
+    Args:
+        source: Name of the source.
+        device: Its device.
+        config_path: The configuration file; None for none.
+        configured: The source is one of the configuration, not a device of the command line.
+    """
+    words = ["soundwatch", "calibrate", "--background", "3600"]
+    if config_path is not None and configured:
+        words += ["--source", source]
+    elif str(device) != DEFAULT_DEVICE:
+        words += ["--device", str(device)]
+    if config_path is not None:
+        words += ["--config", str(config_path)]
+    return shlex.join(words)
 
 
 class ClassCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

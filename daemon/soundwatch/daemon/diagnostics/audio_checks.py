@@ -16,7 +16,7 @@ from soundwatch.daemon.capture.portaudio.devices import devices_text
 from soundwatch.daemon.capture.sound_server.devices import describe_server_device, server_devices_text
 from soundwatch.daemon.capture.sound_server.source import is_server_source
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND, NOT_CALIBRATED
+from soundwatch.daemon.detection.calibration import NOT_CALIBRATED, calibrate_command
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 
 SOUND: Final = Path("/dev/snd")
@@ -61,10 +61,11 @@ def check_calibration(case: CheckInput) -> Iterator[Finding]:
     """Report each microphone without a calibration, with the command that sets the thresholds of its place."""
     if case.config is None or case.config.detection.calibration is not None:
         return
-    for name, _ in _microphones(case):
+    for name, device in _microphones(case):
         if case.config.sources[name].detection.calibration is None:
             seen = NOT_CALIBRATED.format(source=name)
-            yield Finding("calibration", "note", seen, f"`{CALIBRATE_COMMAND}` sets the thresholds of this place.")
+            command = calibrate_command(name, device, case.path, configured=True)
+            yield Finding("calibration", "note", seen, f"`{command}` sets the thresholds of this place.")
 
 
 def _assess(name: str, device: str) -> Finding:

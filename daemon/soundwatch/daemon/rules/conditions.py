@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from soundwatch.daemon.config.place import PlaceConfig, TimeWindow
 from soundwatch.daemon.config.rules import RuleConfig
-from soundwatch.daemon.core.time.clock import SECOND_NS, format_utc
+from soundwatch.daemon.core.time.clock import SECOND_NS
 from soundwatch.daemon.rules.facts import LineFacts
 from soundwatch.daemon.rules.state import RulesState, RuleState
 from soundwatch.daemon.schedule.windows import is_within_any
@@ -76,7 +77,7 @@ def when_conditions(rule: RuleConfig, facts: LineFacts, place: PlaceConfig) -> I
             yield Condition(key, seen_value, f"at least {least:g}", passes)
     if when.during:
         within = is_within_any(when.during, place, facts.unix_ns)
-        yield Condition("when.during", format_utc(facts.unix_ns), window_text(when.during), within)
+        yield Condition("when.during", _local_time(place, facts.unix_ns), window_text(when.during), within)
 
 
 def count_condition(rule: RuleConfig, state: RuleState, facts: LineFacts) -> Iterator[Condition]:
@@ -97,7 +98,7 @@ def not_when_conditions(
     if not_when.during:
         within = is_within_any(not_when.during, place, now_ns)
         wanted = f"outside {window_text(not_when.during)}"
-        yield Condition("not_when.during", format_utc(now_ns), wanted, not within)
+        yield Condition("not_when.during", _local_time(place, now_ns), wanted, not within)
     if not_when.continues:
         seen = "a new sound" if facts.continues is None else f"continues {facts.continues}"
         yield Condition("not_when.continues", seen, "a new sound", facts.continues is None)
@@ -112,6 +113,11 @@ def not_when_conditions(
     sent = len(recent(own.sent, now_ns, limit.within_s))
     wanted = f"fewer than {limit.messages} messages in {limit.within_s:g} s"
     yield Condition("then.limit", f"{sent} messages", wanted, sent < limit.messages)
+
+
+def _local_time(place: PlaceConfig, unix_ns: int) -> str:
+    """Return a time in the zone that windows of time are in."""
+    return datetime.fromtimestamp(unix_ns / SECOND_NS, UTC).astimezone(place.zone).isoformat(" ", "seconds")
 
 
 def recent(times: tuple[int, ...], now_ns: int, within_s: float) -> tuple[int, ...]:

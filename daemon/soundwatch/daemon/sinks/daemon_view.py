@@ -107,7 +107,7 @@ class DaemonView:
         control: Changes offsets of thresholds and schedules; None where nothing runs.
         sinks: Returns the status of each sink and the number of lines that it has yet to take.
         rules: Returns the status of each alert rule.
-        uncalibrated: Returns the names of the microphones without a calibration.
+        uncalibrated: Returns the microphones without a calibration, by name, with the command that makes one.
         clip_pending: Returns True while the clip of an event is open or waits to be written.
         editor: Changes the configuration file; None where nothing runs.
         job: Job control of the process.
@@ -127,7 +127,7 @@ class DaemonView:
     control: SourceController | None = None
     sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple
     rules: Callable[[], Sequence[RuleStatus]] = tuple
-    uncalibrated: Callable[[], Sequence[str]] = tuple
+    uncalibrated: Callable[[], Mapping[str, str]] = dict
     clip_pending: Callable[[str], bool] = lambda _: False
     editor: ConfigEditor | None = None
     job: JobControl = field(default_factory=JobControl)

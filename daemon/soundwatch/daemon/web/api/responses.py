@@ -13,7 +13,6 @@ from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.languages.language import Language, sound_name, translated
 from soundwatch.daemon.core.records.scores import WindowResult
 from soundwatch.daemon.core.time.clock import SECOND_NS, format_utc
-from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
 from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.inference.classifier import resolve_model
 from soundwatch.daemon.journal.journal import Journal
@@ -137,13 +136,14 @@ def _card(model_file: str) -> str | None:
 def health(view: DaemonView, *, token_wanted: bool, language: Language) -> HealthResponse:
     """Return the health of the daemon."""
     problems, active = tuple(_problems(view, language)), view.model()
+    uncalibrated = view.uncalibrated()
     overload, present_unix_ns = view.status.snapshot.overload, time.time_ns()
     journal = view.journal
     return HealthResponse(
         state="poor" if problems else "good",
         problems=problems,
-        uncalibrated=tuple(view.uncalibrated()),
-        calibrate=CALIBRATE_COMMAND,
+        uncalibrated=tuple(uncalibrated),
+        calibrate=next(iter(uncalibrated.values()), ""),
         node=view.node,
         version=__version__,
         model=active.contract.identity,

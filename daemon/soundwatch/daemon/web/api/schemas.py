@@ -207,9 +207,9 @@ class OverloadResponse(msgspec.Struct, frozen=True, kw_only=True):
 class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Health of the daemon.
 
-    `problems` are sentences. `uncalibrated` names the microphones whose thresholds are the model's, which the command
-    `calibrate` sets for their place. `boot` changes with each start of the program. `token_wanted`: clients need
-    a token.
+    `problems` are sentences. `uncalibrated` names the microphones whose thresholds are the model's; the command
+    `calibrate` sets those of the first one for its place. `boot` changes with each start of the program.
+    `token_wanted`: clients need a token.
     """
 
     state: Literal["good", "poor"]
