@@ -72,6 +72,7 @@ def test_a_source_without_a_device_is_refused(device: str) -> None:
     [
         ("pcm+tcp://camera", "^sources.yard: 'pcm.tcp://camera' is not a valid address; write pcm.tcp://HOST:PORT"),
         ("pcm+udp://0.0.0.0:99?x=1", "is not a valid address"),
+        ("file:///home/me/a.WAV", r"^sources.yard: file:///home/me/a.WAV is the address of a recording; its path was"),
         ("WYOMING://satellite", "is not a valid address; write wyoming://HOST:PORT"),
     ],
 )
@@ -82,7 +83,10 @@ def test_a_malformed_address_is_refused(device: str, message: str) -> None:
 
 def test_an_address_that_may_be_opened_is_accepted() -> None:
     unchecked = SourceConfig(device="rtsps://camera/1", certificate="unchecked")
-    others = [SourceConfig(device=device) for device in ("https://radio/1", "PCM+TCP://camera:99", "nvr", 3)]
+    others = [
+        SourceConfig(device=device)
+        for device in ("https://radio/1", "file:///etc/sender.sdp", "PCM+TCP://camera:99", "nvr", 3)
+    ]
     check_devices(Config(sources={str(number): source for number, source in enumerate([unchecked, *others])}))
 
 

@@ -7,17 +7,20 @@ Does not: read a stream (`streams/`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Final
 from urllib.parse import urlsplit
 
 from soundwatch.daemon.capture.kind import SourceKind, SourceRequest
 from soundwatch.daemon.capture.monitoring.reconnect import open_reconnecting
 from soundwatch.daemon.capture.name_candidates import host_names
+from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.capture.streams.certificates import ENCRYPTED, describe_certificate
 from soundwatch.daemon.capture.streams.connection import Connection
 from soundwatch.daemon.capture.streams.ffmpeg import connect_ffmpeg
 from soundwatch.daemon.capture.streams.network import NetworkSource, connect_tcp, connect_udp, parse_address
 from soundwatch.daemon.capture.streams.wyoming_satellite import check_wyoming, open_wyoming
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.network.redact import check_address, redact_url
 from soundwatch.daemon.core.records.source import LiveSource, SourceInfo
 
@@ -90,6 +93,20 @@ def _open_live_wyoming(request: SourceRequest) -> LiveSource:
     )
 
 
+def _check_url(url: str) -> None:
+    """Refuse an ambiguous address, and a recording, which ffmpeg would play as fast as possible, again and again.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    check_address(url)
+    parts = urlsplit(url)
+    if parts.scheme == "file" and PurePath(parts.path).suffix.lower() in RECORDING_SUFFIXES:
+        raise ConfigError(
+            f"{redact_url(url)} is the address of a recording; its path was expected. Write it without file://."
+        )
+
+
 def _connect_url(url: str, request: SourceRequest) -> Connection:
     return connect_ffmpeg(url, request.pcm, request.certificate)
 
@@ -110,5 +127,5 @@ ADDRESS_KINDS: Final[tuple[SourceKind, ...]] = (
     SourceKind(
         "wyoming", _has_scheme("wyoming"), _open_wyoming, _open_live_wyoming, host_names, _is_plain, check_wyoming
     ),
-    _network_kind("url", _has_scheme(""), _connect_url, FFMPEG_PAUSE_S, check_address, encrypted=_is_encrypted),
+    _network_kind("url", _has_scheme(""), _connect_url, FFMPEG_PAUSE_S, _check_url, encrypted=_is_encrypted),
 )

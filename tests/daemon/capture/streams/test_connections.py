@@ -162,3 +162,14 @@ def test_other_devices_are_no_connections(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     for device in ("USB PnP", "pulse:yard", "-", "demo", "2", str(tmp_path / "a.wav"), str(tmp_path)):
         assert source_kind(device).encrypted is None
+
+
+def test_a_named_pipe_has_one_reader(tmp_path: Path) -> None:
+    """Each of two readers would get a part of the sound, without a word."""
+    os.mkfifo(tmp_path / "yard")
+    os.link(tmp_path / "yard", tmp_path / "again")
+    first = network.connect_fifo(tmp_path / "yard")
+    with pytest.raises(SourceError, match="again is read by another source or program, and each reader"):
+        network.connect_fifo(tmp_path / "again")
+    first.close(received=False)
+    network.connect_fifo(tmp_path / "again").close(received=False)

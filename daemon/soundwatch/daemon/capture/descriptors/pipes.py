@@ -1,4 +1,4 @@
-"""Pipes and sockets: waits for data, the size of a pipe, and the sound that may wait in it.
+"""Pipes and sockets: waits for data, the one reader and the size of a pipe, and the sound that may wait in it.
 
 Does not: read or write.
 """
@@ -6,11 +6,12 @@ Does not: read or write.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import sys
 from typing import IO, Final
 
-if sys.platform == "linux":
+if os.name == "posix":
     import fcntl
 
 PIPE_BYTES: Final = 1 << 18  # more than a frame: 300 ms of 48 kHz stereo have 115 kB
@@ -39,6 +40,19 @@ def wait_closed(fd: int, wait_ms: int, message_fd: int | None) -> None:
     if message_fd is not None:
         poll.register(message_fd, select.POLLIN)
     poll.poll(wait_ms)
+
+
+def is_only_reader(fd: int) -> bool:
+    """Return True if no other reader has asked this of the same named pipe, until the descriptor is closed."""
+    if os.name != "posix":
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # of a file system without locks
+        pass
+    return True
 
 
 def enlarge_pipe(pipe: IO[bytes], size_bytes: int = PIPE_BYTES) -> int:

@@ -34,7 +34,8 @@ ADVICE: Final[dict[AudioFault, str]] = {
     "opposite_channels": "The channels cancel each other, so their mean is silent: set `channels: left`, or `right`.",
     "dc_offset": "The sound has an offset, which takes headroom: a fault of the input; try another.",
     "clipping": "The input is overdriven: lower the gain.",
-    "rate": "The number of samples per second differs from the device's rate.",
+    "rate": "The number of samples per second differs from the device's rate: its rate is wrong, or it loses sound, as "
+    "on a USB hub that is too slow.",
     "stalls": "No sound for a second or more: the machine or its sound server is too busy.",
 }
 

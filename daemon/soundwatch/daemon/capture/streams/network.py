@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from soundwatch.daemon.capture.descriptors.pipes import wait_closed, wait_readable
+from soundwatch.daemon.capture.descriptors.pipes import is_only_reader, wait_closed, wait_readable
 from soundwatch.daemon.capture.monitoring.drop_detector import DropDetectorState, detect_drops
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.samples.pcm_stream import PcmStream
@@ -251,12 +251,18 @@ def connect_fifo(path: Path) -> Connection:
     """Open a named pipe; its writer may close and reopen it.
 
     Raises:
-        SourceError: The pipe cannot be opened.
+        SourceError: The pipe cannot be opened, or another source or soundwatch reads it.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise SourceError(f"{path} cannot be opened: {error.strerror}.") from error
+    if not is_only_reader(fd):
+        os.close(fd)
+        raise SourceError(
+            f"{path} is read by another source or program, and each reader of a pipe gets a part of its sound only. "
+            "End the other one, or let the writer write into two pipes."
+        )
 
     def close(*, received: bool) -> str:  # noqa: ARG001 -- a `Closing`
         os.close(fd)
