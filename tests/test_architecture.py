@@ -56,6 +56,7 @@ FLOORS: Final = {
     "daemon.core": CORE_FLOORS,
     "daemon.capture": CAPTURE_FLOORS,
     "daemon.web": WEB_FLOORS,
+    "daemon.diagnostics": (("network",), ("doctor", "privacy")),
     "training": TRAINING_FLOORS,
     "training.data": (("audio",), ("datasets",), ("checks", "windows")),
     "training.fit": (("scores", "steps"), ("setup",), ("epochs",), ("head", "reports"), ("runs",)),

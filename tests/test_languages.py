@@ -24,7 +24,7 @@ from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.message import sample_message
 from soundwatch.daemon.sinks.protocols import SinkState
-from soundwatch.daemon.sinks.webhook_templates import load_template
+from soundwatch.daemon.sinks.webhook.templates import load_template
 from soundwatch.daemon.web.api.responses import SILENT_STATES
 from support.page_texts import dynamic_calls, html_texts, placeholders, plural_texts, script_texts
 

@@ -14,9 +14,9 @@ import soundfile
 
 from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.cli import main
-from soundwatch.daemon.diagnostics import storage_checks as keeping_module
-from soundwatch.daemon.diagnostics.checks import run_checks
-from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, findings_text
+from soundwatch.daemon.diagnostics.doctor import storage_checks as keeping_module
+from soundwatch.daemon.diagnostics.doctor.checks import run_checks
+from soundwatch.daemon.diagnostics.doctor.finding import CheckInput, Finding, findings_text
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.spec import SinkSpec
 from support.cli_runner import soundwatch
@@ -174,7 +174,7 @@ def test_a_part_that_cannot_be_looked_at_is_a_finding(monkeypatch: pytest.Monkey
     def breaks(_: CheckInput) -> Any:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("soundwatch.daemon.diagnostics.checks.PARTS", (("clock", breaks),))
+    monkeypatch.setattr("soundwatch.daemon.diagnostics.doctor.checks.PARTS", (("clock", breaks),))
     findings = list(run_checks(CheckInput(None, None, None, listens=False, view=detached_view)))
     assert findings == [Finding("clock", "fault", "The check failed: ZeroDivisionError: oh", "Report this.")]
     assert "Faults: 1." in findings_text(findings)

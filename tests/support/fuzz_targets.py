@@ -42,8 +42,8 @@ from soundwatch.daemon.sinks.kinds import parse_sink, sink_key, sink_port
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.fleet import ResendRequest
 from soundwatch.daemon.sinks.mqtt.options import BrokerOptions, parse_broker
-from soundwatch.daemon.sinks.webhook import retry_after_s
-from soundwatch.daemon.sinks.webhook_settings import WebhookOptions, load_settings
+from soundwatch.daemon.sinks.webhook.settings import WebhookOptions, load_settings
+from soundwatch.daemon.sinks.webhook.sink import retry_after_s
 from soundwatch.daemon.web.api.schemas import CountsQuery, EventsQuery, LabelBody, LinesQuery
 from soundwatch.daemon.web.http.query_params import parse_query
 from soundwatch.daemon.web.http.refusal import RequestRefused

@@ -8,7 +8,7 @@ import msgspec
 
 from soundwatch.daemon.app.sample_delivery import send_test_message
 from soundwatch.daemon.config.config import Config
-from soundwatch.daemon.sinks.webhook import idempotency_key
+from soundwatch.daemon.sinks.webhook.sink import idempotency_key
 from support.fakes import SMALL_CONTRACT
 
 

@@ -14,7 +14,7 @@ from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.records.block import Block, read_only
 from soundwatch.daemon.core.records.source import SourceInfo
-from soundwatch.daemon.diagnostics.privacy_audit import audit
+from soundwatch.daemon.diagnostics.privacy.audit import audit
 
 
 class Buoy:

@@ -10,10 +10,12 @@ import pytest
 from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.config.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.config.source import SourceConfig
-from soundwatch.daemon.diagnostics import checks, earlier_clips, privacy_audit
-from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
-from soundwatch.daemon.diagnostics.privacy_text import audit_text
-from soundwatch.daemon.diagnostics.storage_checks import check_journal, check_sinks, check_unfinished
+from soundwatch.daemon.diagnostics.doctor import checks
+from soundwatch.daemon.diagnostics.doctor.finding import CheckInput, Finding
+from soundwatch.daemon.diagnostics.doctor.storage_checks import check_journal, check_sinks, check_unfinished
+from soundwatch.daemon.diagnostics.privacy import audit as privacy_audit
+from soundwatch.daemon.diagnostics.privacy import earlier_clips
+from soundwatch.daemon.diagnostics.privacy.text import audit_text
 
 KINDS = ("through a file", "a folder", "no such folder", "a long name", "a long path", "no such user", "a loop")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from soundwatch.daemon.diagnostics.configured_hosts import configured_hosts
-from soundwatch.daemon.diagnostics.privacy_audit import audit
+from soundwatch.daemon.diagnostics.network.configured_hosts import configured_hosts
+from soundwatch.daemon.diagnostics.privacy.audit import audit
 from support.rule_lines import configured
 
 SEND = "['apprise:tgram://123:secret/1', 'webhook:https://example.org/secret']"

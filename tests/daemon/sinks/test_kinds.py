@@ -13,10 +13,10 @@ from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.cli.options import sink_option
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.diagnostics.configured_hosts import ConfiguredHost, configured_hosts
-from soundwatch.daemon.diagnostics.finding import CheckInput
-from soundwatch.daemon.diagnostics.privacy_audit import audit
-from soundwatch.daemon.diagnostics.storage_checks import check_sinks
+from soundwatch.daemon.diagnostics.doctor.finding import CheckInput
+from soundwatch.daemon.diagnostics.doctor.storage_checks import check_sinks
+from soundwatch.daemon.diagnostics.network.configured_hosts import ConfiguredHost, configured_hosts
+from soundwatch.daemon.diagnostics.privacy.audit import audit
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.targets import prepare_target
 from soundwatch.daemon.sinks.daemon_view import DaemonView

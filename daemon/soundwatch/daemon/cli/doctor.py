@@ -27,8 +27,8 @@ def doctor(context: click.Context, as_json: bool, probe: bool, config_path: Path
     """
     from soundwatch.daemon.app.detached_view import detached_view
     from soundwatch.daemon.capture.source_names import locate_sources
-    from soundwatch.daemon.diagnostics.checks import run_checks
-    from soundwatch.daemon.diagnostics.finding import CheckInput, findings_text
+    from soundwatch.daemon.diagnostics.doctor.checks import run_checks
+    from soundwatch.daemon.diagnostics.doctor.finding import CheckInput, findings_text
 
     try:
         config = load_config(config_path)

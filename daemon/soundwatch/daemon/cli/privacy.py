@@ -57,7 +57,9 @@ def audit(
     Exit code 12 if data leaves the local network or may leave it, otherwise 0. With --watch: 12 if the running program
     has an open socket or file that the configuration does not explain, otherwise 0; 11 if no program runs.
     """
-    from soundwatch.daemon.diagnostics import activity_watch, privacy_audit, privacy_text
+    from soundwatch.daemon.diagnostics.privacy import activity_watch
+    from soundwatch.daemon.diagnostics.privacy import audit as privacy_audit
+    from soundwatch.daemon.diagnostics.privacy.text import audit_text
 
     config = apply_clips(apply_journal(load_config(config_path), journal), clips_folder)
     config = msgspec.structs.replace(config, sinks=sinks or config.sinks)
@@ -69,6 +71,6 @@ def audit(
     if as_json:
         click.echo(msgspec.json.encode(result).decode())
     else:
-        click.echo("\n".join(privacy_text.audit_text(result)))
+        click.echo("\n".join(audit_text(result)))
     if result.leaves_house:
         context.exit(LEAVES_LOCAL_NETWORK)

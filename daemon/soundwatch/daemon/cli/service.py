@@ -8,7 +8,7 @@ import click
 
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ServiceError
-from soundwatch.daemon.diagnostics.network_filter import allowed_destinations, drop_in_text, nameservers
+from soundwatch.daemon.diagnostics.network.network_filter import allowed_destinations, drop_in_text, nameservers
 from soundwatch.daemon.system.service_steps import Step, run_steps
 from soundwatch.daemon.system.systemd_unit import (
     ServicePaths,

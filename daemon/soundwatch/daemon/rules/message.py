@@ -1,6 +1,6 @@
 """Title and text of a message, from the templates of a rule.
 
-Conventions: `$NAME` is a field of the line, as in a webhook's template file (`sinks/webhook_templates.py`), and also
+Conventions: `$NAME` is a field of the line, as in a webhook's template file (`sinks/webhook/templates.py`), and also
 `$rule`, `$fault`, `$state` and `$detail`. Times for people have a zone, and a date unless it is today's.
 Does not: send (`rules/sink.py`).
 """
@@ -23,7 +23,7 @@ from soundwatch.daemon.core.languages.language import Language, in_language, sou
 from soundwatch.daemon.core.text.messages import did_you_mean
 from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.rules.clip_wait import DueMessage
-from soundwatch.daemon.sinks.webhook_templates import PLACEHOLDERS, SAMPLE, template_values, time_text
+from soundwatch.daemon.sinks.webhook.templates import PLACEHOLDERS, SAMPLE, template_values, time_text
 
 RULE_PLACEHOLDERS: Final = (*PLACEHOLDERS, "state", "detail", "fault", "rule")
 NAMED_SOUNDS: Final = 5  # in a message that stands for several

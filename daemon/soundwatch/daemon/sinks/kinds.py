@@ -73,8 +73,8 @@ def _mqtt() -> tuple[type[msgspec.Struct], Prepare]:
 
 
 def _webhook() -> tuple[type[msgspec.Struct], Prepare]:
-    from soundwatch.daemon.sinks.webhook import prepare_webhook
-    from soundwatch.daemon.sinks.webhook_settings import WebhookOptions
+    from soundwatch.daemon.sinks.webhook.settings import WebhookOptions
+    from soundwatch.daemon.sinks.webhook.sink import prepare_webhook
 
     return WebhookOptions, prepare_webhook
 
@@ -86,13 +86,13 @@ def _command() -> tuple[type[msgspec.Struct], Prepare]:
 
 
 def _unix() -> tuple[type[msgspec.Struct], Prepare]:
-    from soundwatch.daemon.sinks.socket_listeners import UnixOptions, prepare_unix
+    from soundwatch.daemon.sinks.sockets.listeners import UnixOptions, prepare_unix
 
     return UnixOptions, prepare_unix
 
 
 def _tcp() -> tuple[type[msgspec.Struct], Prepare]:
-    from soundwatch.daemon.sinks.socket_listeners import TcpOptions, prepare_tcp
+    from soundwatch.daemon.sinks.sockets.listeners import TcpOptions, prepare_tcp
 
     return TcpOptions, prepare_tcp
 

@@ -28,8 +28,8 @@ from soundwatch.daemon.cli.devices import devices
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.source import SourceConfig
 from soundwatch.daemon.core.errors import SourceError, StallError
-from soundwatch.daemon.diagnostics import audio_checks
-from soundwatch.daemon.diagnostics.finding import CheckInput
+from soundwatch.daemon.diagnostics.doctor import audio_checks
+from soundwatch.daemon.diagnostics.doctor.finding import CheckInput
 from support.fake_sound_server import FakeServer, reply
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no Unix sockets")

@@ -14,8 +14,8 @@ import pytest
 
 from soundwatch.daemon.config.config import Config, JournalConfig
 from soundwatch.daemon.core.process.reporting import SWITCHES, disable_reporting, enabled_reporting
-from soundwatch.daemon.diagnostics.privacy_audit import audit
-from soundwatch.daemon.diagnostics.privacy_text import audit_text
+from soundwatch.daemon.diagnostics.privacy.audit import audit
+from soundwatch.daemon.diagnostics.privacy.text import audit_text
 from support.cli_runner import soundwatch
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon.sinks.webhook import retry_after_s
+from soundwatch.daemon.sinks.webhook.sink import retry_after_s
 from support.mosquitto import wait_until
 from support.ports import free_port
 from support.sink_harness import SinkHarness
@@ -197,7 +197,7 @@ def test_a_line_that_becomes_too_old_during_a_requested_delay_is_skipped(
 ) -> None:
     old_from_s: list[float] = []
     age_s = lambda *_: 3600.0 if old_from_s and time.monotonic() > old_from_s[0] else 0.0  # noqa: E731
-    monkeypatch.setattr("soundwatch.daemon.sinks.webhook._age_s", age_s)
+    monkeypatch.setattr("soundwatch.daemon.sinks.webhook.sink._age_s", age_s)
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         old_from_s.append(time.monotonic() + 1.0)

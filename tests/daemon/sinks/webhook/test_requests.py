@@ -13,7 +13,7 @@ from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.sinks.webhook import idempotency_key
+from soundwatch.daemon.sinks.webhook.sink import idempotency_key
 from support.sink_harness import SinkHarness
 from support.webhook_server import Server, status
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.sinks.webhook_templates import load_template, parse_time_zone, time_text
+from soundwatch.daemon.sinks.webhook.templates import load_template, parse_time_zone, time_text
 from support.sink_harness import SinkHarness
 from support.webhook_server import Server
 
