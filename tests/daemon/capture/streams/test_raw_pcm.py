@@ -240,7 +240,14 @@ def wav_header(tag: int, channels: int, rate_hz: int, bits: int) -> bytes:
         (wav_header(1, 1, 48000, 16), "WAV header of s16le,48000,1"),
         (wav_header(3, 1, 8000, 32), "WAV header of f32le,8000,1"),
         (wav_header(7, 1, 8000, 8), "WAV header of 8-bit samples,8000,1"),
-        (b"fLaC" + bytes(60), "file in FLAC format"),
+        (b"fLaC" + bytes(60), r"file in FLAC format, .* decode it: `ffmpeg -i - -f s16le -ar 8000 -ac 1 -`\.$"),
+        (b"FORM\0\0\0\0AIFF" + bytes(60), "file in AIFF format"),
+        (b".snd" + bytes(60), "file in AU format"),
+        (b"caff" + bytes(60), "file in CAF format"),
+        (
+            b"HTTP/1.1 503 Service Unavailable\r\n",
+            "begins with the answer of a server, .* an address that begins with http://",
+        ),
         (b"ID3\x04" + bytes(60), "file in MP3 format"),
     ],
 )

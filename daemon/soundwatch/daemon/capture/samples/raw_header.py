@@ -1,4 +1,4 @@
-"""Headers of files at the beginning of a stream of raw samples.
+"""Headers of files, and answers of servers, at the beginning of a stream of raw samples.
 
 Conventions: `arecord` and other programs write a WAV header unless they are told not to, and may write it in pieces. A
 header that states the configured format is left out: its length is seldom that of whole frames.
@@ -15,7 +15,19 @@ from soundwatch.daemon.core.errors import SourceError
 if TYPE_CHECKING:
     from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 
-_COMPRESSED: Final = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3\x03": "MP3", b"ID3\x04": "MP3"}
+_FILES: Final = {
+    b"fLaC": "FLAC",
+    b"OggS": "Ogg",
+    b"ID3\x03": "MP3",
+    b"ID3\x04": "MP3",
+    b"FORM": "AIFF",
+    b".snd": "AU",
+    b"caff": "CAF",
+    b"RIFX": "WAV",  # of big-endian samples
+    b"riff": "Wave64",
+    b"\x1a\x45\xdf\xa3": "Matroska",
+}
+_ANSWERS: Final = {b"HTTP": "http", b"ICY ": "http", b"RTSP": "rtsp"}
 _FORMATS: Final = {(1, 8): "u8", (1, 16): "s16le", (1, 24): "s24le", (1, 32): "s32le", (3, 32): "f32le"}
 _EXTENSIBLE: Final = 0xFFFE  # the format itself follows, as the first two bytes of an identifier
 _EXTENSIBLE_AT: Final = 24
@@ -35,12 +47,18 @@ def header_bytes(data: bytes, pcm: PcmFormat, description: str) -> int | None:
         Number of bytes before the first sample, 0 without a header; None while the header is incomplete.
 
     Raises:
-        SourceError: The header is that of a file in another format, so the samples would be read as noise.
+        SourceError: The header is that of a file in another format, or of a server, which would be read as noise.
     """
-    if kind := _COMPRESSED.get(data[:4]):
+    if kind := _FILES.get(data[:4]):
         raise SourceError(
             f"{description} begins with the header of a file in {kind} format, and raw samples were expected. Give the "
-            "file itself as the device, or decode it: `ffmpeg -i - -f s16le -ar 44100 -ac 1 -`."
+            f"file itself as the device, or decode it: `ffmpeg -i - -f {pcm.sample_format} -ar {pcm.rate_hz} -ac "
+            f"{pcm.channels} -`."
+        )
+    if scheme := _ANSWERS.get(data[:4]):
+        raise SourceError(
+            f"{description} begins with the answer of a server, and raw samples were expected. Write an address that "
+            f"begins with {scheme}://."
         )
     if data[:4] not in (b"RIFF", b"RF64") or not b"WAVE".startswith(data[8:12]):
         return 0
