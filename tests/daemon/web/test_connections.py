@@ -93,6 +93,18 @@ def test_connections_beyond_the_limit_are_refused_with_one_log_line_and_later_on
         wait_until(lambda: site.get("/api/health").status_code == 200)
 
 
+@pytest.mark.parametrize("limit", [64, 200])
+def test_open_connections_leave_most_file_descriptors_of_a_process_that_has_few(
+    monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    with a_site() as site, contextlib.ExitStack() as opened:
+        crowd = [opened.enter_context(socket.create_connection(site.address, timeout=60)) for _ in range(limit // 2)]
+        assert {answer_or_reset(client)[:12] for client in crowd[limit // 4 :]} <= {b"", b"HTTP/1.1 503"}
+        assert [event for event, _ in site.log.written] == ["connections_refused"]
+
+
 def test_one_client_cannot_take_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "is_loopback", lambda _: False)  # as clients of other machines
     monkeypatch.setattr(timeouts, "MAX_CLIENT_CONNECTIONS", 3)

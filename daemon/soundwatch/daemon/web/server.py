@@ -53,6 +53,7 @@ from soundwatch.daemon.web.live.streams import Streams
 from soundwatch.daemon.web.static_files import StaticFiles
 
 BACKLOG: Final = 32
+ANSWERED_CONNECTIONS: Final = 8  # at one time, beyond the limits
 MAX_MESSAGE_BYTES: Final = 1024
 LOG_INTERVAL_S: Final = 60.0
 PING_S: Final = 20.0
@@ -82,7 +83,7 @@ def serve(spec: SinkSpec, view: DaemonView) -> Iterator[str]:
     broadcaster, listening = Broadcaster(view, recent), Listening(view, settings)
     app = SecurityMiddleware(_app(view, broadcaster, listening, latencies, settings), settings, view.log)
     server = _Server(app, (broadcaster.close, listening.close), view.log, settings)
-    listener = listener if settings.tls is None else server.limit(listener)
+    listener = server.limit(listener)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
     unsubscribe = view.live.subscribe(latencies.observe), view.live.subscribe(recent.observe, features=True)
     thread.start()
@@ -208,9 +209,13 @@ class _Server(uvicorn.Server):
         self._stopping = asyncio.Event()
 
     def limit(self, listener: socket.socket) -> LimitedListener:
-        """Return the socket with limits on connections that count before a TLS handshake."""
-        limit = connections_within(MAX_CONNECTIONS)
-        return LimitedListener(listener, limit, MAX_CLIENT_CONNECTIONS, self._is_exempt, self._refused.add)
+        """Return the socket with limits on connections that count when one is accepted.
+
+        Those of TLS count before the handshake. Without TLS, a few more are accepted, and get an answer.
+        """
+        answered = ANSWERED_CONNECTIONS if self._tls is None else 0
+        limit = connections_within(MAX_CONNECTIONS) + answered
+        return LimitedListener(listener, limit, MAX_CLIENT_CONNECTIONS + answered, self._is_exempt, self._refused.add)
 
     def run_in_thread(self, listener: socket.socket) -> None:
         """Run the server; the target of its thread."""

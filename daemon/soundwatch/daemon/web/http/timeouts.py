@@ -1,10 +1,10 @@
 """uvicorn's HTTP and WebSocket protocols, with limits on connections and on the time to send or to read.
 
 Conventions: a connection beyond `MAX_CONNECTIONS`, or beyond `MAX_CLIENT_CONNECTIONS` of one client, is refused when
-it is accepted, before a request is read; with TLS, before the handshake (`limited_listener.py`). Loopback clients and
-proxies that name their clients share the total limit only, since they may stand for many. A WebSocket client that reads
-too slowly is closed with 1013 after its unread data. An HTTP client that reads too slowly is disconnected; a browser
-then resumes its event stream by itself.
+it is accepted, before a request is read; with TLS, and with many at one time, unanswered (`limited_listener.py`).
+Loopback clients and proxies that name their clients share the total limit only, since they may stand for many. A
+WebSocket client that reads too slowly is closed with 1013 after its unread data. An HTTP client that reads too slowly
+is disconnected; a browser then resumes its event stream by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from soundwatch.daemon.web.http.limited_listener import connections_within
 from soundwatch.daemon.web.http.rate_limit import client_key
 
 MAX_CONNECTIONS: Final = 100
@@ -116,7 +117,7 @@ class TimeoutHttpProtocol(H11Protocol):
         super().resume_writing()
 
     def _exceeds_limit(self) -> bool:
-        if len(self.connections) > MAX_CONNECTIONS:
+        if len(self.connections) > connections_within(MAX_CONNECTIONS):
             return True
         address = self.client[0] if self.client else ""
         assert isinstance(self.config, ServerConfig)
