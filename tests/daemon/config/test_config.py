@@ -94,6 +94,12 @@ def test_the_example_shows_every_key_with_its_default() -> None:
         ("stats_s: 1e3", "YAML reads 1e3 as text; write a number with a point and a sign"),
         ('sources: {"": {device: demo}}', "sources: the name '' is empty"),
         ('schedules: {" ": {when: [{}], then: {pause: true}}}', "schedules: the name ' ' is empty"),
+        ('node: "balcony\\n"', r"node: the name 'balcony\\n' has the character U\+000A, which nobody sees"),
+        ("node: ' '", "node: the name ' ' is empty"),
+        ('sources: {"mic\\u202e0": {device: demo}}', r"sources: the name 'mic\\u202e0' has the character U\+202E"),
+        ("sources: {mic\u200b: {device: demo}}", r"sources: the name 'mic\\u200b' has"),
+        ('schedules: {"\\e[2J": {when: [{}], then: {pause: true}}}', r"schedules: the name .* U\+001B"),
+        ('rules: {"a\\u2066b": {when: {classes: [siren]}, then: {send: ["json:x"]}}}', r"rules: the name .* U\+2066"),
         ("detection: {threshold: '0.5'}", "at `detection.threshold`. Write the number without quotes"),
         (
             "stats_s: 0777",
@@ -136,6 +142,12 @@ def test_a_mistake_is_answered_with_the_place_and_the_nearest_name(tmp_path: Pat
     with pytest.raises(ConfigError, match=message) as refused:
         load(tmp_path, text)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["Küche", "台所", "مِنبَر", "नमस्ते", "کتاب\u200cخانه", "👩\u200d👧", "mic 0", "a/b"])
+def test_names_of_all_scripts_are_accepted(tmp_path: Path, name: str) -> None:
+    config = load(tmp_path, f"node: {name}\nsources: {{{name}: {{device: demo}}}}")
+    assert (config.node, list(config.sources)) == (name, [name])
 
 
 def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None:

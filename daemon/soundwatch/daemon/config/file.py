@@ -23,6 +23,7 @@ from soundwatch.daemon.core.languages.language import Sentence
 from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.core.network.redact import check_address, redact_sink
 from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.text.printable import invisible_character
 from soundwatch.daemon.core.time.system_zone import check_system_zone
 
 LONGEST_BYTES: Final = 1 << 20
@@ -183,11 +184,21 @@ def _check_text(config: Config, path: Path) -> None:
 
 
 def _check_names(config: Config, path: Path) -> None:
-    """Refuse a source, a schedule or a rule without a name."""
+    """Refuse a node, a source, a schedule or a rule without a visible name, or with characters that nobody sees."""
+    if config.node:
+        _check_name("node", config.node, path)
     for key, names in (("sources", config.sources), ("schedules", config.schedules), ("rules", config.rules)):
         for name in names:
-            if not name.strip():
-                raise ConfigError(f"{path}: {key}: the name {name!r} is empty. Write one before the colon.")
+            _check_name(key, name, path)
+
+
+def _check_name(key: str, name: str, path: Path) -> None:
+    if not name.strip():
+        raise ConfigError(f"{path}: {key}: the name {name!r} is empty. Write one.")
+    if character := invisible_character(name):
+        raise ConfigError(
+            f"{path}: {key}: the name {name!r} has the character U+{ord(character):04X}, which nobody sees. Remove it."
+        )
 
 
 def check_against_contract(config: Config, contract: ModelContract) -> None:
