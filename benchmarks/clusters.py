@@ -30,6 +30,9 @@ from soundwatch.daemon.inference.triton_client import RemoteClassifier, TritonSe
 from soundwatch.training.model.checkpoint import FILE_NAME, read_checkpoint
 from soundwatch.training.model.labels import LABELS
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from support.urbansound8k_folder import write_metadata
+
 CLIPS_A_CLASS: Final = 16
 TIMES: Final = 200
 
@@ -46,12 +49,7 @@ def make_data(root: Path) -> None:
                 noise = rng.normal(0, 0.1, 4 * 16_000) * np.hanning(4 * 16_000) ** (class_id / 5)
                 soundfile.write(folder / name, noise, 16_000)
                 rows.append([name, name, 0, 4, 1, fold, class_id, label])
-    metadata = root / "metadata" / "UrbanSound8K.csv"
-    metadata.parent.mkdir(parents=True)
-    with metadata.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"])
-        writer.writerows(rows)
+    write_metadata(root, rows)
 
 
 def train(processes: int, data: Path, out: Path) -> float:

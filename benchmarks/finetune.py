@@ -55,7 +55,7 @@ CLIPS = 24
 SEEDS = (1, 2, 3, 4, 5)
 CHOOSING_SEEDS = (11, 12, 13, 14)
 BASE_EPOCHS = 12
-TRAINED = "the model file of a network taught the seven other classes"
+TRAINED = "the model file of a network trained on the seven other classes"
 CPU = torch.device("cpu")
 CONSOLE = Console(stderr=True)
 

@@ -108,8 +108,8 @@ class Fault:
         inject: Does it.
         mend: Undoes it.
         away_s: How long it stays.
-        noticed: The line that tells of it.
-        recovered: The line that tells of its end; the same line as before where there is none.
+        noticed: The expected line of the loss.
+        recovered: The expected line of the return; None if the first line covers both.
         counts: Whether the injection itself is counted; it is not while nothing can be told.
     """
 

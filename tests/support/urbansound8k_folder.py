@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +29,11 @@ def write_data(root: Path, folds: tuple[int, ...]) -> None:
             name = f"{fold}{class_id:02d}-{class_id}-0-0.wav"
             (folder / name).write_bytes(_tone_file(class_id))
             rows.append([name, 1, 0.0, 0.5, 1, fold, class_id, label])
+    write_metadata(root, rows)
+
+
+def write_metadata(root: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write the table of the clips: name, recording, start and end in seconds, salience, fold, class and its name."""
     metadata = root / "metadata" / "UrbanSound8K.csv"
     metadata.parent.mkdir(parents=True)
     with metadata.open("w", newline="") as file:

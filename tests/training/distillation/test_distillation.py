@@ -42,11 +42,11 @@ def _silence(clip: Clip) -> Samples:
     return np.zeros((1, 3000), np.float32)
 
 
-def _taught(recipe: Recipe) -> Recipe:
+def _with_teacher(recipe: Recipe) -> Recipe:
     return msgspec.structs.replace(recipe, teaching=TEACHING)
 
 
-def _begun(recipe: Recipe) -> Recipe:
+def _initialized(recipe: Recipe) -> Recipe:
     """Return a recipe with a network like the trunk of `LevelTeacher`, which initializes it."""
     return msgspec.structs.replace(
         recipe,
@@ -158,7 +158,7 @@ def test_a_hint_compares_each_window_with_the_frames_that_share_its_time() -> No
 def test_a_distillation_run_resumes_bit_identically_and_gives_a_plain_network(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
-    recipe = _taught(tiny_recipe) if start == "drawn" else _begun(tiny_recipe)
+    recipe = _with_teacher(tiny_recipe) if start == "drawn" else _initialized(tiny_recipe)
     whole, cut = (setup_on_folds(tiny_data, recipe, tmp_path / name, LevelTeacher()) for name in ("whole", "cut"))
     run_silently(whole)
     run_until_cut_off(cut, monkeypatch)
@@ -175,7 +175,7 @@ def test_a_distillation_run_resumes_bit_identically_and_gives_a_plain_network(
 
 def test_a_recipe_without_a_teacher_keeps_its_hash(tiny_recipe: Recipe) -> None:
     assert b"teaching" not in msgspec.json.encode(tiny_recipe)
-    assert _taught(tiny_recipe).sha256 != tiny_recipe.sha256
+    assert _with_teacher(tiny_recipe).sha256 != tiny_recipe.sha256
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from soundwatch.daemon.capture.monitoring.reconnect import open_reconnecting
 from soundwatch.daemon.capture.name_candidates import host_names
 from soundwatch.daemon.capture.recordings.recording import RECORDING_SUFFIXES
 from soundwatch.daemon.capture.streams.certificates import ENCRYPTED, describe_certificate
+from soundwatch.daemon.capture.streams.connect import connect_tcp, connect_udp, parse_address
 from soundwatch.daemon.capture.streams.connection import Connection
 from soundwatch.daemon.capture.streams.ffmpeg import connect_ffmpeg
-from soundwatch.daemon.capture.streams.network import NetworkSource, connect_tcp, connect_udp, parse_address
+from soundwatch.daemon.capture.streams.network import NetworkSource
 from soundwatch.daemon.capture.streams.wyoming_satellite import check_wyoming, open_wyoming
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.network.redact import check_address, redact_url

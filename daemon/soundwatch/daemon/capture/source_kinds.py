@@ -21,7 +21,8 @@ from soundwatch.daemon.capture.recordings.folder import Folder
 from soundwatch.daemon.capture.recordings.recording import Recording
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams.certificates import CHECKED, check_certificate
-from soundwatch.daemon.capture.streams.network import NetworkSource, connect_fifo
+from soundwatch.daemon.capture.streams.connect import connect_fifo
+from soundwatch.daemon.capture.streams.network import NetworkSource
 from soundwatch.daemon.capture.streams.raw_pcm import RawPcm, standard_input
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.files.paths import is_there, literal_path

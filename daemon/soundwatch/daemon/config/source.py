@@ -25,8 +25,8 @@ RollSeconds = Annotated[float, msgspec.Meta(ge=0, le=30)]
 ClipSeconds = Annotated[float, msgspec.Meta(ge=1, le=300)]
 
 
-class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Overrides of `detection` for one class; null keeps the common value."""
+class DetectionOverrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Overrides of `detection` that a class and a source can both have; null keeps the common value."""
 
     threshold: Share | None = None
     confirm_windows: Windows | None = None
@@ -34,10 +34,15 @@ class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     min_duration_s: Seconds | None = None
     max_duration_s: LongestSeconds | None = None
     cooldown_s: Seconds | None = None
+
+
+class ClassConfig(DetectionOverrides, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Overrides of `detection` for one class; null keeps the common value."""
+
     enabled: bool | None = None
 
 
-class SourceDetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SourceDetectionConfig(DetectionOverrides, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Overrides of `detection` for one source; null keeps the common value.
 
     Attributes:
@@ -45,12 +50,6 @@ class SourceDetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_un
         classes: Overrides for single classes of this source.
     """
 
-    threshold: Share | None = None
-    confirm_windows: Windows | None = None
-    release_ratio: Share | None = None
-    min_duration_s: Seconds | None = None
-    max_duration_s: LongestSeconds | None = None
-    cooldown_s: Seconds | None = None
     update_s: LongestSeconds | None = None
     calibration: GivenText | bool | None = None
     classes: dict[str, ClassConfig] = {}

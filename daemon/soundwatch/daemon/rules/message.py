@@ -20,7 +20,7 @@ from soundwatch.daemon.config.place import PlaceConfig
 from soundwatch.daemon.config.rules import RuleConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.languages.language import Language, in_language, sound_name, translated
-from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.text.messages import unknown_placeholder
 from soundwatch.daemon.core.time.clock import format_utc
 from soundwatch.daemon.rules.clip_wait import DueMessage
 from soundwatch.daemon.sinks.webhook.templates import PLACEHOLDERS, SAMPLE, template_values, time_text
@@ -138,10 +138,7 @@ def check_templates(name: str, rule: RuleConfig) -> None:
         try:
             string.Template(text).substitute(values)
         except KeyError as error:
-            unknown = str(error.args[0])
-            hint = did_you_mean(unknown, RULE_PLACEHOLDERS, "${}")
-            known = ", ".join(f"${placeholder}" for placeholder in RULE_PLACEHOLDERS)
-            raise ConfigError(f"{where}: ${unknown} is no placeholder; {hint}known: {known}.") from None
+            raise ConfigError(f"{where}: {unknown_placeholder(str(error.args[0]), RULE_PLACEHOLDERS)}") from None
         except ValueError as error:
             raise ConfigError(f"{where}: {error}. A dollar sign is written $$.") from None
 

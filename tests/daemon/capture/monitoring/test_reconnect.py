@@ -129,7 +129,7 @@ def test_windows_after_a_loss_keep_their_positions() -> None:
     assert [change.state for change in street.changes] == ["lost", "back", "lost"]
     back = street.changes[1]
     assert (back.reason, back.away_ns, back.missed_ns) == ("ended", 3 * SECOND_NS, 3 * SECOND_NS)
-    assert street.items[7] is back, "after the block, which tells of the gap"
+    assert street.items[7] is back, "after the block that accounts for the gap"
 
 
 def test_the_end_of_the_next_block_is_counted_from_the_present_source() -> None:

@@ -16,6 +16,7 @@ from soundwatch.daemon.capture import address_kinds, open_live_source, source_ki
 from soundwatch.daemon.capture.microphones import open_microphone
 from soundwatch.daemon.capture.monitoring import reconnect
 from soundwatch.daemon.capture.streams import network
+from soundwatch.daemon.capture.streams.connect import connect_fifo
 from soundwatch.daemon.core.errors import ConfigError, SourceError, StallError
 from soundwatch.daemon.core.network.backoff import Backoff
 from soundwatch.daemon.core.records.source import LiveSource, SourceStateChange
@@ -168,8 +169,8 @@ def test_a_named_pipe_has_one_reader(tmp_path: Path) -> None:
     """Each of two readers would get a part of the sound, without a word."""
     os.mkfifo(tmp_path / "yard")
     os.link(tmp_path / "yard", tmp_path / "again")
-    first = network.connect_fifo(tmp_path / "yard")
+    first = connect_fifo(tmp_path / "yard")
     with pytest.raises(SourceError, match="again is read by another source or program, and each reader"):
-        network.connect_fifo(tmp_path / "again")
+        connect_fifo(tmp_path / "again")
     first.close(received=False)
-    network.connect_fifo(tmp_path / "again").close(received=False)
+    connect_fifo(tmp_path / "again").close(received=False)

@@ -17,7 +17,7 @@ from wyoming.event import Event
 from wyoming.server import AsyncEventHandler, AsyncTcpServer
 
 from soundwatch.daemon.capture import open_live_source, open_source
-from soundwatch.daemon.capture.streams import network, wyoming_satellite
+from soundwatch.daemon.capture.streams import connect, wyoming_satellite
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.core.records.source import SourceStateChange
@@ -195,7 +195,7 @@ def test_an_address_without_a_port_is_refused() -> None:
 
 
 def test_an_absent_satellite_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "CONNECTING_S", 1.0)
+    monkeypatch.setattr(connect, "CONNECTING_S", 1.0)
     source = open_live_source("hall", f"wyoming://127.0.0.1:{free_port()}")
     first = next(iter(source.blocks()))
     assert isinstance(first, SourceStateChange)

@@ -1,6 +1,6 @@
 """An open connection that a source of raw samples reads.
 
-Does not: open or read one (`network.py`, `ffmpeg.py`, `wyoming_satellite.py`).
+Does not: open one (`connect.py`, `ffmpeg.py`, `wyoming_satellite.py`), or read it (`network.py`).
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
+from soundwatch.daemon.capture.streams.connect import CONNECTING_S, parse_address
 from soundwatch.daemon.capture.streams.connection import Connection
-from soundwatch.daemon.capture.streams.network import CONNECTING_S, NetworkSource, parse_address
+from soundwatch.daemon.capture.streams.network import NetworkSource
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.network.redact import redact_url
 from soundwatch.daemon.core.process.extras import install_command

@@ -26,6 +26,13 @@ def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:
     return f"did you mean {form.format(near[0])}? " if near else ""
 
 
+def unknown_placeholder(name: str, known: Iterable[str]) -> str:
+    """Return the sentence that refuses a placeholder of a template: its nearest name, and all names."""
+    known = tuple(known)
+    names = ", ".join(f"${placeholder}" for placeholder in known)
+    return f"${name} is no placeholder; {did_you_mean(name, known, '${}')}known: {names}."
+
+
 def failure_text(error: Exception) -> str:
     """Return the cause of a failure as one sentence."""
     if isinstance(error, SoundwatchError):

@@ -21,7 +21,7 @@ from soundwatch.daemon.config.place import load_time_zone
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.files.paths import expand_path
 from soundwatch.daemon.core.languages.language import Language, number_text, sound_name, translated
-from soundwatch.daemon.core.text.messages import did_you_mean
+from soundwatch.daemon.core.text.messages import unknown_placeholder
 from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.line_filter import Fields
@@ -131,10 +131,7 @@ def _try(body: BodyTemplate, name: str) -> None:
         if body.content_type == JSON:
             msgspec.json.decode(made)
     except KeyError as error:
-        key = str(error.args[0])
-        hint = did_you_mean(key, PLACEHOLDERS, "${}")
-        known = ", ".join(f"${placeholder}" for placeholder in PLACEHOLDERS)
-        raise ConfigError(f"The template {name}: ${key} is no placeholder; {hint}known: {known}.") from None
+        raise ConfigError(f"The template {name}: {unknown_placeholder(str(error.args[0]), PLACEHOLDERS)}") from None
     except ValueError as error:
         raise ConfigError(
             f"The template {name} makes no {'JSON' if body.content_type == JSON else 'text'} of an event: {error}. "

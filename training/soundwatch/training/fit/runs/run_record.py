@@ -23,7 +23,7 @@ from soundwatch.training.model.code_version import code_version
 from soundwatch.training.model.network import count_parameters
 
 LICENCE = "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial"
-TEACHER_LICENCE = "begun as YAMNet's first layers: Copyright Google, Apache-2.0"
+TEACHER_LICENCE = "initialized from YAMNet's first layers: Copyright Google, Apache-2.0"
 EVERYDAY_LICENCE = "everyday sounds: each by its source's license"
 OWN_LICENCE = "weights from recordings of your own: whatever terms those have"
 

@@ -149,7 +149,7 @@ def describe_data(session: RunSetup) -> str:
         before = session.origin.contract
         words += f", starting from {before.identity} ({before.provenance.data})"
     if session.recipe.teaching:
-        words += ", taught by YAMNet (AudioSet)"
+        words += ", with YAMNet (AudioSet) as teacher"
     return words
 
 
