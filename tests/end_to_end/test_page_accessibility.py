@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from support.browser import WCAG, cut_texts, event_rows, opened
+from support.browser import WCAG, broken_words, cut_texts, event_rows, opened
 from support.journal_factory import hello
 from support.level_factory import level_line, quarter_of_today
 from support.web_harness import Site, lost_line, reading, today
@@ -79,11 +79,12 @@ def test_the_page_is_in_the_language_of_the_browser_or_in_a_chosen_one(browser: 
     page.reload()
     expect(page.locator("#day-total")).to_have_text("1件")
     assert cut_texts(page) == []
-    for code in ("es", "fr", "nl"):
+    for code in ("es", "fr", "nl", "de"):
         page.locator("#language").select_option(code)
         expect(page.locator("html")).to_have_attribute("lang", code)
         expect(page.locator(".rule p").first).not_to_be_empty()
         assert cut_texts(page) == [], f"a text of {code} is wider than its place on a phone"
+        assert broken_words(page) == [], f"a word of {code} in a table is broken on a phone"
     page.set_viewport_size({"width": 768, "height": 900})
     assert cut_texts(page) == [], "nor on a tablet"
     assert said == []

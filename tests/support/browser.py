@@ -59,6 +59,23 @@ def a_browser(*options: str) -> Iterator[Browser]:
             browser.close()
 
 
+BROKEN_WORDS = """() => {
+  const found = [], range = document.createRange();
+  for (const cell of document.querySelectorAll("thead th, td")) {
+    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+      const words = cell.tagName === "TH" ? /[\\p{L}\\p{N}]+/gu : /^[−\\d.,]+$/g;
+      for (const word of text.data.matchAll(words)) {
+        range.setStart(text, word.index);
+        range.setEnd(text, word.index + word[0].length);
+        if (new Set([...range.getClientRects()].map((part) => Math.round(part.top))).size > 1) found.push(word[0]);
+      }
+    }
+  }
+  return found;
+}"""
+
+
 def skip_without_chromium() -> None:
     """Skip where there is none."""
     if not CHROMIUM.exists():
@@ -92,6 +109,12 @@ def opened(browser: Browser, url: str, **context: Any) -> tuple[Page, list[str]]
 def event_rows(page: Page) -> Locator:
     """Return the rows of the page's list of events."""
     return page.locator("#events > li")
+
+
+def broken_words(page: Page) -> list[str]:
+    """Return the words of headings of tables, and the numbers in tables, of which a part is on another line."""
+    found: list[str] = page.evaluate(BROKEN_WORDS)
+    return found
 
 
 def cut_texts(page: Page) -> list[str]:
