@@ -28,7 +28,7 @@ from fleet_watch import Watch, raise_open_file_limit
 from harness import Results, Table, free_port, machine_of, option_parser, provenance, table, write_results
 
 from soundwatch.daemon.fleet.store import FleetStore
-from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.journal.queries.query import LineFilter
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LINE_S: Final = 10.0

@@ -35,8 +35,8 @@ from soundwatch.daemon.fleet.messages import parse_message
 from soundwatch.daemon.frontend.mel import MelState, mel
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.journal.entry import RetentionLimits, StoredLine
-from soundwatch.daemon.journal.labels import all_labels
-from soundwatch.daemon.journal.query import parse_filter, read_lines
+from soundwatch.daemon.journal.queries.labels import all_labels
+from soundwatch.daemon.journal.queries.query import parse_filter, read_lines
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.kinds import parse_sink, sink_key, sink_port
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage

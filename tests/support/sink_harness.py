@@ -14,8 +14,8 @@ from soundwatch.daemon.core.records.event import EventType
 from soundwatch.daemon.events.health_schema import SourceHealthLine
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, HelloLine
 from soundwatch.daemon.journal.entry import RetentionLimits
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher

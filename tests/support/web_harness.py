@@ -25,8 +25,8 @@ from soundwatch.daemon.detection.effective import resolve_source
 from soundwatch.daemon.events.health_schema import SourceHealthLine
 from soundwatch.daemon.events.schema import ClipLine, EventLine, Line
 from soundwatch.daemon.journal.entry import RetentionLimits
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
 from soundwatch.daemon.sinks.kinds import parse_sink

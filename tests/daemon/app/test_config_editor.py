@@ -21,8 +21,8 @@ from soundwatch.daemon.config.file import parse_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.time.clock import WallClock
 from soundwatch.daemon.journal.entry import RetentionLimits
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from support.band_model import write_band_model
 from support.memory_logger import MemoryLogger

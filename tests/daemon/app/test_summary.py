@@ -11,7 +11,7 @@ from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.summary import run_summary, uncalibrated_sources
 from soundwatch.daemon.config.config import Config, DetectionConfig, JournalConfig
 from soundwatch.daemon.config.source import SourceConfig, SourceDetectionConfig
-from soundwatch.daemon.journal.sqlite import MEMORY
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 from support.journal_factory import hello
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.journal.labels import set_label
+from soundwatch.daemon.journal.queries.labels import set_label
 from support.busy_week import write_busy_journal
 
 

@@ -20,7 +20,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
 from soundwatch.daemon.core.files.folder_lock import locked_folder
 from soundwatch.daemon.diagnostics.doctor.finding import CheckInput
 from soundwatch.daemon.diagnostics.doctor.storage_checks import check_unfinished
-from soundwatch.daemon.journal.lock import JournalLock
+from soundwatch.daemon.journal.file.lock import JournalLock
 from soundwatch.daemon.journal.store import JournalStore
 from support.backup_archives import new_place, rows, saved
 from support.busy_week import FIRST, event_lines

@@ -14,7 +14,7 @@ from soundwatch.daemon.clips.dataset import export_labeled_clips
 from soundwatch.daemon.config.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError, DataError, SinkError
 from soundwatch.daemon.events.schema import Line
-from soundwatch.daemon.journal.labels import known_classes, last_event_line, parse_label, set_label
+from soundwatch.daemon.journal.queries.labels import known_classes, last_event_line, parse_label, set_label
 from soundwatch.daemon.journal.store import JournalStore
 from support.cli_runner import soundwatch
 from support.clip_factory import clip

@@ -18,7 +18,7 @@ from soundwatch.daemon.fleet.collector import Collector
 from soundwatch.daemon.fleet.gap_tracker import MAX_JOURNALS
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.store import Batch, FleetStore
-from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.journal.queries.query import LineFilter
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 from soundwatch.daemon.sinks.mqtt.node_report import MAX_SEQ
 from soundwatch.daemon.sinks.worker import SinkWorker

@@ -11,7 +11,7 @@ import sqlalchemy as sql
 from soundwatch.daemon.fleet import server_deadline
 from soundwatch.daemon.fleet.database import POSTGRESQL_TIMEOUTS, database_url
 from soundwatch.daemon.fleet.store import Batch, FleetStore
-from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.journal.queries.query import LineFilter
 from support.fleet_harness import line_of
 from support.postgres import Postgres
 

@@ -16,7 +16,7 @@ from soundwatch.daemon.fleet.gap_tracker import JournalCoverage
 from soundwatch.daemon.fleet.node_json import node_record
 from soundwatch.daemon.fleet.node_status import NodeStatus, with_report, with_status
 from soundwatch.daemon.fleet.store import Batch, FleetStore
-from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.journal.queries.query import LineFilter
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.mqtt.node_report import SourceReport
 from support.fleet_harness import BEGIN, BEGIN_NS, JOURNAL, line_of, report_of, status_of

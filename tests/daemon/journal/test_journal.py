@@ -18,9 +18,9 @@ from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine, Line
 from soundwatch.daemon.journal import journal as journal_module
 from soundwatch.daemon.journal.entry import Cursor, RetentionLimits, StoredLine
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.journal.journal import TAIL_LINES, Journal
 from soundwatch.daemon.journal.location import journal_path, open_for_reading, open_for_writing
-from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from support.memory_logger import MemoryLogger
 

@@ -17,8 +17,8 @@ import pytest
 from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import StoredLine
+from soundwatch.daemon.journal.file.lock import JournalLock, pid_path, writer_pid
 from soundwatch.daemon.journal.location import journal_path, open_for_labels, open_for_reading, open_for_writing
-from soundwatch.daemon.journal.lock import JournalLock, pid_path, writer_pid
 from soundwatch.daemon.journal.store import JournalStore
 from support.disk_faults import small_disk
 from support.memory_logger import MemoryLogger

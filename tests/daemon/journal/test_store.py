@@ -14,9 +14,9 @@ import pytest
 from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import Cursor, RetentionLimits, StoredLine
+from soundwatch.daemon.journal.file.migrations import FORMAT
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.journal.location import open_for_writing
-from soundwatch.daemon.journal.migrations import FORMAT
-from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from support.memory_logger import MemoryLogger
 

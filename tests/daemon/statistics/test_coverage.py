@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from soundwatch.daemon.journal.statistics import SourceLine
+from soundwatch.daemon.journal.queries.statistics import SourceLine
 from soundwatch.daemon.statistics.coverage import scored_times, unix_ms
 
 HOUR = 3_600_000

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from soundwatch.daemon.config.config import Config, node_name
 from soundwatch.daemon.core.model.contract import ModelContract
 from soundwatch.daemon.journal.entry import RetentionLimits
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
 from soundwatch.daemon.status.live import LiveFeed

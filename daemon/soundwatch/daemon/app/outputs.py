@@ -20,8 +20,8 @@ from soundwatch.daemon.app.sink_line import append_sink_line, failing_sinks
 from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.text.messages import counted
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.journal.location import socket_path
-from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, prepare_sink, sink_key

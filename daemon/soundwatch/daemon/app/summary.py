@@ -13,7 +13,7 @@ from typing import Literal
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.capture import source_kind
 from soundwatch.daemon.detection.calibration import calibrate_command
-from soundwatch.daemon.journal.sqlite import MEMORY
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.status.snapshot import StatusSnapshot
 
 

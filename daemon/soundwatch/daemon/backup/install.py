@@ -19,7 +19,7 @@ from pathlib import Path
 from soundwatch.daemon.backup.archive import JOURNAL, copy_content, extract_files
 from soundwatch.daemon.core.files.folder_lock import locked_folder
 from soundwatch.daemon.core.files.unfinished import RESTORE_PREFIX, remove_unfinished
-from soundwatch.daemon.journal.sqlite import empty_log
+from soundwatch.daemon.journal.file.sqlite import empty_log
 
 
 @contextmanager

@@ -34,9 +34,9 @@ from soundwatch.daemon.config.config import Config
 from soundwatch.daemon.config.file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
 from soundwatch.daemon.core.files.paths import is_there
+from soundwatch.daemon.journal.file.lock import JournalLock
+from soundwatch.daemon.journal.file.migrations import FORMAT
 from soundwatch.daemon.journal.location import journal_path
-from soundwatch.daemon.journal.lock import JournalLock
-from soundwatch.daemon.journal.migrations import FORMAT
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ from soundwatch.daemon.core.files.atomic_file import PART_SUFFIX, replace_file
 from soundwatch.daemon.core.files.folder_lock import locked_folder
 from soundwatch.daemon.core.files.unfinished import BACKUP_PREFIX, RESTORE_PREFIX, remove_unfinished
 from soundwatch.daemon.core.time.clock import format_utc
+from soundwatch.daemon.journal.file.migrations import user_version
+from soundwatch.daemon.journal.file.sqlite import copy_open_database
 from soundwatch.daemon.journal.location import journal_path, open_for_reading
-from soundwatch.daemon.journal.migrations import user_version
-from soundwatch.daemon.journal.sqlite import copy_open_database
 
 
 def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: bool) -> list[str]:

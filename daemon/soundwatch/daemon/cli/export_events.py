@@ -49,8 +49,8 @@ def export_events(
 
     The options select the lines.
     """
-    from soundwatch.daemon.journal import query
     from soundwatch.daemon.journal.location import open_for_reading
+    from soundwatch.daemon.journal.queries import query
 
     chosen = resolve_format(out, table_format)
     config = apply_journal(load_config(config_path), journal)

@@ -149,7 +149,7 @@ def events(
 ) -> None:
     """Print the events of all nodes in order of time, or write them to a table."""
     from soundwatch.daemon.cli.tail import format_line
-    from soundwatch.daemon.journal import query
+    from soundwatch.daemon.journal.queries import query
     from soundwatch.daemon.sinks.mqtt.topics import topic_segment
     from soundwatch.daemon.tables.writers import resolve_format, write_table
 

@@ -22,8 +22,8 @@ def label(event_id: str, verdict: str, config_path: Path | None, journal: str | 
 
     The page's "right" and "wrong, it was ..." set the same labels. `soundwatch teach` exports labeled clips.
     """
-    from soundwatch.daemon.journal import labels
     from soundwatch.daemon.journal.location import open_for_labels
+    from soundwatch.daemon.journal.queries import labels
 
     store = open_for_labels(apply_journal(load_config(config_path), journal).journal)
     event = labels.last_event_line(store, event_id)

@@ -39,7 +39,7 @@ def rules() -> None:
 @stored_journal_option
 def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: str | None) -> None:
     """Print what the rules would have sent, and count what they would have held. Nothing is sent."""
-    from soundwatch.daemon.journal.query import parse_filter
+    from soundwatch.daemon.journal.queries.query import parse_filter
     from soundwatch.daemon.rules.history import fold_journal
     from soundwatch.daemon.rules.state import RulesState
 
@@ -78,7 +78,7 @@ def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: 
 @stored_journal_option
 def explain(event_id: str, config_path: Path | None, journal: str | None) -> None:
     """Show why an event did or did not send, rule by rule and condition by condition."""
-    from soundwatch.daemon.journal.events import find_event_row
+    from soundwatch.daemon.journal.queries.events import find_event_row
     from soundwatch.daemon.rules.history import explain_event
 
     config, store, chosen = _open(config_path, journal, ())
@@ -140,7 +140,7 @@ def _open(path: Path | None, journal: str | None, names: tuple[str, ...]) -> tup
         StoreError: The journal cannot be read.
     """
     from soundwatch.daemon.journal.location import open_for_reading
-    from soundwatch.daemon.journal.query import known_sources
+    from soundwatch.daemon.journal.queries.query import known_sources
     from soundwatch.daemon.rules.rule_set import rules_of
 
     config = _config_with_rules(path, journal)

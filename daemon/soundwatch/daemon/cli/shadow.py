@@ -38,8 +38,8 @@ def report(
     journal: str | None,
 ) -> None:
     """Summarize from the journal where the two models differed."""
-    from soundwatch.daemon.journal import query
     from soundwatch.daemon.journal.location import open_for_reading
+    from soundwatch.daemon.journal.queries import query
     from soundwatch.daemon.shadow.report import build_reports
 
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)

@@ -55,9 +55,9 @@ def tail(
     **filters: Any,
 ) -> None:
     """Print lines of the journal: the last ones, those since a time, or new ones as they are written."""
-    from soundwatch.daemon.journal import query
-    from soundwatch.daemon.journal.follow import follow_lines
     from soundwatch.daemon.journal.location import open_for_reading
+    from soundwatch.daemon.journal.queries import query
+    from soundwatch.daemon.journal.queries.follow import follow_lines
 
     config = apply_journal(load_config(config_path), journal)
     store = open_for_reading(config.journal)

@@ -20,8 +20,8 @@ import msgspec
 from soundwatch.daemon.clips.clip_names import StoredClip, filename_word, list_clips
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.files.new_folder import write_new_folder
-from soundwatch.daemon.journal.events import last_clip_line
-from soundwatch.daemon.journal.labels import all_labels
+from soundwatch.daemon.journal.queries.events import last_clip_line
+from soundwatch.daemon.journal.queries.labels import all_labels
 from soundwatch.daemon.journal.store import JournalStore
 
 NEGATIVES: Final = "negatives"

@@ -45,7 +45,7 @@ from soundwatch.daemon.fleet.tables import (
     parse_node,
     parse_ranges,
 )
-from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.journal.queries.query import LineFilter
 
 FORMAT: Final = 1
 PAGE_LINES: Final = 1000

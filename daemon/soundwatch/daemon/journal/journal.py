@@ -25,8 +25,8 @@ from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.core.process.subscribers import Subscribers
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, cursor_name, stored_line
+from soundwatch.daemon.journal.file.sqlite import MEMORY, is_corruption
 from soundwatch.daemon.journal.health import JournalHealth
-from soundwatch.daemon.journal.sqlite import MEMORY, is_corruption
 from soundwatch.daemon.journal.store import JournalStore
 
 TAIL_LINES: Final = 1000

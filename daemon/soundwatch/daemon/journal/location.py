@@ -19,9 +19,9 @@ from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.core.time.clock import DAY_S
 from soundwatch.daemon.journal.entry import RetentionLimits
-from soundwatch.daemon.journal.lock import JournalLock, pid_path
-from soundwatch.daemon.journal.migrations import FORMAT
-from soundwatch.daemon.journal.sqlite import MEMORY, PAGE_BYTES
+from soundwatch.daemon.journal.file.lock import JournalLock, pid_path
+from soundwatch.daemon.journal.file.migrations import FORMAT
+from soundwatch.daemon.journal.file.sqlite import MEMORY, PAGE_BYTES
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
 
 _HEADER: Final = b"SQLite format 3\0"

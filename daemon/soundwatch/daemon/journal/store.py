@@ -6,7 +6,7 @@ the time that soundwatch ran since the line was written, suspended time included
 since one wrong reading would remove everything. Marks in the table `ages` give that time for line numbers.
 Rule for a full disk: the file and its log always have room for the next lines. Where the disk has no room left, the
 oldest lines give theirs. A commit without room would fill the log, and then even removing lines would fail.
-Rule for a damaged file: it is renamed, and a new file gets its readable rows (`journal/salvage.py`).
+Rule for a damaged file: it is renamed, and a new file gets its readable rows (`journal/file/salvage.py`).
 Rule for a file that is deleted or replaced while it is open: it is written to its path again.
 Source: sqlite.org/wal.html. After `LOG_PAGES` the log is copied into the file, and then written from its start again.
 Does not: know threads, apart from its one lock (`journal/journal.py`).
@@ -24,10 +24,10 @@ from typing import Any, Final, Literal, TypeVar
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.time.clock import monotonic_ns
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, TrimResult, clip_rows
-from soundwatch.daemon.journal.lock import JournalLock
-from soundwatch.daemon.journal.migrations import copy_before_migration, free_name, opening_error
-from soundwatch.daemon.journal.salvage import SalvageResult, salvage, set_last_seq
-from soundwatch.daemon.journal.sqlite import (
+from soundwatch.daemon.journal.file.lock import JournalLock
+from soundwatch.daemon.journal.file.migrations import copy_before_migration, free_name, opening_error
+from soundwatch.daemon.journal.file.salvage import SalvageResult, salvage, set_last_seq
+from soundwatch.daemon.journal.file.sqlite import (
     MEMORY,
     PAGE_BYTES,
     RESERVED_BYTES,

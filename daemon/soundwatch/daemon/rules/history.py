@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.journal.query import LineFilter, read_lines
+from soundwatch.daemon.journal.queries.query import LineFilter, read_lines
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.rules.conditions import Condition
 from soundwatch.daemon.rules.decide import Decision, decide, explain

@@ -29,9 +29,9 @@ from soundwatch.daemon.core.text.foreign_json import JSON_ERRORS
 from soundwatch.daemon.core.time.clock import format_datetime
 from soundwatch.daemon.detection.rules import resolve_sources
 from soundwatch.daemon.inference.loading import load_classifier
-from soundwatch.daemon.journal import query
+from soundwatch.daemon.journal.file.lock import writer_pid
 from soundwatch.daemon.journal.location import journal_path, open_for_reading
-from soundwatch.daemon.journal.lock import writer_pid
+from soundwatch.daemon.journal.queries import query
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.shadow.build import load_shadow
 

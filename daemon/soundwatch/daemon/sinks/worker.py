@@ -25,9 +25,9 @@ from typing import Final
 from soundwatch.daemon.core.network.backoff import Backoff
 from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.core.text.messages import failure_text
-from soundwatch.daemon.journal.deletion import lost_lines
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.journal.queries.deletion import lost_lines
 from soundwatch.daemon.sinks.health import SinkHealth
 from soundwatch.daemon.sinks.protocols import SettlingSink, Sink, SinkStatus, SkippingSink
 from soundwatch.daemon.sinks.spec import PreparedSink

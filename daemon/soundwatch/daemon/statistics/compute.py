@@ -15,7 +15,7 @@ from typing import Final
 
 from soundwatch.daemon.core.time.clock import DAY_S, SECOND_NS, format_utc
 from soundwatch.daemon.core.time.system_zone import SYSTEM_ZONE
-from soundwatch.daemon.journal.statistics import (
+from soundwatch.daemon.journal.queries.statistics import (
     CountedEvent,
     EventSummary,
     read_events,

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.time.clock import parse_utc
-from soundwatch.daemon.journal.statistics import SourceLine
+from soundwatch.daemon.journal.queries.statistics import SourceLine
 
 GRACE_MS: Final = 60_000
 

@@ -19,7 +19,7 @@ from soundwatch.daemon.diagnostics.network.network_reach import NetworkReach, ne
 from soundwatch.daemon.diagnostics.privacy.audit import audit
 from soundwatch.daemon.diagnostics.privacy.text import audit_text
 from soundwatch.daemon.events.schema import ClipLine
-from soundwatch.daemon.journal.labels import set_label
+from soundwatch.daemon.journal.queries.labels import set_label
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
 from support.cli_runner import soundwatch

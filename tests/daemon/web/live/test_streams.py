@@ -14,7 +14,7 @@ import pytest
 import websockets
 from websockets.sync.client import ClientConnection, connect
 
-from soundwatch.daemon.journal.deletion import delete_events
+from soundwatch.daemon.journal.queries.deletion import delete_events
 from soundwatch.daemon.web.http import timeouts
 from soundwatch.daemon.web.live import broadcaster
 from support.web_harness import NODE, Site, a_site, event_line, reading, wait_until

@@ -17,8 +17,8 @@ from soundwatch.daemon.core.files.paths import is_file, is_folder, is_there, lit
 from soundwatch.daemon.core.files.unfinished import unfinished_files
 from soundwatch.daemon.core.text.messages import counted
 from soundwatch.daemon.diagnostics.doctor.finding import CheckInput, Finding, State
-from soundwatch.daemon.journal.events import find_damage, journal_totals
 from soundwatch.daemon.journal.location import journal_path
+from soundwatch.daemon.journal.queries.events import find_damage, journal_totals
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, sink_url
 from soundwatch.daemon.sinks.spec import SinkSpec

@@ -35,8 +35,8 @@ from soundwatch.daemon.diagnostics.privacy.process_table import (
     open_sockets,
     written_files,
 )
+from soundwatch.daemon.journal.file.lock import writer_pid
 from soundwatch.daemon.journal.location import journal_path
-from soundwatch.daemon.journal.lock import writer_pid
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink
 
 LOOK_S: Final = 0.2

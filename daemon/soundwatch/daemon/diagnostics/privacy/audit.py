@@ -27,8 +27,8 @@ from soundwatch.daemon.core.time.clock import format_datetime
 from soundwatch.daemon.diagnostics.network.network_reach import NetworkReach, network_reach
 from soundwatch.daemon.diagnostics.privacy.earlier_clips import earlier_clips
 from soundwatch.daemon.diagnostics.privacy.library_reporting import LibraryReporting, library_reporting
-from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
+from soundwatch.daemon.journal.queries.events import journal_totals
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_url, split_options
 from soundwatch.daemon.sinks.spec import SinkSpec

@@ -16,9 +16,9 @@ from soundwatch.daemon.clips.clip_names import list_clips, list_pictures, pictur
 from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.files.paths import is_file, is_there
-from soundwatch.daemon.journal.events import clip_folders
 from soundwatch.daemon.journal.location import journal_path
-from soundwatch.daemon.journal.query import LineFilter, read_lines
+from soundwatch.daemon.journal.queries.events import clip_folders
+from soundwatch.daemon.journal.queries.query import LineFilter, read_lines
 from soundwatch.daemon.journal.store import JournalStore
 
 

@@ -20,7 +20,7 @@ from soundwatch.daemon.config.clips_folder import clips_folder
 from soundwatch.daemon.core.files.clip_files import PICTURE, clip_path, picture_name, unreachable_clip
 from soundwatch.daemon.core.languages.language import Sentence
 from soundwatch.daemon.core.text.messages import counted
-from soundwatch.daemon.journal.deletion import delete_events, last_seqs
+from soundwatch.daemon.journal.queries.deletion import delete_events, last_seqs
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.api.events import find_event, last_clip
 from soundwatch.daemon.web.http.parameters import EventId

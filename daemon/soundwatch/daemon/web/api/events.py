@@ -17,7 +17,7 @@ from soundwatch.daemon.core.files.clip_files import clip_picture_path
 from soundwatch.daemon.core.records.copy_fields import copy_fields
 from soundwatch.daemon.core.time.clock import SECOND_NS, format_datetime, format_utc
 from soundwatch.daemon.events.schema import EventLine
-from soundwatch.daemon.journal.events import (
+from soundwatch.daemon.journal.queries.events import (
     QUARTER_S,
     StoredEvent,
     count_starts,

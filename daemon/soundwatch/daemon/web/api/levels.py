@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from soundwatch.daemon.events.level_schema import LevelPeriodLine
-from soundwatch.daemon.journal.levels import read_levels
+from soundwatch.daemon.journal.queries.levels import read_levels
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.web.api.events import format_time, given
 from soundwatch.daemon.web.http.parameters import Moment, Query, Seq, Text

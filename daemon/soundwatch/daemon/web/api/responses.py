@@ -15,8 +15,8 @@ from soundwatch.daemon.core.records.scores import WindowResult
 from soundwatch.daemon.core.time.clock import SECOND_NS, format_utc
 from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.inference.classifier import resolve_model
+from soundwatch.daemon.journal.file.sqlite import MEMORY
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.status.snapshot import SourceStatus
 from soundwatch.daemon.web.api.schemas import (

@@ -19,7 +19,7 @@ from soundwatch.daemon.core.errors import LockedError
 from soundwatch.daemon.core.languages.language import Language, Sentence, error_text
 from soundwatch.daemon.core.network.redact import redacted_config
 from soundwatch.daemon.core.time.clock import format_utc
-from soundwatch.daemon.journal.labels import delete_label, set_label
+from soundwatch.daemon.journal.queries.labels import delete_label, set_label
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.statistics.records import Statistics
 from soundwatch.daemon.web.api import events, responses

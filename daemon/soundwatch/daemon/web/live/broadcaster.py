@@ -20,7 +20,7 @@ import msgspec
 
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.events.notices import scores_line
-from soundwatch.daemon.journal.deletion import lost_lines
+from soundwatch.daemon.journal.queries.deletion import lost_lines
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.live.recent import RecentWindow, RecentWindows, joined_columns
 

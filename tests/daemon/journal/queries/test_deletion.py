@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from soundwatch.daemon.journal import journal as journal_module
-from soundwatch.daemon.journal.deletion import delete_events, lost_lines
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.journal.queries.deletion import delete_events, lost_lines
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.spec import PreparedSink

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from soundwatch.daemon.journal.event_sql import LAST_LINE, PEAK_DBA, PEAK_DBFS
+from soundwatch.daemon.journal.file.event_sql import LAST_LINE, PEAK_DBA, PEAK_DBFS
 
 VIEWS: Final = {
     "events": f"""

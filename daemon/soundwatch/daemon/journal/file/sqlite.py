@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.journal.line_check import unsound_line
-from soundwatch.daemon.journal.migrations import DELETED_TABLE, FORMAT, LATER_TABLES, STEPS, migrate, user_version
-from soundwatch.daemon.journal.views import create_views
+from soundwatch.daemon.journal.file.line_check import unsound_line
+from soundwatch.daemon.journal.file.migrations import DELETED_TABLE, FORMAT, LATER_TABLES, STEPS, migrate, user_version
+from soundwatch.daemon.journal.file.views import create_views
 
 PAGE_BYTES: Final = 4096
 LOG_PAGES: Final = 100

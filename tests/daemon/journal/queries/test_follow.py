@@ -13,9 +13,9 @@ import pytest
 
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import StoredLine
-from soundwatch.daemon.journal.follow import follow_lines
 from soundwatch.daemon.journal.location import socket_path
-from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.journal.queries.follow import follow_lines
+from soundwatch.daemon.journal.queries.query import LineFilter
 from soundwatch.daemon.journal.store import JournalStore
 
 TIME = "2026-11-26T00:00:00.000Z"

@@ -92,7 +92,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         paths.append(str(spelling(path)))
     done = subprocess.run(
         [sys.executable, "-c", SECOND_PROGRAM, *paths],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         capture_output=True,
         text=True,
         check=True,

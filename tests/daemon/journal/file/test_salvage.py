@@ -15,10 +15,10 @@ from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from soundwatch.daemon.journal.entry import Cursor, RetentionLimits, StoredLine
-from soundwatch.daemon.journal.events import find_damage
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.labels import all_labels, set_label
 from soundwatch.daemon.journal.location import open_for_reading
+from soundwatch.daemon.journal.queries.events import find_damage
+from soundwatch.daemon.journal.queries.labels import all_labels, set_label
 from soundwatch.daemon.journal.store import JournalStore
 from support.memory_logger import MemoryLogger
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from soundwatch.daemon.journal.event_sql import LAST_LINE, PEAK_DBA, PEAK_DBFS
+from soundwatch.daemon.journal.file.event_sql import LAST_LINE, PEAK_DBA, PEAK_DBFS
 from soundwatch.daemon.journal.store import JournalStore
 
 PAGE_ROWS: Final = 500

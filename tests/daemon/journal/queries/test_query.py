@@ -9,8 +9,9 @@ import pytest
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.journal.entry import StoredLine
-from soundwatch.daemon.journal.follow import follow_lines
-from soundwatch.daemon.journal.query import (
+from soundwatch.daemon.journal.file.sqlite import MEMORY
+from soundwatch.daemon.journal.queries.follow import follow_lines
+from soundwatch.daemon.journal.queries.query import (
     PAGE_LINES,
     LineFilter,
     check_names,
@@ -18,7 +19,6 @@ from soundwatch.daemon.journal.query import (
     read_last_lines,
     read_lines,
 )
-from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

@@ -18,7 +18,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.location import socket_path
-from soundwatch.daemon.journal.query import LineFilter, read_lines
+from soundwatch.daemon.journal.queries.query import LineFilter, read_lines
 from soundwatch.daemon.journal.store import JournalStore
 
 POLL_S: Final = 0.2

@@ -1,7 +1,7 @@
 """Copy the readable part of a damaged journal into a new one.
 
 Conventions: rows are read by number in ranges; a range with an unreadable page is halved until single rows remain. A
-row counts as readable if its line agrees with it (`journal/line_check.py`). Rows that cannot be read are counted.
+row counts as readable if its line agrees with it (`journal/file/line_check.py`). Rows that cannot be read are counted.
 Columns are read by place, since the damage may have changed their names.
 Rule for a damaged first page, which holds the schema: it is replaced, in a copy, by the first page of a new journal,
 whose tables have the same root pages.
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from soundwatch.daemon.journal.line_check import is_line
-from soundwatch.daemon.journal.sqlite import PAGE_BYTES, configure_database
+from soundwatch.daemon.journal.file.line_check import is_line
+from soundwatch.daemon.journal.file.sqlite import PAGE_BYTES, configure_database
 
 RANGE_ROWS: Final = 1000
 LEAST_LINE_BYTES: Final = 50  # no line of the schema is shorter

@@ -12,11 +12,11 @@ import pytest
 
 from soundwatch.daemon.config.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.journal.file.migrations import FORMAT, STEPS, copy_before_migration
+from soundwatch.daemon.journal.file.views import VIEWS
 from soundwatch.daemon.journal.location import open_for_reading, open_for_writing
-from soundwatch.daemon.journal.migrations import FORMAT, STEPS, copy_before_migration
-from soundwatch.daemon.journal.query import LineFilter, read_lines
+from soundwatch.daemon.journal.queries.query import LineFilter, read_lines
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.journal.views import VIEWS
 from support.memory_logger import MemoryLogger
 
 RELEASES = sorted((Path(__file__).parent / "releases").glob("*.db.gz"))

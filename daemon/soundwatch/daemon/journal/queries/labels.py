@@ -10,7 +10,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.model.contract_text import is_class_name, shown
-from soundwatch.daemon.journal.query import model_classes
+from soundwatch.daemon.journal.queries.query import model_classes
 from soundwatch.daemon.journal.store import JournalStore
 
 _NEAR: Final = 0.8

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from soundwatch.daemon.journal.event_sql import LAST_LINE, PEAK_DBFS
+from soundwatch.daemon.journal.file.event_sql import LAST_LINE, PEAK_DBFS
 from soundwatch.daemon.journal.store import JournalStore
 
 QUARTER_S: Final = 900
