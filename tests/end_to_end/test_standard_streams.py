@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -75,6 +76,23 @@ def stop(process: subprocess.Popen[bytes]) -> int:
         return process.wait(WAIT_S)
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_the_system_takes_only_in_part_is_an_error(tmp_path: Path, unbuffered: str) -> None:
+    out, limit = tmp_path / "schema.json", 20_480
+    with out.open("wb") as file:
+        done = soundwatch(
+            "schema",
+            env={"PYTHONUNBUFFERED": unbuffered},
+            capture_output=False,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+    assert out.stat().st_size == limit
+    assert done.stderr == b"soundwatch: Standard output cannot be written: File too large. The output is incomplete.\n"
+    assert done.returncode == 6
 
 
 def test_streams_that_are_closed_or_full_leave_the_daemon_listening(tmp_path: Path) -> None:

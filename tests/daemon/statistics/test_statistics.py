@@ -177,6 +177,7 @@ def test_the_command_prints_and_writes_the_numbers(tmp_path: Path, store: Journa
     config.write_text(f"place: {{time_zone: UTC}}\njournal: {{path: {store.path}}}\n")
     out = tmp_path / "week.html"
     done = soundwatch("digest", "--week", "2024-11-19", "--config", str(config), "--format", "json", timeout=120)
+    assert done.stderr == b"", "only a file is named"
     assert done.returncode == 0, done.stderr
     assert msgspec.json.decode(done.stdout, type=Statistics) == computed(store, "week", 7)
     command = ("digest", "--week", "2024-11-19", "--config", str(config), "--format", "html", "-o", str(out))

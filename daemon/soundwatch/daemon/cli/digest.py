@@ -85,6 +85,6 @@ def digest(
         text = render_html(statistics) if format_ == "html" else render_text(statistics)
     if output is None:
         click.echo(text, nl=False)
-    else:
-        write_output(output, lambda path: path.write_text(text, "utf-8"), "--output")
+        return
+    write_output(output, lambda path: path.write_text(text, "utf-8"), "--output")
     click.echo(f"Statistics written to {output}.", err=True)

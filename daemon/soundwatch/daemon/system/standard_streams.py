@@ -47,12 +47,19 @@ def standard_streams() -> Iterator[None]:
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
     if isinstance(sys.stdout, io.TextIOWrapper):
+        if not isinstance(sys.stdout.buffer, io.BufferedWriter):  # PYTHONUNBUFFERED
+            sys.stdout = _whole_writes(sys.stdout.encoding)
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with contextlib.redirect_stderr(StandardError()):
             yield
     finally:
         _abandon_blocked()
+
+
+def _whole_writes(encoding: str) -> io.TextIOWrapper:
+    """Open standard output anew: without a buffer, Python drops what the system does not take at once."""
+    return io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), encoding, line_buffering=True)
 
 
 def _abandon_blocked() -> None:
