@@ -227,6 +227,19 @@ def test_the_daemon_imports_torch_only_inside_its_torchscript_backend() -> None:
             assert not {name.split(".")[0] for name in imports(path)} & {"torch", "torchaudio"}, path
 
 
+@pytest.mark.parametrize("root", SOURCE_ROOTS)
+def test_a_module_that_a_text_names_exists(root: str) -> None:
+    packages = [ROOT / other / "soundwatch" / other for other in SOURCE_ROOTS]
+    named = re.compile(r"(?<!'s )`((?:[a-z_]+/)*[a-z_]+\.py)`")  # without modules of other projects
+    missing = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in modules(root)
+        for name in named.findall(path.read_text(encoding="utf-8"))
+        if not any((folder / name).exists() for folder in (path.parent, ROOT, *packages))
+    }
+    assert not missing
+
+
 def test_starting_the_command_line_imports_no_torch_and_no_heavy_library() -> None:
     program = (
         "import sys; from soundwatch.daemon.cli import soundwatch\n"

@@ -78,7 +78,7 @@ class ClassSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClipSettings:
-    """Settings of a source's clips; `config.py` describes them."""
+    """Settings of a source's clips; `config/config.py` describes them."""
 
     enabled: Setting[bool]
     classes: Setting[tuple[str, ...] | None]

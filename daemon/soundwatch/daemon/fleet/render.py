@@ -1,6 +1,6 @@
 """Renders the view of a fleet as text: a pure function of the state and the terminal's size.
 
-Conventions: as in `terminal/render.py`. Nodes with problems come first, then nodes with active events.
+Conventions: as in `sinks/terminal/render.py`. Nodes with problems come first, then nodes with active events.
 Does not: draw on the terminal (`display.py`).
 """
 

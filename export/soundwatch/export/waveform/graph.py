@@ -4,7 +4,7 @@ Conventions: input `samples` (C', S) float32 at the filter's rate, any C' and S;
 Operators of opset 17 and IR version 8, which ONNX Runtime 1.20, onnxruntime-web and converters read: no STFT, no
 control flow, no float64.
 Source: the stages are those of `daemon/frontend`; the network's nodes are taken from its ONNX file.
-Does not: verify (`waveform_export.py`).
+Does not: verify (`export.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Waveform model as a torch module: samples in, scores of each window out.
 
-Conventions: as `waveform_graph.py`: in, (C', S) float32 at the filter's rate; out, (windows, K) in [0, 1].
-Does not: verify (`waveform_export.py`).
+Conventions: as `graph.py`: in, (C', S) float32 at the filter's rate; out, (windows, K) in [0, 1].
+Does not: verify (`export.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Conventions: probes are recordings (C, S) at the file's rate, of several lengths; differences are the largest of all
 windows. A file takes samples, so there is no difference of mel.
-Does not: write files (`waveform_export.py`).
+Does not: write files (`export.py`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Purpose: PyPI's x86-64 wheel of torchaudio is a CUDA build. With a CPU torch its
 missing `libc10_cuda.so`, which only two unused functions (rnnt_loss, forced_align) need.
 All its transforms are plain torch. If torch has no CUDA, a stub replaces the module that loads those
 libraries before torchaudio is imported.
-Source: torchaudio 2.11, `torchaudio/_extension/__init__.py`.
+Source: torchaudio's `_extension/__init__.py`, release 2.11.
 Does not: load or save audio; soundfile does that.
 """
 

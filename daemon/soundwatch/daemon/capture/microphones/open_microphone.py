@@ -1,6 +1,6 @@
 """Opening of microphones: of the sound server over its protocol, of others through PortAudio.
 
-Does not: recognize other kinds of sources (`source_kinds.py`).
+Does not: recognize other kinds of sources (`capture/source_kinds.py`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ of 20 s lost 8 s and set no flag). A delivery's lag is its arrival time minus th
 are delayed at random, so only the minimum lag of two seconds counts; a rise of this minimum that stays is lost sound,
 and so is one that continues for `RISING_NS`: of a source that delivers a part of its samples (observed: 5 % of the
 datagrams lost, a broken sender). A source whose samples come at another usual rate is not lossy but configured
-wrongly, which `monitoring/audio_quality.py` reports.
+wrongly, which `capture/monitoring/audio_quality.py` reports.
 
 Conventions: nanoseconds of the monotonic clock, suspended time included; samples at the source's rate, known losses
 counted.
@@ -22,7 +22,9 @@ from typing import Final
 WINDOW_NS: Final = 2_000_000_000
 STEADY_NS: Final = 20_000_000
 LOSS_NS: Final = 150_000_000
-RISING_NS: Final = 15_000_000_000  # shorter than two windows of `monitoring/clock_sync.py`, which corrects times
+RISING_NS: Final = (
+    15_000_000_000  # shorter than two windows of `capture/monitoring/clock_sync.py`, which corrects times
+)
 USUAL_RATES_HZ: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
 RATE_SHARE: Final = 0.01
 DRIFT_NS: Final = 2_000_000  # of one window

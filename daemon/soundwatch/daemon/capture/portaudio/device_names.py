@@ -4,7 +4,8 @@ Conventions:
 - `alsa:ID` is the sound card that /proc/asound/cards lists as [ID]; `usb:VENDOR:PRODUCT` or
   `usb:VENDOR:PRODUCT:SERIAL` the card with these USB numbers; `port:PORT` the card in this USB port, as in 1-1.4. Linux
   renumbers cards at each start, these names stay. PortAudio has the card's number in the device's name: "(hw:1,0)".
-Does not: list or open devices (`devices.py`, `microphone.py`), or know the sound server's names (`sound_server.py`).
+Does not: list or open devices (`devices.py`, `microphone.py`), or know the names of
+the sound server (`capture/sound_server/`).
 """
 
 from __future__ import annotations

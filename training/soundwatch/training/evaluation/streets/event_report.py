@@ -2,7 +2,7 @@
 
 Intervals: 95 %, by resampling minutes (`RESAMPLES` times) for the scenes' rates and shares, Wilson's for shares of
 clips.
-Does not: compute scores (`street_events.py`), or print (`event_page.py`).
+Does not: compute scores (`street_events.py`), or print (`evaluation/pages/event_page.py`).
 """
 
 from __future__ import annotations

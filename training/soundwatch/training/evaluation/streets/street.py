@@ -4,7 +4,7 @@ Conventions: there are two collars, as in sed_eval, on both sides of the
 true onset: the wide one is a window and a hop, since a window with any part of a sound may start its
 event; the tight one is a hop, the stated accuracy of the daemon's onsets. Figures use the wide collar
 unless stated otherwise.
-Does not: mix (`street_scene.py`), match (`event_matching.py`) or print (`event_report.py`).
+Does not: mix (`street_scene.py`), match (`evaluation/detection/event_matching.py`) or print (`event_report.py`).
 """
 
 from __future__ import annotations

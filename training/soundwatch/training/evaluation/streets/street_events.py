@@ -3,7 +3,7 @@
 Conventions: scenarios are pairs of a signal-to-noise ratio and hard negatives per hour. Each is a chain of scenes of
 `SCENE_MINUTES` with their own seeds; one seed gives equal scenes for every model. Negatives are
 also scored one by one, each from its start to its end.
-Does not: select thresholds (`street_thresholds.py`), or report (`event_report.py`).
+Does not: select thresholds (`evaluation/thresholds/street.py`), or report (`event_report.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Conventions: thresholds of a trained head are chosen by the rule of shipped models (`price.py`): share found against
 false events an hour. The evidence is the held-out clips of the classes and half of the held-out other sounds; the other
 half gives the open-set figure, so no recording does both. A hash of the recording's name decides the half. Thresholds
-of a fitted head come from heads that left the recordings out (`fitted_thresholds.py`).
+of a fitted head come from heads that left the recordings out (`fitted.py`).
 Does not: train, or use recordings that the network was trained on, except where a class has no held-out clip.
 """
 
