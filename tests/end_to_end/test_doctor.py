@@ -109,7 +109,7 @@ def test_a_microphone_that_is_not_there_is_a_fault(doctor: Doctor, tmp_path: Pat
     assert code == FAULTY
     assert "fault: source mic0: " in of(findings, "microphones")
     assert of(findings, "probe") == ""
-    assert "`soundwatch calibrate --background 3600` sets the thresholds of this place." in of(findings, "calibration")
+    assert "`soundwatch calibrate --background 3600 --source mic0 --config " in of(findings, "calibration")
 
 
 def test_a_configuration_that_does_not_read_is_a_fault_and_the_rest_is_looked_at(

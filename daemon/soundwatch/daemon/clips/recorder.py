@@ -140,23 +140,33 @@ class ClipRecorder:
             return
         open_clips, settings = self._open.setdefault(source, {}), self._settings_of(source)
         for event in events:
-            if not isinstance(event, Event):
-                continue
-            id_ = encoder.event_id(event)
-            if event.type == "start":
-                if settings.gives_clip(event.label):
-                    self._pending.add(id_)
-                    open_clips[id_] = self._begin(buffer, id_, event, encoder, settings)
-            elif id_ in open_clips:
-                open_clips[id_].peak_score = event.peak_score
-                if event.offset_sample is not None:
-                    end_sample = self._source_sample(buffer, event.offset_sample, settings.post_roll_s.value)
-                    open_clips[id_].end_sample = min(open_clips[id_].limit_sample, end_sample)
+            if isinstance(event, Event):
+                self._take_event(event, open_clips, buffer, encoder, settings)
         decided_sample = self._source_sample(buffer, decided_sample, 0)
         for clip in open_clips.values():
             if clip.end_sample is None and decided_sample >= clip.limit_sample:
                 clip.end_sample = clip.limit_sample
         self._cut(source, final=final)
+
+    def _take_event(
+        self,
+        event: Event,
+        open_clips: dict[str, _OpenClip],
+        buffer: RingBuffer,
+        encoder: LineEncoder,
+        settings: ClipSettings,
+    ) -> None:
+        """Begin a clip at the start of an event, and end it with the event."""
+        id_ = encoder.event_id(event)
+        if event.type == "start":
+            if settings.gives_clip(event.label):
+                self._pending.add(id_)
+                open_clips[id_] = self._begin(buffer, id_, event, encoder, settings)
+        elif id_ in open_clips:
+            open_clips[id_].peak_score = event.peak_score
+            if event.offset_sample is not None:
+                end_sample = self._source_sample(buffer, event.offset_sample, settings.post_roll_s.value)
+                open_clips[id_].end_sample = min(open_clips[id_].limit_sample, end_sample)
 
     def _begin(
         self, buffer: RingBuffer, id_: str, event: Event, encoder: LineEncoder, settings: ClipSettings

@@ -16,7 +16,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from typing import Any, Final
 
 from soundwatch.daemon.core.errors import ConfigError
@@ -30,6 +29,7 @@ from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 OBJECT_STORE_BYTES: Final = 100_000_000  # scores are small
 _TASKS_PER_CORE: Final = 2  # one runs and one waits
 REACHABLE_S: Final = 10.0  # limit of a connection to a cluster
+_INIT_ERRORS: Final = (OSError, ValueError, RuntimeError)
 _LOOK_EVERY_S: Final = 0.5  # for a request to stop
 
 
@@ -120,28 +120,44 @@ def connect(address: str | None, cores: int | None) -> Any:
             "--engine ray needs the Python package ray, which is not installed. Install it on every machine with "
             f"{install_command('ray')}."
         ) from error
-    if address is not None:
-        check_reachable(address)
-    options: dict[str, Any] = {"address": address}
     if address is None:
-        options = {
-            "address": "local",
-            "num_cpus": cores,
-            "object_store_memory": OBJECT_STORE_BYTES,
-            "include_dashboard": False,
-        }
-    try:
-        with local_cluster_environment() if address is None else nullcontext():
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        if address is None:
-            raise ConfigError(
-                f"Ray cannot be started on this machine: {reason} Use --engine local; or, if a path is too long, set "
-                "TMPDIR to a folder with a shorter path."
-            ) from error
-        raise _no_cluster(address, reason) from error
+        _start_cluster(ray, cores)
+    else:
+        _join_cluster(ray, address)
     return ray
+
+
+def _start_cluster(ray: Any, cores: int | None) -> None:
+    """Start a cluster on this machine."""
+    try:
+        with local_cluster_environment():
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+    except _INIT_ERRORS as error:
+        raise ConfigError(
+            f"Ray cannot be started on this machine: {_reason(error)} Use --engine local; or, if a path is too long, "
+            "set TMPDIR to a folder with a shorter path."
+        ) from error
+
+
+def _join_cluster(ray: Any, address: str) -> None:
+    """Connect to a running cluster."""
+    check_reachable(address)
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except _INIT_ERRORS as error:
+        raise _no_cluster(address, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the begin of an error's text in one line."""
+    return " ".join(str(error).split())[:200]
 
 
 def check_reachable(address: str) -> None:
