@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from soundwatch.daemon.cli import soundwatch
@@ -60,3 +61,14 @@ def test_former_names_are_named_and_written_as_the_present_ones(tmp_path: Path) 
     again = CliRunner().invoke(soundwatch, ["check-config", "--migrate", str(path)])
     assert again.output == f"{path} has no former names.\n"
     assert CliRunner().invoke(soundwatch, ["check-config", "--migrate"]).exit_code == 2
+
+
+def test_a_check_says_at_its_end_that_the_file_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "my\x1b.yaml"
+    path.write_text("node: balcony\n")
+    result = CliRunner().invoke(soundwatch, ["check-config", str(path)])
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == f"# {tmp_path}/my\\x1b.yaml is valid."
+    assert yaml.safe_load(result.output)["node"] == "balcony", "all of it is YAML"
+    path.write_text("nods: balcony\n")
+    assert "is valid" not in CliRunner().invoke(soundwatch, ["check-config", str(path)]).output

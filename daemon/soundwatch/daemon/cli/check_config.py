@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from soundwatch.daemon.cli.options import GivenPath, config_option
 from soundwatch.daemon.config.file import check_rereadable, load_config, parse_config, parse_yaml, read_config
+from soundwatch.daemon.core.text.printable import printable
 
 if TYPE_CHECKING:
     from soundwatch.daemon.app.check import CheckedConfig
@@ -56,6 +57,7 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
         return
     _echo_checked(config, classifier, checked)
     _echo_former_names(content, file)
+    click.echo(f"# {'The default configuration' if file is None else printable(str(file))} is valid.")
 
 
 def _echo_checked(config: Config, classifier: Classifier, checked: CheckedConfig) -> None:
@@ -67,7 +69,7 @@ def _echo_checked(config: Config, classifier: Classifier, checked: CheckedConfig
     click.echo(yaml.safe_dump(redacted_config(config), sort_keys=False, allow_unicode=True), nl=False)
     if isinstance(classifier, LoadedModel):
         click.echo(f"# model.sha256: {classifier.content_sha256}")
-    click.echo(f"# model {classifier.contract.identity}; thresholds in force:")
+    click.echo(f"# model {classifier.contract.identity}; thresholds of sources without their own:")
     for label, threshold in checked.sources[COMMON].thresholds.items():
         click.echo(f"#   {label}: {threshold}")
     if checked.shadow is not None:
