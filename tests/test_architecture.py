@@ -57,6 +57,7 @@ FLOORS: Final = {
     "daemon.capture": CAPTURE_FLOORS,
     "daemon.web": WEB_FLOORS,
     "daemon.diagnostics": (("network",), ("doctor", "privacy")),
+    "daemon.journal": (("entry", "file", "seq_ranges"), ("store",), ("health", "location"), ("journal",), ("queries",)),
     "training": TRAINING_FLOORS,
     "training.data": (("audio",), ("datasets",), ("checks", "windows")),
     "training.fit": (("scores", "steps"), ("setup",), ("epochs",), ("head", "reports"), ("runs",)),
