@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,18 @@ def test_a_schedule_pauses_a_source_and_a_reload_without_it_resumes_it(place: Pl
         "The schedule always pauses low.",
         "low is resumed: no schedule pauses it.",
     ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system shows no open files")
+def test_a_refused_reload_closes_the_sources_that_it_has_opened(place: Place, daemon: Daemon) -> None:
+    pipe = place.folder / "pipe"
+    os.mkfifo(pipe)
+    text = place.path.read_text()
+    place.path.write_text(text.replace("low.wav}", f"low.wav}}, pipe: {{device: {pipe}}}, none: {{device: /none.wav}}"))
+    assert "/none.wav" in daemon.reload("refused")["detail"]
+    opened = Path(f"/proc/{daemon.process.pid}/fd")
+    assert str(pipe) not in [str(file.readlink()) for file in opened.iterdir()]
+    daemon.end()
 
 
 def test_a_refused_configuration_is_logged(place: Place, daemon: Daemon) -> None:

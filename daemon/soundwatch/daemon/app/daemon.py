@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -36,6 +36,7 @@ from soundwatch.daemon.app.outputs import Outputs
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
 from soundwatch.daemon.app.reload_requests import ENDING_S, ReloadRequest, ReloadRequests, begin, refuse
 from soundwatch.daemon.app.summary import run_summary, uncalibrated_sources
+from soundwatch.daemon.capture.monitoring.source_wrapper import close_unused
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.network.redact import redact_text
 from soundwatch.daemon.core.process.logger import Logger
@@ -252,7 +253,7 @@ class Daemon:
         after = rebuild(before, run_config, self._log)
         sinks = self._outputs.prepare(changes.sinks_added, changes.sinks_removed)
         rules = self._outputs.prepare_rules(run_config.config)
-        sources = {name: self._open(run_config, name) for name in changes.sources_added}
+        sources = self._open_all(run_config, changes.sources_added)
         with self._lock:
             self._in_force = after
             for name in changes.sources_removed:
@@ -268,6 +269,20 @@ class Daemon:
         for text, prepared in zip(changes.sinks_added, sinks, strict=True):
             self._outputs.add(text, prepared)
         self._outputs.apply_rules(rules)
+
+    def _open_all(self, run_config: RunConfig, names: Iterable[str]) -> dict[str, LiveSource]:
+        """Open sources of a reload; if one cannot be opened, close the others.
+
+        Raises:
+            SoundwatchError: A source cannot be opened.
+        """
+        with contextlib.ExitStack() as opened:
+            sources = dict[str, LiveSource]()
+            for name in names:
+                sources[name] = self._open(run_config, name)
+                opened.callback(close_unused, sources[name])
+            opened.pop_all()
+        return sources
 
     def _append_reload_line(self, state: Literal["reloaded", "refused"], detail: str) -> None:
         context, runner = self._in_force.context, self._in_force.shadow

@@ -14,7 +14,7 @@ from soundwatch.daemon.capture.demo.scene import Demo
 from soundwatch.daemon.capture.kind import SourceKind, SourceRequest
 from soundwatch.daemon.capture.microphones.open_microphone import open_live_microphone, open_microphone
 from soundwatch.daemon.capture.monitoring.monitor import MonitoredSource
-from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper
+from soundwatch.daemon.capture.monitoring.source_wrapper import SourceWrapper, close_unused
 from soundwatch.daemon.capture.name_candidates import device_names
 from soundwatch.daemon.capture.path_kinds import is_fifo, is_recording, is_recordings_folder, looks_like_path
 from soundwatch.daemon.capture.recordings.folder import Folder
@@ -131,7 +131,7 @@ def open_live_source(
     source = source_kind(device).open_live(request)
     found = source.info.channels
     if 0 < found < least:
-        source.stop()
+        close_unused(source)
         raise SourceError(
             f"channels: {choice} was configured for {source.info.description}, which has {found}; {choice} needs two. "
             "Use left or mix, remove the key, or set two channels in `pcm`."

@@ -79,7 +79,7 @@ class ReconnectingSource:
         """
         backoff = Backoff(FIRST_PAUSE_S, self._longest_pause_s)
         source: LiveSource | None = None if isinstance(self._source, _Unopened) else self._source
-        while not self._stopped:
+        while source is not None or not self._stopped:  # a source that was stopped before its first block is closed
             delivering_since_ns: int | None = None
             try:
                 if source is None:

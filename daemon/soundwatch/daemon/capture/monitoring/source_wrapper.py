@@ -1,10 +1,14 @@
-"""The part of a source that is passed on from another source.
+"""The part of a source that is passed on from another source, and the end of a source that is not used.
 
 Does not: yield blocks; each class with this base has its own `blocks`.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
+
+from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.records.source import GatheringSource, LiveSource, SourceInfo
 
 
@@ -37,3 +41,10 @@ class SourceWrapper:
     def stop(self) -> None:
         """Make `blocks` end."""
         self._source.stop()
+
+
+def close_unused(source: LiveSource) -> None:
+    """Close an open source of which no block was read, with its process or connection."""
+    source.stop()
+    with contextlib.suppress(SourceError):  # it may have failed by itself
+        deque(source.blocks(), maxlen=0)  # closes what it has opened
