@@ -23,6 +23,7 @@ from soundwatch.daemon.web.api.routes import ROUTES
 from support.cli_runner import SOUNDWATCH, soundwatch
 from support.demo_daemon import demo_daemon, get, has_event, wait_for
 from support.ports import free_port
+from support.web_harness import TOKEN, write_token
 
 EXAMPLES = 25
 
@@ -90,9 +91,17 @@ def test_a_port_that_is_taken_is_an_error_at_the_start() -> None:
         port = taken.getsockname()[1]
         done = soundwatch("run", "--device", "demo", "-F", f"http://127.0.0.1:{port}", timeout=60)
     assert done.returncode == 6
-    assert b"cannot be bound: Address already in use" in done.stderr
+    assert b"cannot be bound: Address already in use. If another program" in done.stderr
     assert b"give another one with -F http://127.0.0.1:PORT" in done.stderr
     assert done.stdout == b""
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "[2001:db8::1]", "nothing.invalid"])
+def test_an_address_of_no_network_of_this_machine_is_named_as_such(tmp_path: Path, host: str) -> None:
+    word = f"http://{host}:8433,token_file={write_token(tmp_path, TOKEN)}"
+    done = soundwatch("run", "--device", "demo", "-F", word, timeout=60)
+    assert done.returncode == 6
+    assert b"No network of this machine has this address now; give -F http://0.0.0.0:8433" in done.stderr
 
 
 def test_an_open_address_without_a_token_is_refused_at_the_start() -> None:

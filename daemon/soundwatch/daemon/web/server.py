@@ -26,13 +26,13 @@ from starlette.routing import Route as Path
 from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.network.loopback import is_loopback
 from soundwatch.daemon.core.process.logger import Logger
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.web.api.endpoints import api_paths, source_path
 from soundwatch.daemon.web.api.metrics import Metrics
+from soundwatch.daemon.web.http.bound_socket import bound_socket
 from soundwatch.daemon.web.http.limited_listener import LimitedListener, connections_within
 from soundwatch.daemon.web.http.login import LoginHandler
 from soundwatch.daemon.web.http.middleware import MAX_HEAD_BYTES, SecurityMiddleware
@@ -77,7 +77,7 @@ def serve(spec: SinkSpec, view: DaemonView) -> Iterator[str]:
     """
     not_renewed = _RateLimitedLog(view.log, "token_not_renewed")
     settings = parse_settings(spec, view.node, os.environ, lambda error: not_renewed.add(error=error))
-    listener = _bind(settings)
+    listener = bound_socket(settings)
     settings = replace(settings, port=listener.getsockname()[1])
     recent, latencies = RecentWindows(lambda: view.model().contract.features), LatencyHistograms()
     broadcaster, listening = Broadcaster(view, recent), Listening(view, settings)
@@ -130,17 +130,6 @@ class _Raw:
         if scope.get("method") == "HEAD":
             raise HTTPException(405, headers={"Allow": "GET"})
         await self._endpoint(scope, receive, send)
-
-
-def _bind(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family)
-    except (OSError, OverflowError) as error:
-        raise SinkError(
-            f"{settings.url} cannot be bound: {getattr(error, 'strerror', None) or error}. If another program "
-            f"has this port, perhaps another soundwatch, give another one with -F http://{settings.host}:PORT."
-        ) from error
 
 
 class _RateLimitedLog:
