@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,26 @@ def test_lines_that_a_broker_may_have_received_are_sent_again_with_a_mark(
     assert lines.get(1, {"repeated": True})["repeated"]
     wait_until(lambda: 2 in {line["seq"] for line in listener.events(EVENT)})
     assert "repeated" not in {line["seq"]: line for line in listener.events(EVENT)}[2]
+
+
+def test_a_system_without_a_thread_for_the_connection_delays_the_lines_only(
+    harness: SinkHarness, mosquitto: Mosquitto, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures, start = [True, True], threading.Thread.start
+
+    def refuse_twice(thread: threading.Thread) -> None:
+        if thread.name.startswith("paho-mqtt-client-soundwatch-edge1") and failures:
+            failures.pop()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_twice)
+    worker = harness.open(f"mqtt://{mosquitto.address}")
+    harness.event("start")
+    harness.wait_for(worker)
+    assert (len(listener.payloads(EVENT)), failures) == (1, [])
+    [reason] = [fields["reason"] for fields in harness.log.fields("mqtt_disconnected")]
+    assert reason == "can't start new thread"
 
 
 def test_a_sink_resumes_after_a_restart(tmp_path: Path, mosquitto: Mosquitto, listener: Listener) -> None:

@@ -10,6 +10,7 @@ Does not: connect again, or know topics (`sinks/mqtt/sink.py`).
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import ssl
 import threading
@@ -173,13 +174,12 @@ class MqttConnection:
         ]
 
     def close(self) -> None:
-        """Disconnect."""
-        (client := self._client).disconnect()
-        client.loop_stop()
-        client.on_connect = client.on_disconnect = client.on_publish = (
-            None  # they hold this object, which holds the client:
-        )
-        client.on_subscribe = client.on_message = None  # its sockets would wait for the garbage collector
+        """Disconnect, and end the cycle of references, which would keep the client's sockets open."""
+        self._client.disconnect()
+        with contextlib.suppress(RuntimeError):  # its thread could not be started
+            self._client.loop_stop()
+        for event in ("connect", "disconnect", "publish", "subscribe", "message"):
+            setattr(self._client, f"on_{event}", None)
 
     def _new_client(self, broker: Broker, client_id: str, will: MqttMessage | None) -> paho.Client:
         protocol = MQTTProtocolVersion.MQTTv5 if self.limits.protocol == "5" else MQTTProtocolVersion.MQTTv311
@@ -191,19 +191,17 @@ class MqttConnection:
             client.tls_set_context(broker.tls)
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.password)
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
-        client.on_subscribe = self._on_subscribe
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
         client.on_message = self._on_message
         return client
 
     def _connect(self, broker: Broker) -> None:
         try:
             self._client.connect(broker.host, broker.port, KEEPALIVE_S)
-        except ValueError as error:  # a host name that cannot be one
+            self._client.loop_start()
+        except (MemoryError, RuntimeError, ValueError) as error:  # no further thread, or no name of a host
             raise OSError(str(error)) from error
-        self._client.loop_start()
         with self._change:
             self._wait(lambda: self._connected)
 
