@@ -116,7 +116,7 @@ def test_a_missing_device_of_the_command_line_is_refused_immediately(acted: list
 def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
     acted.append("send(OpenedFrame('USB', 8000, 2)); sound(0); os.kill(os.getpid(), 9)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
-    with pytest.raises(SourceError, match="The process that captured USB has ended"):
+    with pytest.raises(SourceError, match="The process that captured USB was ended by SIGKILL"):
         list(source.blocks())
 
 
@@ -152,7 +152,7 @@ def test_a_hundred_losses_leave_no_process_and_no_file_open() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "Popen", lambda _, **o: start([sys.executable, "-ISc", light, frame], **o))
         for _ in range(100):
-            with pytest.raises(SourceError, match="has ended"):
+            with pytest.raises(SourceError, match="The process that captured USB "):
                 list(MicrophoneProcess("mic0", "USB", None, wait=False).blocks())
     assert len(list(Path("/proc/self/fd").iterdir())) <= before, "fewer, if one of an earlier test was closed"
 
@@ -177,7 +177,7 @@ def test_children_of_the_process_end_with_it(acted: list[str], end: str) -> None
         source = MicrophoneProcess("mic0", "USB", None, wait=False)
     os.close(writing)
     if "kill" in end:
-        with pytest.raises(SourceError, match="has ended"):
+        with pytest.raises(SourceError, match="The process that captured USB "):
             list(source.blocks())
     else:
         source.stop()
@@ -231,3 +231,16 @@ def test_a_sound_system_that_hangs_is_named_soon_where_no_server_can_be_asked(
     message = r"^default cannot be opened\. The sound system does not answer within 5 s\. Check that its server"
     with pytest.raises(SourceError, match=message):
         MicrophoneProcess("mic0", "default", None, wait=False)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("os.abort()", "SIGABRT in PortAudio or the sound system. Check the conf"),
+        ("os.kill(os.getpid(), 9)", "SIGKILL, by another program, or for want of memory"),
+    ],
+)
+def test_a_capture_that_crashes_gives_the_reason(acted: list[str], end: str, reason: str) -> None:
+    acted.append(f"import os; {end}")
+    with pytest.raises(SourceError, match=f"^The process that captured USB was ended by {reason}"):
+        MicrophoneProcess("mic0", "USB", None, wait=False)

@@ -15,6 +15,7 @@ import pytest
 from soundwatch.daemon.capture import address_kinds, open_live_source, source_kind
 from soundwatch.daemon.capture.microphones import open_microphone
 from soundwatch.daemon.capture.monitoring import reconnect
+from soundwatch.daemon.capture.samples.pcm_format import PcmFormat
 from soundwatch.daemon.capture.streams import network
 from soundwatch.daemon.capture.streams.connect import connect_fifo
 from soundwatch.daemon.core.errors import ConfigError, SourceError, StallError
@@ -174,3 +175,21 @@ def test_a_named_pipe_has_one_reader(tmp_path: Path) -> None:
         connect_fifo(tmp_path / "again")
     first.close(received=False)
     connect_fifo(tmp_path / "again").close(received=False)
+
+
+@pytest.mark.parametrize("act", ["remove", "make", "write"])
+def test_a_named_pipe_that_is_replaced_is_left(tmp_path: Path, act: str) -> None:
+    """Programs that stream into a pipe often make it anew when they start."""
+    path = tmp_path / "yard"
+    os.mkfifo(path)
+    source = network.NetworkSource("a", "yard", lambda: connect_fifo(path), PcmFormat.parse(FORMAT))
+    path.unlink()
+    if act == "make":
+        os.mkfifo(path)
+    elif act == "write":
+        path.write_bytes(SOUND.tobytes())
+    with pytest.raises(SourceError, match=r"^yard was removed or replaced"):
+        list(source.blocks())
+    if act == "write":
+        with pytest.raises(SourceError, match="is no named pipe any more"):
+            connect_fifo(path)

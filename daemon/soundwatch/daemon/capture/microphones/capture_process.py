@@ -17,6 +17,7 @@ from typing import Final
 
 from soundwatch.daemon.capture.descriptors.pipes import enlarge_pipe, wait_readable
 from soundwatch.daemon.capture.microphones.ipc import HEAD, ErrorFrame, OpenedFrame, decode_frame
+from soundwatch.daemon.capture.portaudio.device_list import crash_text
 from soundwatch.daemon.core.errors import SourceError, StallError
 from soundwatch.daemon.core.records.block import Block
 from soundwatch.daemon.core.records.source import SourceInfo, SourceStateChange
@@ -129,10 +130,15 @@ class MicrophoneProcess:
                 continue
             data = os.read(pipe, missing)
             if not data and not self._stopped:
-                raise SourceError(f"The process that captured {self.info.description} has ended; it is restarted.")
+                raise SourceError(f"The process that captured {self.info.description} {self._ending()}")
             parts.append(data)
             missing -= len(data)
         return b"" if self._stopped else b"".join(parts)
+
+    def _ending(self) -> str:
+        """Return how the process ended, which has closed its output, so that no signal changes its code any more."""
+        self._end()
+        return crash_text(self._process.returncode)
 
     def _end(self) -> None:
         if hasattr(os, "killpg") and self._process.returncode is None:

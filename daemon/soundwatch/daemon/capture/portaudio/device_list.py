@@ -21,6 +21,7 @@ from soundwatch.daemon.capture.portaudio.library import ASKED_S
 from soundwatch.daemon.core.errors import SourceError
 
 LIMIT_S: Final = 30.0  # the process itself gives up after five seconds, but may start slowly
+KILLED: Final = -9  # Windows has no name for the signal
 PROGRAM: Final = f"from {__name__} import write_devices; write_devices()"
 
 
@@ -49,18 +50,23 @@ def list_devices_apart(environment: Mapping[str, str] | None = None) -> tuple[De
     if done.returncode == SourceError.exit_code:
         raise SourceError(done.stderr.decode(errors="replace").strip())
     if done.returncode:
-        raise SourceError(
-            f"Listing the input devices failed: {_ending(done.returncode)} in PortAudio or the sound system. Check the "
-            "configuration of ALSA (/usr/share/alsa, /etc/asound.conf, ~/.asoundrc, ALSA_CONFIG_PATH)."
-        )
+        raise SourceError(f"Listing the input devices failed: the process {crash_text(done.returncode)}")
     return msgspec.json.decode(done.stdout, type=tuple[Device, ...])
 
 
-def _ending(code: int) -> str:
-    """Return the way a process ended, as a clause."""
-    if code < 0:
-        return f"the process was ended by {signal.Signals(-code).name}"
-    return f"the process ended with code {code}"
+def crash_text(code: int) -> str:
+    """Return the way a process of PortAudio ended, and what to do, as a predicate and a sentence.
+
+    Args:
+        code: Exit code of the process, or the negative number of the signal that ended it.
+    """
+    if code == KILLED:
+        return "was ended by SIGKILL, by another program, or for want of memory. Look into the system's log."
+    ending = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    return (
+        f"{ending} in PortAudio or the sound system. Check the configuration of ALSA (/usr/share/alsa, "
+        "/etc/asound.conf, ~/.asoundrc, ALSA_CONFIG_PATH)."
+    )
 
 
 def write_devices() -> NoReturn:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import stat
 import struct
 from pathlib import Path
 from typing import Final
@@ -135,6 +136,10 @@ def connect_fifo(path: Path) -> Connection:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise SourceError(f"{path} cannot be opened: {error.strerror}.") from error
+    opened = os.fstat(fd)
+    if not stat.S_ISFIFO(opened.st_mode):
+        os.close(fd)
+        raise SourceError(f"{path} is no named pipe any more. Make it again with `mkfifo`.")
     if not is_only_reader(fd):
         os.close(fd)
         raise SourceError(
@@ -146,4 +151,10 @@ def connect_fifo(path: Path) -> Connection:
         os.close(fd)
         return "no program writes to it."
 
-    return Connection(fd, close)
+    def is_replaced() -> bool:
+        try:
+            return not os.path.samestat(path.stat(), opened)
+        except OSError:
+            return True
+
+    return Connection(fd, close, is_replaced=is_replaced)

@@ -32,6 +32,7 @@ class Connection:
         first_s: Time limit for the first sound; None for the usual one.
         receive: Reads sound as `os.read` does, where the file descriptor gives more than sound; else None. Its
             arguments are the size at which to stop, and the size of the sound that should have arrived, in bytes.
+        is_replaced: Returns True if nothing more can come, asked while nothing comes.
         message_fd: File descriptor of messages that `receive` reads at once; None without messages.
     """
 
@@ -44,3 +45,4 @@ class Connection:
     first_s: float | None = None
     receive: Callable[[int, int], bytes] | None = None
     message_fd: int | None = None
+    is_replaced: Callable[[], bool] = lambda: False

@@ -121,6 +121,8 @@ class NetworkSource:
                     if data or not datagrams:
                         return data
                 time.sleep(POLL_MS / 1000)
+            if self._connection.is_replaced():
+                raise SourceError(f"{self.info.description} was removed or replaced.")
             empty_polls += 1  # polls, not time, which also passes while this program is suspended
             if empty_polls * POLL_MS >= patience_s * 1000:
                 raise StallError(f"{self.info.description} has delivered nothing for {patience_s:g} s.")
