@@ -47,7 +47,7 @@ def standard_streams() -> Iterator[None]:
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        if not isinstance(sys.stdout.buffer, io.BufferedWriter):  # PYTHONUNBUFFERED
+        if isinstance(sys.stdout.buffer, io.RawIOBase):  # PYTHONUNBUFFERED
             sys.stdout = _whole_writes(sys.stdout.encoding)
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
