@@ -133,7 +133,7 @@ def test_an_earlier_run_with_another_front_end_is_refused(first: RunSetup, recip
 
 def test_an_earlier_run_that_is_not_finished_is_refused(first: RunSetup, recipe: Recipe, tmp_path: Path) -> None:
     state = torch.load(first.out / FILE_NAME, weights_only=True)
-    torch.save(state | {"epoch": 0}, tmp_path / FILE_NAME)
+    torch.save(state | {"epoch": 0, "history": []}, tmp_path / FILE_NAME)
     assert read_checkpoint(tmp_path / FILE_NAME).epoch == 0
     with pytest.raises(ConfigError, match="ended after epoch 0 of 1; finish that run with --resume"):
         open_earlier_network(tmp_path, recipe, first.plan)

@@ -171,7 +171,7 @@ def test_test_folds_need_the_data_of_the_runs(runs: Runs, tmp_path: Path) -> Non
 
 def test_a_run_that_is_not_finished_is_refused(runs: Runs, tmp_path: Path) -> None:
     state = torch.load(runs.two / FILE_NAME, weights_only=True)
-    torch.save(state | {"epoch": 0}, tmp_path / FILE_NAME)
+    torch.save(state | {"epoch": 0, "history": []}, tmp_path / FILE_NAME)
     with pytest.raises(ConfigError, match="ended after epoch 0 of 1; finish that run with --resume"):
         command(runs.one, tmp_path, "--out", tmp_path / "out")
     torch.save(state, tmp_path / FILE_NAME)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,16 @@ from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_c
 from soundwatch.training.model.recipe import Recipe
 from support.checkpoint_factory import write_checkpoint
 from support.tiny_run import run_silently, run_until_cut_off, setup_on_folds
+
+
+class _Code:
+    """A value that makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self._path,)
 
 
 def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
@@ -92,6 +104,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         ({"recipe": '{"newer": 1}'}, "unknown field `newer`"),
         ({"epoch": "2", "history": None}, "epoch, history has another type"),
         ({"model": {"weight": 1.0}}, "a weight has another type"),
+        ({"model": {5: torch.zeros(1)}}, "a weight has another type"),
+        ({"epoch": -1}, "not one row for each of its -1 epochs"),
+        ({"history": [{"epoch": 1.0}]}, "not one row for each"),
+        ({"history": [{"epoch": "one", "seconds": 1.0}]}, r"Expected `float \| null`, got `str`"),
+        ({"history": [1]}, "Expected `object`, got `int`"),
     ],
 )
 def test_a_checkpoint_of_another_version_is_named_with_what_differs(
@@ -132,6 +149,64 @@ def test_a_checkpoint_without_the_optimizers_state_is_not_resumed(
     torch.save(torch.load(path, weights_only=True) | {"optimiser": {}}, path)
     with pytest.raises(ModelError, match=r"The state in .* does not fit its run \(KeyError\)"):
         run_silently(session, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"scheduler": {}}, r"does not fit its run \(ValueError\)"),
+        ({"ema": "exchanged"}, "not those that its contract"),
+    ],
+)
+def test_an_incomplete_or_exchanged_state_is_not_resumed(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, changed: dict[str, object], message: str
+) -> None:
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    run_silently(session)
+    path = session.out / FILE_NAME
+    values = torch.load(path, weights_only=True)
+    if "ema" in changed:
+        changed = {"ema": {name: value + 1 for name, value in values["ema"].items()}}
+    torch.save(values | changed, path)
+    with pytest.raises(ModelError, match=message):
+        run_silently(session, resume=True)
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_neither_resumed_nor_exported(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
+) -> None:
+    """The bit may be in the optimizer's state, which no hash covers."""
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    run_silently(session)
+    path = session.out / FILE_NAME
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda part: part.file_size)
+    content[largest.header_offset + largest.file_size // 2 + 100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=f"is damaged: its part {largest.filename} has another checksum"):
+        run_silently(session, resume=True)
+    with pytest.raises(ModelError, match="is damaged"):
+        load_network(path)
+
+
+def test_a_checkpoint_that_names_a_huge_network_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / FILE_NAME)
+    values = torch.load(path, weights_only=True)
+    recipe = json.loads(values["recipe"])
+    recipe["network"]["widths"] = [1_000_000] * len(recipe["network"]["widths"])
+    torch.save(values | {"recipe": json.dumps(recipe)}, path)
+    with pytest.raises(ModelError, match="do not fit its recipe") as refused:
+        load_network(path)
+    assert refused.value.__cause__ is None, "torch was not asked for the memory"
+
+
+def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
+    path, proof = tmp_path / FILE_NAME, tmp_path / "proof"
+    torch.save({"schema": _Code(proof)}, path)
+    with pytest.raises(ModelError, match="does not read as a checkpoint"):
+        load_network(path)
+    assert not proof.exists()
 
 
 def test_weights_that_were_exchanged_are_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,7 +118,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     wanted = "a checkpoint that `soundwatch train` wrote was expected"
     if not path.is_file():
-        raise ModelError(f"No file {path}; {wanted}.")
+        raise ModelError(f"{path} is not a file; {wanted}." if path.exists() else f"No file {path}; {wanted}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch does not compare the checksums
+    except Exception as error:  # zipfile raises many exceptions on a damaged file
+        raise ModelError(f"{path} does not read as a checkpoint ({type(error).__name__}); {wanted}.") from error
+    if damaged:
+        raise ModelError(f"{path} is damaged: its part {damaged} has another checksum. Copy it again, or train again.")
     try:
         values: dict[str, Any] = dict(torch.load(path, map_location="cpu", weights_only=True))
         schema = values.pop("schema")
@@ -167,9 +175,16 @@ def _check_types(checkpoint: Checkpoint) -> None:
         "hint": dict | None,
     }
     wrong = [name for name, kind in wanted.items() if not isinstance(getattr(checkpoint, name), kind)]
+    if wrong:
+        raise TypeError(f"{', '.join(wrong)} has another type")
     states = (checkpoint.model, checkpoint.ema or {}, checkpoint.hint or {})
-    if wrong or not all(isinstance(value, Tensor) for state in states for value in state.values()):
-        raise TypeError(f"{', '.join(wrong) or 'a weight'} has another type")
+    weights = [item for state in states for item in state.items()]
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights):
+        raise TypeError("a weight has another type")
+    rows = msgspec.convert(checkpoint.history, list[dict[str, float | None]])
+    complete = all({"epoch", "seconds"} <= row.keys() for row in rows)
+    if not complete or checkpoint.epoch < 0 or len(rows) not in (0, checkpoint.epoch):
+        raise TypeError(f"its history has not one row for each of its {checkpoint.epoch} epochs")
 
 
 def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
@@ -180,11 +195,14 @@ def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
     """
     checkpoint = read_checkpoint(path)
     contract = decode_contract(checkpoint.contract, str(path))
-    try:
-        network = build_network(decode_recipe(checkpoint.recipe), len(contract.labels))
-        network.load_state_dict(checkpoint.model if checkpoint.ema is None else checkpoint.ema)
-    except RuntimeError as error:  # torch's message has a line for each layer
-        raise ModelError(f"The weights in {path} do not fit its recipe. Train it again.") from error
+    recipe = decode_recipe(checkpoint.recipe)
+    state = checkpoint.model if checkpoint.ema is None else checkpoint.ema
+    with torch.device("meta"):  # takes no memory, since the sizes of a recipe have no limit
+        wanted = build_network(recipe, len(contract.labels)).state_dict()
+    if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in wanted.items()}:
+        raise ModelError(f"The weights in {path} do not fit its recipe. Train it again.")
+    network = build_network(recipe, len(contract.labels))
+    network.load_state_dict(state)
     if hash_network(network) != contract.weights_sha256:
         raise ModelError(f"The weights in {path} are not those that its contract names; train it again.")
     return network.eval(), contract

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.core.files.unfinished import remove_unfinished
-from soundwatch.daemon.core.model.contract import EvaluationScore, encode_contract
+from soundwatch.daemon.core.model.contract import EvaluationScore, decode_contract, encode_contract
 from soundwatch.training.data.windows.batches import Reader
 from soundwatch.training.data.windows.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.augmented_views import View, plan_views
@@ -203,12 +203,16 @@ def _resume(run: Run, session: RunSetup, path: Path) -> None:
         if run.auxiliary is not None and state.hint is not None:
             run.auxiliary.load_state_dict(state.hint)
         run.optimizer.load_state_dict(state.optimiser)
+        if state.scheduler.keys() != run.scheduler.state_dict().keys():
+            raise ValueError("a part of the schedule is missing")
         run.scheduler.load_state_dict(state.scheduler)
     except (RuntimeError, LookupError, ValueError, TypeError) as error:
         raise ModelError(
             f"The state in {path} does not fit its run ({type(error).__name__}); a checkpoint that `soundwatch train` "
             "wrote with this version of torch was expected. Start a new run with another --out."
         ) from error
+    if checkpoints.hash_network(run.eval_model) != decode_contract(state.contract, str(path)).weights_sha256:
+        raise ModelError(f"The weights in {path} are not those that its contract names. Start a new run with --out.")
     run.epoch, run.history = state.epoch, state.history
 
 
