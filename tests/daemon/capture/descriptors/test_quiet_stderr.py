@@ -30,6 +30,15 @@ def test_mpg123s_messages_are_kept_as_reasons(capfd: pytest.CaptureFixture[str])
     assert (reasons, capfd.readouterr().err) == ([line], "")
 
 
+def test_a_jack_server_that_does_not_run_is_no_message(capfd: pytest.CaptureFixture[str]) -> None:
+    with capture_native_stderr() as reasons:
+        native_print("Cannot connect to server socket err = No such file or directory")
+        native_print("Cannot connect to server request channel")
+        native_print("jack server is not running or cannot be started")
+        native_print("JackShmReadWritePtr::~JackShmReadWritePtr - Init not done for -1, skipping unlock")
+    assert (reasons, capfd.readouterr().err) == ([], "")
+
+
 def test_a_bar_that_is_drawn_meanwhile_gets_no_end_of_line(capfd: pytest.CaptureFixture[str]) -> None:
     with capture_native_stderr():
         os.write(2, b"\r\x1b[2KDecoding 22%")

@@ -16,7 +16,14 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 _REASONS: Final = ("ALSA lib ", "[src/libmpg123/")
-_NOISE: Final = ("Expression '", "Note: ", "Warning: Xing")  # PortAudio's call stack; mpg123's notes
+_NOISE: Final = (  # PortAudio's call stack; mpg123's notes; JACK's, which runs on few machines
+    "Expression '",
+    "Note: ",
+    "Warning: Xing",
+    "Cannot connect to server ",
+    "jack server is not running",
+    "JackShmReadWritePtr",
+)
 _stderr_lock = threading.Lock()  # there is one file descriptor 2
 
 
