@@ -102,7 +102,7 @@ def test_an_installation_in_a_home_is_made_readable_or_refused(tmp_path: Path, m
     program = closed / "soundwatch"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    with pytest.raises(ServiceError, match=r"may not read .*closed.*--user"):
+    with pytest.raises(ServiceError, match=r"may not read .*closed.*in a clone .*pip install \.`.*--user"):
         render_unit(program, user=False)
 
 

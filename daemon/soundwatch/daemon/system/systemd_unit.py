@@ -113,9 +113,9 @@ def _check_readable(paths: Sequence[Path]) -> None:
             if not part.stat().st_mode & (0o001 if part.is_dir() else 0o004):
                 raise ServiceError(
                     f"The service runs as its own user, which may not read {part}. Install soundwatch in a folder that "
-                    "every user may read: `sudo python3 -m venv /opt/soundwatch`, then `sudo /opt/soundwatch/bin/pip "
-                    "install soundwatch`, then `sudo /opt/soundwatch/bin/soundwatch service install`; or install the "
-                    "service for this user only, with --user."
+                    "every user may read: `sudo python3 -m venv /opt/soundwatch`, then in a clone of soundwatch "
+                    "`sudo /opt/soundwatch/bin/pip install .`, then `sudo /opt/soundwatch/bin/soundwatch service "
+                    "install`; or install the service for this user only, with --user."
                 )
 
 
