@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from pathlib import Path
 
 import msgspec
@@ -48,6 +49,34 @@ def test_every_fold_is_scored_by_a_network_trained_on_the_others(tiny_data: Path
     for picture in ("confusion.png", "calibration.png"):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
     assert (out / "crossval.md").read_text() in done.output
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [
+        ("epoch 2/2", "Stopped after epoch 2 of 2; the same command continues it."),
+        (
+            "network:",
+            "Stopped before the end of the first epoch, so nothing was stored; the same command starts again.",
+        ),
+    ],
+)
+def test_a_stopped_fold_names_the_command_that_goes_on(
+    tiny_data: Path, tiny_recipe: Recipe, at: str, message: str
+) -> None:
+    class Interrupted(Console):
+        def print(self, *objects: object, **_how: object) -> None:
+            text = " ".join(map(str, objects))
+            if at in text:
+                raise KeyboardInterrupt
+            said.append(text)
+
+    said = [""]
+    recipe = msgspec.structs.replace(tiny_recipe, epochs=2)
+    trainer = run_sequentially(Interrupted(file=io.StringIO()))
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(FoldInputs(tiny_data, device="cpu"), recipe, (1,), tiny_data.parent / "cv", trainer)
+    assert said[-1].startswith(message)
 
 
 def test_an_interrupted_protocol_resumes_without_repeated_training(tiny_data: Path, tiny_recipe: Recipe) -> None:

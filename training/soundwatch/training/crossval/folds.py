@@ -143,6 +143,7 @@ def train_fold(run: FoldRun, console: Console) -> RunRecord:
         device=pick_device(inputs.device),
         teacher=open_teacher(run.recipe, inputs.teacher),
         everyday=inputs.everyday,
+        resumed_by="the same command",
     )
     return _finished(session) or run_session(session, (run.out / checkpoint.FILE_NAME).exists(), console)
 

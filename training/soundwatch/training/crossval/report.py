@@ -168,11 +168,11 @@ def write_report(report: CrossValidation, out: Path) -> None:
     title = f"{report.recipe}, all folds"
     known = [(part.mean_score, part.right, part.clips) for part in report.calibration]
     calibration = [(score, right, clips) for score, right, clips in known if score is not None and right is not None]
-    with report_folder(out):
-        replace_bytes(out / "crossval.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
-        replace_bytes(out / "crossval.md", to_markdown(report).encode())
-        draw_confusion(out / "confusion.png", np.array(report.confusion, np.int64), LABELS, title)
-        draw_calibration(out / "calibration.png", calibration, title)
+    with report_folder(out) as folder:
+        replace_bytes(folder / "crossval.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
+        replace_bytes(folder / "crossval.md", to_markdown(report).encode())
+        draw_confusion(folder / "confusion.png", np.array(report.confusion, np.int64), LABELS, title)
+        draw_calibration(folder / "calibration.png", calibration, title)
 
 
 def _labeled(values: Sequence[float | None]) -> dict[str, float | None]:

@@ -137,8 +137,8 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     Raises:
         SinkError: The folder cannot be written to.
     """
-    with report_folder(out):
-        replace_bytes(out / "evaluation.json", msgspec.json.format(msgspec.json.encode(evaluation), indent=1))
-        replace_bytes(out / "evaluation.md", to_markdown(evaluation).encode())
+    with report_folder(out) as folder:
+        replace_bytes(folder / "evaluation.json", msgspec.json.format(msgspec.json.encode(evaluation), indent=1))
+        replace_bytes(folder / "evaluation.md", to_markdown(evaluation).encode())
         confusion = np.array(evaluation.confusion, np.int64)
-        draw_confusion(out / "confusion.png", confusion, list(evaluation.classes), evaluation.model)
+        draw_confusion(folder / "confusion.png", confusion, list(evaluation.classes), evaluation.model)

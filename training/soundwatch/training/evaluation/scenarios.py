@@ -98,8 +98,8 @@ def print_report(report: Report, as_json: bool, out: Path | None, console: Conso
     else:
         click.echo(to_markdown(page), nl=False)
     if out:
-        with report_folder(out):
-            _write(report, page, out)
+        with report_folder(out) as folder:
+            _write(report, page, folder)
 
 
 def page_of(report: Report) -> Page:

@@ -141,7 +141,9 @@ def _fit(
         return
     except KeyboardInterrupt:
         console.print(
-            f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume continues it."
+            f"Stopped after epoch {run.epoch} of {recipe.epochs}; {session.resumed_by} continues it."
+            if run.epoch
+            else "Stopped before the end of the first epoch, so nothing was stored; the same command starts again."
         )
         raise
     except torch.OutOfMemoryError:

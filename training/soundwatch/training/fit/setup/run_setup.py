@@ -50,6 +50,7 @@ class RunSetup:
         other_sounds: Shipped other sounds for a fitted head; None for a trained one.
         earlier: Run whose network weighs the views; None if the recipe draws them alike.
         name: Name of the model; None for that of the recipe or of the folder.
+        resumed_by: What continues the run after it was stopped, for people.
     """
 
     recipe: Recipe
@@ -67,6 +68,7 @@ class RunSetup:
     other_sounds: OtherSounds | None = None
     earlier: FinishedRun | None = None
     name: str | None = None
+    resumed_by: str = "the same command with --resume"
 
     @property
     def labels(self) -> tuple[str, ...]:
