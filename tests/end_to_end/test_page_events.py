@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import APIResponse, Browser, Route, expect
 
 from support.browser import event_rows, opened
 from support.journal_factory import hello
@@ -47,6 +47,29 @@ def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
     expect(page.locator("#day-title")).to_have_text("Yesterday")
     expect(event_rows(page)).to_have_count(0)
     assert said == []
+    page.context.close()
+
+
+def test_an_event_that_starts_while_the_chart_of_the_day_loads_is_counted(browser: Browser, site: Site) -> None:
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold_the_first(route: Route) -> None:
+        if site.journal.last_seq:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))
+
+    page, _ = opened(browser, "about:blank")
+    page.route("**/api/counts?*", hold_the_first)
+    page.goto(site.url)
+    expect(page.locator("#status")).to_have_text("No source is running")
+    expect(page.locator("#events-state")).to_have_text("No events yet today.")
+    site.append(today(1))
+    expect(event_rows(page)).to_have_count(1)
+    for route, response in held:
+        assert response.json()["counts"] == [], "the response is older than the event"
+        route.fulfill(response=response)
+    expect(page.locator("#day-total")).to_have_text("1 event")
     page.context.close()
 
 

@@ -64,7 +64,7 @@ operations = schemathesis.pytest.from_fixture("described").exclude(path_regex="^
 )
 def test_the_api_conforms_to_its_document(url: str, case: Any) -> None:
     response = case.call(base_url=url, headers={"Connection": "close"})
-    if response.status_code != 429:
+    if response.status_code not in (413, 429):  # too many items may be too many bytes, which is refused before
         case.validate_response(response, additional_checks=[not_a_server_error])
 
 

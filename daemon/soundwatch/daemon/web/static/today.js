@@ -101,8 +101,11 @@ export class Today {
 
   async count(current) {
     const query = { since: this.since.toISOString(), until: this.until.toISOString(), source: byId("source").value };
+    this.started = false; // an event, since the request
     const { counts } = await ask("api/counts", { query });
-    if (current()) this.showCounts(counts);
+    if (!current()) return;
+    this.showCounts(counts);
+    if (this.started && this.daysBack === 0) await this.chart.load(); // the response may be older than the event
   }
 
   showCounts(counts) {
@@ -154,6 +157,7 @@ export class Today {
     const before = this.events.get(line.id);
     const event = { clip: null, label: null, ...before, ...line, active: line.type !== "end", time: before?.time ?? line.time, seq: before?.seq ?? line.seq, level_dbfs: before ? before.level_dbfs : line.level_dbfs, peak_level_dbfs: highest(before?.peak_level_dbfs, line.level_dbfs) };
     if (this.daysBack === 0 && line.type === "start" && !before) {
+      this.started = true;
       const source = byId("source").value;
       if (this.chart.shown !== null && (!source || source === line.source)) {
         this.hours.add(line.class, line.time);
