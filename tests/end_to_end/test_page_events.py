@@ -12,9 +12,10 @@ import pytest
 import soundfile
 from playwright.sync_api import APIResponse, Browser, Route, expect
 
+from soundwatch.daemon.sinks.protocols import SinkStatus
 from support.browser import event_rows, opened
 from support.journal_factory import hello
-from support.web_harness import IDS, Site, clip_line, lost_line, reading, today
+from support.web_harness import IDS, Site, a_site, clip_line, lost_line, reading, today
 
 CLOCK_CHANGES = """async (differences) => {
   const { compareClocks } = await import("./static/clock.js");
@@ -238,3 +239,12 @@ def test_a_file_of_the_page_that_is_not_loaded_is_reported(browser: Browser, sit
     page.reload()
     expect(page.get_by_text("the address of the page ends with a slash")).to_be_visible()
     page.context.close()
+
+
+def test_the_table_of_sinks_counts_lines_that_were_lost_or_left_out(browser: Browser) -> None:
+    broker = SinkStatus("broker", "failing", "refused", lost_lines=1200, skipped_lines=7)
+    with a_site(sinks=[(broker, 40), (SinkStatus("file"), 0)]) as site:
+        page, _ = opened(browser, site.url)
+        expect(page.locator("#health tr", has_text="broker").locator("td").last).to_have_text("1,207")
+        expect(page.locator("#health tr", has_text="file").locator("td").last).to_have_text("0")
+        page.context.close()
