@@ -158,7 +158,7 @@ def test_a_lost_source_and_a_failing_program_are_shown(browser: Browser, site: S
     expect(page.locator(".problems")).to_have_text("mic0 delivers no sound: mic0 was unplugged.")
     step = page.locator(".next-step")
     expect(step).to_contain_text("yard is not calibrated: its thresholds are the model's.")
-    expect(step.locator("code")).to_have_text("soundwatch calibrate --background 3600")
+    expect(step.locator("code")).to_have_text("soundwatch calibrate --background 3600 --source yard")
     assert said == []
     page.context.close()
 
