@@ -18,7 +18,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -73,14 +73,16 @@ SHOTS: Final[dict[str, dict[str, Any]]] = {
 
 
 @contextmanager
-def daemon(folder: str, keys: str, variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+def daemon(
+    folder: str, keys: str, variables: Mapping[str, str] = MappingProxyType({}), sinks: Sequence[str] = ()
+) -> Iterator[str]:
     """Run a daemon with a configuration, and yield its page's address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     config = Path(folder) / "config.yaml"
     config.write_text(
-        f"node: balcony\nsinks: ['{url}', 'json:{folder}/events.jsonl']\n"
+        f"node: balcony\nsinks: {[url, f'json:{folder}/events.jsonl', *sinks]}\n"
         f"clips: {{folder: {folder}/clips, pictures: true, speech_guard: false}}\n{keys}\n"
     )
     command = [SOUNDWATCH, "run", "--config", str(config)]
