@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import signal
 from pathlib import Path
 
 import msgspec
@@ -126,6 +127,21 @@ def test_folds_and_seeds_on_a_ray_cluster_give_the_results_of_one_process(tiny_d
         assert one.confusion == other.confusion
     assert (out / "ray" / "seed6" / "fold2" / "checkpoint.pt").exists()
     assert across_seeds(there).startswith("Mean accuracy over 2 seeds: ")
+
+
+def test_ray_leaves_the_handler_of_sigterm_as_it_is() -> None:
+    """Ray's own ends the program with stack traces and exit code 1."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed: pip install '.[ray]'")
+    from soundwatch.daemon.scan.ray_pool import connect
+
+    before = signal.getsignal(signal.SIGTERM)
+    ray = connect(None, cores=1)
+    try:
+        assert signal.getsignal(signal.SIGTERM) is before
+    finally:
+        ray.shutdown()
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_gpu_is_requested_only_if_there_is_one() -> None:

@@ -13,8 +13,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -120,10 +122,15 @@ def connect(address: str | None, cores: int | None) -> Any:
             "--engine ray needs the Python package ray, which is not installed. Install it on every machine with "
             f"{install_command('ray')}."
         ) from error
-    if address is None:
-        _start_cluster(ray, cores)
-    else:
-        _join_cluster(ray, address)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        if address is None:
+            _start_cluster(ray, cores)
+        else:
+            _join_cluster(ray, address)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray's own ends the program with stack traces and exit code 1
     return ray
 
 
