@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,6 +26,14 @@ from soundwatch.daemon.core.records.source import LiveSource, SourceStateChange
 from support.network_sources import FORMAT, SOUND, collect_until_lost, connect, joined
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders and no poll")
+
+
+@contextlib.contextmanager
+def open_writer(path: Path) -> Iterator[int]:
+    """Open a named pipe that a source has opened, and close it at the end."""
+    writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    yield writer
+    os.close(writer)
 
 
 class Server:
@@ -166,15 +176,51 @@ def test_other_devices_are_no_connections(tmp_path: Path) -> None:
         assert source_kind(device).encrypted is None
 
 
-def test_a_named_pipe_has_one_reader(tmp_path: Path) -> None:
+def pipe_source(path: Path) -> network.NetworkSource:
+    return network.NetworkSource("a", str(path), lambda: connect_fifo(path), PcmFormat.parse(FORMAT))
+
+
+def test_a_named_pipe_has_one_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of two readers would get a part of the sound, without a word."""
+    monkeypatch.setattr(network, "REFUSED_POLLS", 1)
     os.mkfifo(tmp_path / "yard")
     os.link(tmp_path / "yard", tmp_path / "again")
-    first = connect_fifo(tmp_path / "yard")
-    with pytest.raises(SourceError, match="again is read by another source or program, and each reader"):
-        connect_fifo(tmp_path / "again")
-    first.close(received=False)
-    connect_fifo(tmp_path / "again").close(received=False)
+    first = pipe_source(tmp_path / "yard")
+    blocks = first.blocks()
+    with open_writer(tmp_path / "yard") as writer:
+        os.write(writer, SOUND.tobytes())
+        next(blocks)
+        with pytest.raises(SourceError, match="again is read by another source or program, and each reader"):
+            list(pipe_source(tmp_path / "again").blocks())
+        second = pipe_source(tmp_path / "again")
+        first.stop()
+        assert not list(blocks)
+        os.write(writer, SOUND.tobytes())
+        assert next(second.blocks()).samples.size
+
+
+def test_a_named_pipe_goes_on_to_the_next_source_of_a_reload(tmp_path: Path) -> None:
+    """Its writer would end if no source had the pipe open meanwhile, as between a refusal and the next attempt."""
+    os.mkfifo(tmp_path / "yard")
+    before = pipe_source(tmp_path / "yard")
+    blocks = before.blocks()
+    with open_writer(tmp_path / "yard") as writer:
+        os.write(writer, SOUND.tobytes())
+        next(blocks)
+        connection, refusals = connect_fifo(tmp_path / "yard"), list[str | None]()
+
+        def refusal() -> str | None:
+            refusals.append(connection.refusal())
+            if refusals[-1] is not None:
+                before.stop()
+                assert not list(blocks)
+            return refusals[-1]
+
+        opened = replace(connection, refusal=refusal)
+        after = network.NetworkSource("a", "yard", lambda: opened, PcmFormat.parse(FORMAT)).blocks()
+        assert os.write(writer, SOUND.tobytes()) == SOUND.nbytes
+        assert next(after).samples.size
+        assert [said is None for said in refusals] == [False, True]
 
 
 @pytest.mark.parametrize("act", ["remove", "make", "write"])

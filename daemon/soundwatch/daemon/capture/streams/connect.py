@@ -127,10 +127,10 @@ def parse_address(url: str) -> tuple[str, int, str]:
 
 
 def connect_fifo(path: Path) -> Connection:
-    """Open a named pipe; its writer may close and reopen it.
+    """Open a named pipe; its writer may close and reopen it. Only one source or soundwatch may read it.
 
     Raises:
-        SourceError: The pipe cannot be opened, or another source or soundwatch reads it.
+        SourceError: The pipe cannot be opened.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -140,9 +140,11 @@ def connect_fifo(path: Path) -> Connection:
     if not stat.S_ISFIFO(opened.st_mode):
         os.close(fd)
         raise SourceError(f"{path} is no named pipe any more. Make it again with `mkfifo`.")
-    if not is_only_reader(fd):
-        os.close(fd)
-        raise SourceError(
+
+    def refusal() -> str | None:
+        if is_only_reader(fd):
+            return None
+        return (
             f"{path} is read by another source or program, and each reader of a pipe gets a part of its sound only. "
             "End the other one, or let the writer write into two pipes."
         )
@@ -157,4 +159,4 @@ def connect_fifo(path: Path) -> Connection:
         except OSError:
             return True
 
-    return Connection(fd, close, is_replaced=is_replaced)
+    return Connection(fd, close, is_replaced=is_replaced, refusal=refusal)

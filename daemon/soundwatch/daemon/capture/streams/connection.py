@@ -33,6 +33,8 @@ class Connection:
         receive: Reads sound as `os.read` does, where the file descriptor gives more than sound; else None. Its
             arguments are the size at which to stop, and the size of the sound that should have arrived, in bytes.
         is_replaced: Returns True if nothing more can come, asked while nothing comes.
+        refusal: Returns the reason why the connection must not be read now; None if it may be. It is asked before the
+            first read, for some time: a reload opens a source before the former one of the same connection has ended.
         message_fd: File descriptor of messages that `receive` reads at once; None without messages.
     """
 
@@ -46,3 +48,4 @@ class Connection:
     receive: Callable[[int, int], bytes] | None = None
     message_fd: int | None = None
     is_replaced: Callable[[], bool] = lambda: False
+    refusal: Callable[[], str | None] = lambda: None

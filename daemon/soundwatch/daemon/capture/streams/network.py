@@ -31,6 +31,7 @@ from soundwatch.daemon.core.time.clock import monotonic_ns
 FIRST_S: Final = 15.0  # cameras need some seconds to start
 SILENT_S: Final = 2.5
 POLL_MS: Final = 100
+REFUSED_POLLS: Final = 20  # of a connection that a former source reads until it has ended
 BLOCK_MS: Final = 100
 PIECE_S: Final = 0.1  # of sound that a gathering system delivers at once
 LARGEST_DATAGRAM_BYTES: Final = 1 << 16
@@ -63,14 +64,15 @@ class NetworkSource:
 
         Raises:
             StallError: Nothing has arrived for some seconds.
-            SourceError: The connection has ended, gives a sample that is not a number, or begins with the header of
-                another format.
+            SourceError: The connection is read by another source, has ended, gives a sample that is not a number, or
+                begins with the header of another format.
         """
         rate_hz, end_sample = self.info.rate_hz, 0
         stream = PcmStream(self._pcm, self.info.description, datagrams=self._connection.datagrams)
         watch, ended = DropDetectorState(), False
         first_s = FIRST_S if self._connection.first_s is None else self._connection.first_s
         try:
+            self._wait_for_former()
             while data := self._read(SILENT_S if end_sample else first_s):
                 arrival_ns = monotonic_ns()
                 samples = stream.decode(data)
@@ -108,6 +110,20 @@ class NetworkSource:
             gather_s = max(0.0, min(wanted_s, longest_s))  # a poll of a negative time would never end
         if gather_s and size < longest_s * rate_hz and not self._stopped:
             wait_closed(self._connection.fd, round(gather_s * 1000), self._connection.message_fd)
+
+    def _wait_for_former(self) -> None:
+        """Wait until no other source reads the connection.
+
+        Raises:
+            SourceError: Another one goes on.
+        """
+        for poll in range(REFUSED_POLLS + 1):
+            refusal = None if self._stopped else self._connection.refusal()
+            if refusal is None:
+                return
+            if poll == REFUSED_POLLS:
+                raise SourceError(refusal)
+            time.sleep(POLL_MS / 1000)
 
     def _read(self, patience_s: float) -> bytes:
         """Read available bytes; none at the end and after `stop`."""
