@@ -60,7 +60,7 @@ def test_a_source_is_paused_and_resumed_to_the_second(tmp_path: Path) -> None:
 def test_a_locked_pause_holds_at_any_time_of_a_clock_that_is_not_set(tmp_path: Path) -> None:
     site = bench(tmp_path, "1970-01-01T03:00", LOCKED, NIGHT)  # a Thursday
     assert site.listening == {"office": False, "yard": True}
-    assert site.why == ["The clock is not set, so the locked schedule office_hours pauses office."]
+    assert site.why == ["The clock was not set, so the locked schedule office_hours pauses office."]
     assert [line.detail for line in site.lines] == [
         "The clock is not set, so the locked schedule office_hours has begun.",
         "The schedule night has begun.",

@@ -85,10 +85,13 @@ def paused_by(schedules: Schedules, active: Iterable[str], source: str) -> str |
 
 
 def pause_reason(schedules: Schedules, by: str | None, source: str, unix_ns: int) -> str:
-    """Return the sentence about a source that a schedule pauses, or that none pauses any more."""
+    """Return the sentence about a source that a schedule pauses, or that none pauses any more.
+
+    A status keeps it during the whole pause, also after the clock was set, so it tells of the begin.
+    """
     if by is None:
         return f"{source} is resumed: no schedule pauses it."
-    unset = "The clock is not set, so the locked" if applies_unset(schedules[by], unix_ns) else "The"
+    unset = "The clock was not set, so the locked" if applies_unset(schedules[by], unix_ns) else "The"
     return f"{unset} schedule {by} pauses {source}."
 
 
