@@ -18,6 +18,7 @@ def resident_kb():
 if {limited}:
     limit_heap()
 del [bytearray(2 << 20)][:]
+holes = [bytearray(1000) for _ in range(10_000)]  # none is left for the small blocks below
 first_kb = resident_kb()
 large, small = [], []
 for _ in range(100):
