@@ -121,6 +121,7 @@ def test_two_machines_and_a_fleet_that_is_killed_and_its_store_too(
     assert fleet.wait(60) == 0
     last = json.loads((tmp_path / "fleet.err").read_bytes().splitlines()[-1])
     assert (last["event"], last["nodes"], last["lost"], last["refused"]) == ("fleet_stopped", 2, 0, 0)
+    assert {"lines", "repeats", "dropped", "asked"} <= last.keys(), "as docs/fleet.md says"
     asked = soundwatch("fleet", "events", "--store", store, "--node", "edge1", "--type", "start", "--since", "1h")
     starts = lines_of(asked.stdout)
     assert starts

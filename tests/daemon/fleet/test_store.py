@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -120,6 +121,28 @@ def test_a_line_of_a_clock_that_was_not_set_goes_with_the_next_line_of_known_age
     assert store.drop_old(BEGIN + timedelta(seconds=5.1), keep) == 3, "lines 1 to 3; line 5 tells the age of line 4"
     left = [line_of(4, time=unset), line_of(1, "edge2", time=unset), line_of(5)]
     assert list(store.lines(LineFilter())) == [message.line for message in left]
+
+
+def test_the_work_of_dropping_lines_of_an_unset_clock_grows_with_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+
+    def count_steps(connection: sqlite3.Connection, _: object) -> None:
+        connection.set_progress_handler(lambda: steps.append(1), 100)  # a call for each 100 instructions
+
+    def steps_of(count: int) -> int:
+        store = FleetStore(str(tmp_path / f"{count}.db"))
+        unset = [line_of(seq, time="1970-01-01T00:00:07.000Z") for seq in range(1, count)]
+        store.save(Batch([*unset, *(line_of(seq) for seq in range(count, 2 * count))], {}, (), []))
+        sql.event.listen(store._engine, "connect", count_steps)
+        store._engine.dispose()
+        steps.clear()
+        assert store.drop_old(BEGIN + timedelta(seconds=2 * count), timedelta(seconds=count + 10)) == 0
+        store.close()
+        return len(steps)
+
+    assert steps_of(1200) < 8 * steps_of(300), "four times as many lines; each line with each other one is 16 times"
 
 
 @pytest.mark.slow

@@ -60,12 +60,14 @@ class CollectorCounts:
 
     Attributes:
         lines: New lines that were stored.
+        repeats: Lines that the store already had.
         refused: Messages that could not be parsed.
         dropped: Messages that exceeded a limit; their lines are requested again.
         asked: Requests for lost lines.
     """
 
     lines: int = 0
+    repeats: int = 0
     refused: int = 0
     dropped: int = 0
     asked: int = 0
@@ -225,6 +227,8 @@ class Collector:
                 elif new is None:
                     self.counts.dropped += 1
                     self._to_request[message.node] = None
+                else:
+                    self.counts.repeats += 1
             case StatusMessage():
                 node = with_status(node, message)
                 self._to_request[message.node] = None
