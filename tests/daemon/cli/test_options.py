@@ -211,6 +211,7 @@ def test_no_file_is_named_as_standard_output(arguments: str, tmp_path: Path, mon
         ("backup", ""),
         ("restore", ""),
         ("teach", ""),
+        ("calibrate", "--background", ""),
         ("fleet", "events", "--store="),
     ],
 )

@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import (
+    GivenPath,
     OutputPath,
     apply_options,
     check_overwrite,
@@ -44,6 +45,7 @@ LONGEST_BACKGROUND_S: Final = 604_800
 @click.command()
 @click.option(
     "--background",
+    type=GivenPath(str),
     required=True,
     metavar="FILE|SECONDS",
     help="A recording of the place without any sound of the classes, or seconds to record now; at least 600 s.",
