@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,24 @@ def test_a_recording_that_is_still_written_is_heard_to_its_end(tmp_path: Path, d
     recording, heard = read_while(path, lambda _: append(path, content.pop(0)) if content else None)
     assert heard == SOUND.tolist()
     assert "changed while read" not in recording.findings()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("declares", [True, False])
+def test_a_flac_recording_that_is_copied_or_encoded_is_heard_to_its_end(tmp_path: Path, declares: bool) -> None:
+    """An encoder writes the length last. What is there ends within a frame, and may grow by less than one."""
+    path, sound = tmp_path / "a.flac", np.random.default_rng(0).normal(0, 2000, 3 * RATE_HZ).astype("<i2")
+    soundfile.write(path, sound, RATE_HZ)
+    content = bytearray(path.read_bytes())
+    if not declares:
+        content[21] &= 0xF0
+        content[22:26] = bytes(4)
+    cuts = (0, len(content) // 3, len(content) // 3 + 100, len(content) // 2, len(content) - 10, len(content))
+    pieces = [bytes(content[first:end]) for first, end in pairwise(cuts)]
+    path.write_bytes(pieces.pop(0))
+    recording, heard = read_while(path, lambda _: append(path, pieces.pop(0)) if pieces else None)
+    assert heard == sound.tolist()
+    assert not recording.findings()
 
 
 @pytest.mark.slow

@@ -8,6 +8,11 @@ from soundwatch.daemon.capture.samples.recording_error import RecordingError
 from soundwatch.daemon.core.errors import SourceError
 
 
+def unopenable(path: Path, error: OSError) -> SourceError:
+    """Return the error of a file that cannot be opened."""
+    return SourceError(f"{path} cannot be read: {error.strerror}. Check its permissions and its disk.")
+
+
 def truncated(path: Path, declared: str, found: str) -> RecordingError:
     """Return the error of a file that holds less than its header declares."""
     return RecordingError(

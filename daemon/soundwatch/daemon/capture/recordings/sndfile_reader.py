@@ -17,22 +17,15 @@ import numpy as np
 import soundfile
 
 from soundwatch.daemon.capture.descriptors.quiet_stderr import capture_native_stderr
+from soundwatch.daemon.capture.recordings import reader_errors as errors
 from soundwatch.daemon.capture.recordings.containers import FileView, Part, find_parts
-from soundwatch.daemon.capture.recordings.containers.flac import END_BYTES, flac_end_sample, flac_rest
+from soundwatch.daemon.capture.recordings.containers.flac import END_BYTES, flac_behind, flac_end_sample, flac_rest
 from soundwatch.daemon.capture.recordings.containers.mpeg import mpeg_parts, parse_frame
 from soundwatch.daemon.capture.recordings.containers.search import SearchProgress
 from soundwatch.daemon.capture.recordings.declared_length import missing_sound
 from soundwatch.daemon.capture.recordings.forward_sound import open_sound, raise_read_error
 from soundwatch.daemon.capture.recordings.growth import GrowthWatch
-from soundwatch.daemon.capture.recordings.reader_errors import (
-    rate_changes,
-    shortened,
-    truncated,
-    undecodable_rest,
-    unreadable,
-)
 from soundwatch.daemon.capture.recordings.reader_notes import ReaderNotes
-from soundwatch.daemon.core.errors import SourceError
 
 _HEAD_BYTES: Final = 1024
 _UNKNOWN_SAMPLES: Final = 2**40  # a decoder that does not know the length reports a number beyond this
@@ -53,9 +46,7 @@ class SndfileReader:
     def __init__(self, path: Path, pause: Callable[[float], bool] | None = None) -> None:
         self._path = path
         self._number = -1
-        self._part_samples = 0
         self._end_sample = 0
-        self._endless = False
         self._damaged = False
         self._failure: soundfile.SoundFileError | None = None
         self.notes = ReaderNotes()
@@ -73,7 +64,7 @@ class SndfileReader:
         try:
             return self._next_frames(count)
         except OSError as error:
-            raise unreadable(self._path, self._end_s, error) from error
+            raise errors.unreadable(self._path, self._end_s, error) from error
 
     def _next_frames(self, count: int) -> Any:
         while True:
@@ -89,8 +80,10 @@ class SndfileReader:
             self._file.seek(sample)
         except soundfile.SoundFileError as error:
             if self._view.error is not None:
-                raise unreadable(self._path, self._end_s, self._view.error) from error
-            raise truncated(self._path, f"{self._file.frames} samples", f"sample {sample} is not there") from error
+                raise errors.unreadable(self._path, self._end_s, self._view.error) from error
+            raise errors.truncated(
+                self._path, f"{self._file.frames} samples", f"sample {sample} is not there"
+            ) from error
         self._part_samples = self._end_sample = sample
 
     def close(self) -> None:
@@ -118,21 +111,16 @@ class SndfileReader:
                 left_out_bytes = self._open_next()
                 self._closing = weakref.finalize(self, opened.pop_all().close)
         except OSError as error:
-            raise SourceError(
-                f"{self._path} cannot be read: {error.strerror}. Check its permissions and its disk."
-            ) from error
+            raise errors.unopenable(self._path, error) from error
         return left_out_bytes
 
-    def _open(self, part: Part, header: bytes | None = None) -> None:
+    def _open(self, part: Part, header: bytes | None = None, *, behind_samples: int = 0) -> None:
         self._view = FileView(self._raw, part, header)
         self._file = open_sound(self._view)
         self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
-        self._part_samples = 0
+        self._is_mpeg_file = "MPEG" in self._file.subtype
+        self._part_samples = self._behind_samples = behind_samples
         self._endless = header is not None
-
-    @property
-    def _is_mpeg_file(self) -> bool:
-        return "MPEG" in self._file.subtype
 
     def _is_mpeg(self, part: Part) -> bool:
         self._raw.seek(part.start)
@@ -170,12 +158,14 @@ class SndfileReader:
                 self._failure = failure
                 return frames
         raise_read_error(self._view)
+        if failure is not None and self._follow_growth():  # it ended within a frame of FLAC
+            return self._read(count)
         if failure is not None and not (self._declared_was_read() or self._skip_damage()):
             if self._file.frames > _UNKNOWN_SAMPLES:
-                raise undecodable_rest(self._path, self._end_s) from failure
+                raise errors.undecodable_rest(self._path, self._end_s) from failure
             declared = self._part.declared_samples or self._file.frames
             found = f"decoding stops after {self._end_sample}"
-            raise truncated(self._path, f"{declared} samples", found) from failure
+            raise errors.truncated(self._path, f"{declared} samples", found) from failure
         return np.zeros((0, self.channels), np.float32)
 
     def _decode(self, buffer: Any) -> Any:
@@ -189,7 +179,7 @@ class SndfileReader:
     def _count_decoded(self, count: int) -> int:
         """Return the number of frames that a read of `count` gave before its error."""
         try:
-            decoded = int(self._file.tell()) - self._part_samples
+            decoded = self._behind_samples + int(self._file.tell()) - self._part_samples
         except soundfile.SoundFileError:  # a codec without a position
             return 0
         return decoded if 0 < decoded <= count else 0
@@ -225,11 +215,7 @@ class SndfileReader:
         if part.endless_header and not (self._endless or self._damaged) and self._view.left_bytes > END_BYTES:
             self._reopen_after(self._part_samples)
             return True
-        if parts := self._growth.wait_for_more(self._parts, self._number, self._file.subtype):
-            self._parts, samples = parts, self._part_samples
-            self._file.close()
-            self._open(self._part)
-            self._part_samples = self._file.seek(samples)
+        if self._follow_growth():
             return True
         self._check_whole(part)
         if self._number + 1 == len(self._parts):
@@ -241,11 +227,26 @@ class SndfileReader:
             if self._is_mpeg(self._part):
                 self._note_gap(self._part.size_bytes + self._part.gap_bytes)
                 return False
-            raise undecodable_rest(self._path, self._end_s) from error
+            raise errors.undecodable_rest(self._path, self._end_s) from error
         if left_out_bytes:
             self._note_gap(left_out_bytes)
         if self._file.samplerate != self.rate_hz:
-            raise rate_changes(self._path, self._end_s, self.rate_hz, self._file.samplerate)
+            raise errors.rate_changes(self._path, self._end_s, self.rate_hz, self._file.samplerate)
+        return True
+
+    def _follow_growth(self) -> bool:
+        """Open a part that its writer has continued, behind the samples that were read; return False without one."""
+        if not (parts := self._growth.wait_for_more(self._parts, self._number, self._file.subtype)):
+            return False
+        self._parts, samples = parts, self._part_samples
+        rest = flac_behind(self._raw, self._part, self._view.file_position, samples)
+        if rest is None and self._part.endless_header:
+            self._reopen_after(samples)
+            return True
+        self._file.close()
+        self._open(rest or self._part, behind_samples=0 if rest is None else samples)
+        if rest is None:
+            self._part_samples = self._file.seek(samples)
         return True
 
     def _declares_less(self, part: Part) -> bool:
@@ -273,10 +274,10 @@ class SndfileReader:
             SourceError: The header declares more, or the file was shortened meanwhile.
         """
         if self._raw.seek(0, 2) < part.end:
-            raise shortened(self._path, self._end_s)
+            raise errors.shortened(self._path, self._end_s)
         read, declared = self._part_samples, part.declared_samples
         if part.declared_bytes is not None and part.declared_bytes > part.size_bytes:
-            raise truncated(
+            raise errors.truncated(
                 self._path, f"{part.declared_bytes} bytes of sound", f"{part.size_bytes} are there ({read} samples)"
             )
         if part.declared_bytes is not None and read:
@@ -290,11 +291,10 @@ class SndfileReader:
         if declared > read and self._is_mpeg_file:  # its header has an estimate of some encoders
             self.notes.shorter(declared / self.rate_hz, read / self.rate_hz)
         elif declared > read and not self._damaged:
-            raise truncated(self._path, f"{declared} samples", f"{read} could be read")
+            raise errors.truncated(self._path, f"{declared} samples", f"{read} could be read")
         if declared < read:
             self.notes.longer(declared / self.rate_hz, read / self.rate_hz)
         if self._whole_file:
             self._raw.seek(0)
-            missing = missing_sound(self._file.format, self._file.extra_info, self._raw.read(_HEAD_BYTES), read)
-            if missing is not None:
-                raise truncated(self._path, *missing)
+            if missing := missing_sound(self._file.format, self._file.extra_info, self._raw.read(_HEAD_BYTES), read):
+                raise errors.truncated(self._path, *missing)

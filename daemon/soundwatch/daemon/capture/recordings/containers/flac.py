@@ -126,6 +126,19 @@ def flac_rest(file: BinaryIO, part: Part, place: int, samples: int) -> Iterator[
             place += _BLOCK_BYTES
 
 
+def flac_behind(file: BinaryIO, part: Part, place: int, samples: int) -> Part | None:
+    """Return a stream behind the samples that were decoded; None if it is no FLAC, or has no two frames there.
+
+    Args:
+        file: The file.
+        part: The stream, which has grown.
+        place: Offset to which it was read.
+        samples: Number of samples that were decoded of it.
+    """
+    rest = next(flac_rest(file, part, place - END_BYTES, samples - 1), None) if part.endless_header else None
+    return rest if rest is not None and rest.first_sample == part.first_sample + samples else None
+
+
 def _frames(content: bytes, block_samples: int) -> list[tuple[int, int, int]]:
     """Find headers of frames: the offset of each, its first sample, and the sample after its last."""
     found = ((match.start(), _samples_at(content, match.start(), block_samples)) for match in _FRAME.finditer(content))
