@@ -231,7 +231,7 @@ def test_the_daemon_imports_torch_only_inside_its_torchscript_backend() -> None:
 @pytest.mark.parametrize("root", SOURCE_ROOTS)
 def test_a_module_that_a_text_names_exists(root: str) -> None:
     packages = [ROOT / other / "soundwatch" / other for other in SOURCE_ROOTS]
-    named = re.compile(r"(?<!'s )`((?:[a-z_]+/)*[a-z_]+\.py)`")  # without modules of other projects
+    named = re.compile(r"(?<!'s )`((?:[a-z0-9_]+/)*[a-z0-9_]+\.py)`")  # without modules of other projects
     missing = {
         (path.relative_to(ROOT).as_posix(), name)
         for path in modules(root)

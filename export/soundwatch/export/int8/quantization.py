@@ -7,7 +7,7 @@ products overflow the 16-bit sums of CPUs without VNNI, and results would differ
 quantized to 8 bits between the smallest and the largest observed value; a ReLU becomes part of that range. Weights
 are equalized across channels before, and biases corrected after. The first convolution sees decibels, few channels
 and most frames: it stays in float32, and so do the pools and the head.
-Does not: decide whether the int8 file is kept (`int8_comparison.py`).
+Does not: decide whether the int8 file is kept (`comparison.py`).
 """
 
 from __future__ import annotations
