@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Callable
@@ -13,8 +14,9 @@ import pytest
 import soundfile
 
 from soundwatch.daemon.capture.recordings import growth
-from soundwatch.daemon.capture.recordings.pacing import Pace
+from soundwatch.daemon.capture.recordings.pacing import Pace, Pause
 from soundwatch.daemon.capture.recordings.recording import Recording
+from soundwatch.daemon.capture.samples.recording_error import RecordingError
 
 RATE_HZ = 8000
 SOUND = np.linspace(-9000, 9000, 4 * RATE_HZ // 10).astype("<i2")
@@ -78,6 +80,47 @@ def test_a_flac_recording_that_is_copied_or_encoded_is_heard_to_its_end(tmp_path
     recording, heard = read_while(path, lambda _: append(path, pieces.pop(0)) if pieces else None)
     assert heard == sound.tolist()
     assert not recording.findings()
+
+
+@pytest.mark.slow
+def test_damage_of_a_flac_recording_is_passed_over_while_it_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With each growth it would be tried again, until the writer ends."""
+    path, sound = tmp_path / "a.flac", np.random.default_rng(0).normal(0, 2000, 30 * RATE_HZ).astype("<i2")
+    soundfile.write(path, sound, RATE_HZ)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 8 : len(content) // 8 + 100] = bytes(100)
+    pieces = [bytes(content[at : at + 100]) for at in range(len(content) * 3 // 4, len(content), 100)]
+    path.write_bytes(content[: len(content) * 3 // 4])
+    state = growth._state
+
+    def grow_at_each_look(file: io.BufferedReader) -> tuple[int, int]:
+        if pieces:
+            append(path, pieces.pop(0))
+        return state(file)
+
+    monkeypatch.setattr(growth, "_state", grow_at_each_look)
+    monkeypatch.setattr(Pause, "wait_s", lambda *_: True)
+    recording, left = Recording("yard", path, "real_time", 0), list[int]()
+    with pytest.raises(RecordingError, match="is damaged after"):  # growth after damage
+        left.extend(len(pieces) for block in recording.blocks() if block.first_sample > 10 * RATE_HZ)
+    assert left[0] > 50
+    assert "of sound do not decode and were left out" in recording.findings()["damaged"]
+
+
+@pytest.mark.slow
+def test_damage_at_the_end_of_a_flac_recording_that_grows_is_no_crash(tmp_path: Path) -> None:
+    path, sound = tmp_path / "a.flac", np.random.default_rng(0).normal(0, 2000, 3 * RATE_HZ).astype("<i2")
+    soundfile.write(path, sound, RATE_HZ)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle - 100 : middle] = bytes(100)
+    pieces = [bytes(content[middle:])]
+    path.write_bytes(content[:middle])
+    recording, heard = read_while(path, lambda _: append(path, pieces.pop(0)) if pieces else None)
+    assert heard[-RATE_HZ:] == sound[-RATE_HZ:].tolist()
+    assert "of sound do not decode and were left out" in recording.findings()["damaged"]
 
 
 @pytest.mark.slow

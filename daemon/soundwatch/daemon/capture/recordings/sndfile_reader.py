@@ -81,9 +81,7 @@ class SndfileReader:
         except soundfile.SoundFileError as error:
             if self._view.error is not None:
                 raise errors.unreadable(self._path, self._end_s, self._view.error) from error
-            raise errors.truncated(
-                self._path, f"{self._file.frames} samples", f"sample {sample} is not there"
-            ) from error
+            raise errors.truncated(self._path, f"{self._file.frames} samples", f"sample {sample} is missing") from error
         self._part_samples = self._end_sample = sample
 
     def close(self) -> None:
@@ -158,14 +156,13 @@ class SndfileReader:
                 self._failure = failure
                 return frames
         raise_read_error(self._view)
-        if failure is not None and self._follow_growth():  # it ended within a frame of FLAC
+        if failure is not None and not self._view.left_bytes and self._follow_growth():  # it ended within a frame
             return self._read(count)
         if failure is not None and not (self._declared_was_read() or self._skip_damage()):
             if self._file.frames > _UNKNOWN_SAMPLES:
                 raise errors.undecodable_rest(self._path, self._end_s) from failure
-            declared = self._part.declared_samples or self._file.frames
-            found = f"decoding stops after {self._end_sample}"
-            raise errors.truncated(self._path, f"{declared} samples", found) from failure
+            declared = f"{self._part.declared_samples or self._file.frames} samples"
+            raise errors.truncated(self._path, declared, f"decoding stops after {self._end_sample}") from failure
         return np.zeros((0, self.channels), np.float32)
 
     def _decode(self, buffer: Any) -> Any:
@@ -240,12 +237,15 @@ class SndfileReader:
             return False
         self._parts, samples = parts, self._part_samples
         rest = flac_behind(self._raw, self._part, self._view.file_position, samples)
-        if rest is None and self._part.endless_header:
-            self._reopen_after(samples)
-            return True
         self._file.close()
-        self._open(rest or self._part, behind_samples=0 if rest is None else samples)
-        if rest is None:
+        with contextlib.suppress(soundfile.SoundFileError):  # damaged, which a decoder tells that begins before it
+            if rest is not None:
+                self._open(rest, behind_samples=samples)
+                return True
+        if self._part.endless_header:
+            self._reopen_after(samples)
+        else:
+            self._open(self._part)
             self._part_samples = self._file.seek(samples)
         return True
 
