@@ -168,6 +168,15 @@ def test_a_recipient_that_is_refused_for_good_does_not_hold_back_the_mails_of_th
     assert [mail.rcpt_tos for mail in mailbox.mails] == [["me@example.org"], ["me@example.org"]]
 
 
+def test_a_copy_that_is_not_accepted_now_is_lost_since_the_others_have_the_mail(
+    mail_server: tuple[Mailbox, int], mailbox: Mailbox
+) -> None:
+    mailbox.at, mailbox.refusals = "RCPT", [None, "451 4.7.1 Greylisted"]
+    with pytest.raises(RecipientRefusedError, match=r"^the service answered 451 for a recipient"):
+        sender(mail_server[1], to="me@example.org&cc=you@example.org").send(MESSAGE)
+    assert [mail.rcpt_tos for mail in mailbox.mails] == [["me@example.org"]]
+
+
 def test_a_mail_that_all_recipients_refuse_waits(mail_server: tuple[Mailbox, int], mailbox: Mailbox) -> None:
     with pytest.raises(ConnectionError, match=r"^the service answered 550$"):
         sender(mail_server[1], to="unknown@example.org,unknown2@example.org").send(MESSAGE)

@@ -2,7 +2,8 @@
 
 Conventions: entries hold addresses, tokens and answers of services, so an entry is never shown. Only known causes are
 recognized in it: the status of HTTP or SMTP, a failure of TLS, an error of the system, a time-out.
-Rule: statuses in `LASTING` refuse a message or a recipient, which no repetition changes; any other failure may pass.
+Rule: statuses in `LASTING` refuse a message or a recipient, which no repetition changes; any other failure may pass,
+except that of some recipients of one mail, which would go to the others again.
 Source: httpwg.org/specs/rfc9110.html#status.codes; RFC 5321, section 4.2.3.
 Does not: send (`rules/apprise_target.py`).
 """
