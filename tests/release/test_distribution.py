@@ -22,6 +22,7 @@ import soundfile
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from soundwatch.training.model.recipe_file import shipped_recipes
 from support.band_model import write_band_model
 from support.cli_runner import soundwatch
 from support.fakes import silence, tone
@@ -87,6 +88,13 @@ def run(installed: Path, *arguments: str | Path, cwd: Path) -> subprocess.Comple
     return subprocess.run(
         [str(installed / "soundwatch"), *map(str, arguments)], cwd=cwd, env=env, capture_output=True, check=False
     )
+
+
+def test_a_wheel_and_a_clone_ship_the_same_recipes(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        names = [name for name in file.namelist() if name.startswith("soundwatch/training/recipes/")]
+        packed = {Path(name).stem: file.read(name).decode() for name in names}
+    assert packed == shipped_recipes() == {path.stem: path.read_text() for path in ROOT.glob("training/recipes/*")}
 
 
 def test_a_wheel_is_the_same_to_the_byte_whether_built_here_again_or_from_the_source_distribution(

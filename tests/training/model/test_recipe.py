@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -119,20 +116,6 @@ def test_a_recipes_hash_changes_with_every_value(tiny_recipe: Recipe) -> None:
 
 def test_a_recipe_reads_from_a_file(tiny_recipe_file: Path, tiny_recipe: Recipe) -> None:
     assert load_recipe(str(tiny_recipe_file)) == tiny_recipe
-
-
-@pytest.mark.slow
-def test_a_wheel_and_a_clone_ship_the_same_recipes(tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[3]
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", str(root), "--no-deps"]
-    subprocess.run([*pip, "--no-build-isolation", "--quiet", "--wheel-dir", tmp_path], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as file:
-        names = [name for name in file.namelist() if name.startswith("soundwatch/training/recipes/")]
-        packed = {Path(name).stem: file.read(name).decode() for name in names}
-    assert (
-        packed == shipped_recipes() == {path.stem: path.read_text() for path in (root / "training/recipes").iterdir()}
-    )
 
 
 def test_a_recipe_based_on_another_has_only_the_differences() -> None:
