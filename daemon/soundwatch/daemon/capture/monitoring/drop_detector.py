@@ -22,9 +22,8 @@ from typing import Final
 WINDOW_NS: Final = 2_000_000_000
 STEADY_NS: Final = 20_000_000
 LOSS_NS: Final = 150_000_000
-RISING_NS: Final = (
-    15_000_000_000  # shorter than two windows of `capture/monitoring/clock_sync.py`, which corrects times
-)
+# Shorter than two windows of `capture/monitoring/clock_sync.py`, which corrects times.
+RISING_NS: Final = 15_000_000_000
 USUAL_RATES_HZ: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
 RATE_SHARE: Final = 0.01
 DRIFT_NS: Final = 2_000_000  # of one window
